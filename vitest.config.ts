@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+// One project a layer, so that `npm test` can give each its own budget. Kernel, interop and e2e share the
+// machine's network namespaces and run one file at a time.
+const serial = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 };
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'tidy', include: ['test/tidy.test.ts'] } },
+      { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/golden/**/*.test.ts', 'test/unit/**/*.test.ts'], testTimeout: 30_000 } },
+      { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 600_000 } },
+      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 600_000 } },
+      { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...serial } },
+      { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...serial } },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial } },
+    ],
+  },
+});
