@@ -1,0 +1,94 @@
+// `npm test`: installs what the tests need, runs every layer, prints a budget line for each and one sum at the
+// end. A layer in which nothing ran is a failure, so that a skip cannot hide one.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fail, provideBuild, provideModules, providePackages, requireRoot, root, run } from './provide.mjs';
+
+const long = process.argv.includes('--long');
+
+// Seconds a layer may take on two cores; the sum of the short ones stays below 25 minutes.
+const layers = long
+  ? [
+      { name: 'fuzz', budgetS: 1200, env: { LEAFD_FUZZ_CASES: '10000000' } },
+      { name: 'sim', budgetS: 1200, env: { LEAFD_SIM_SEEDS: '10000' } },
+    ]
+  : [
+      { name: 'tidy', budgetS: 30 },
+      { name: 'unit', budgetS: 120 },
+      { name: 'fuzz', budgetS: 180 },
+      { name: 'sim', budgetS: 240 },
+      { name: 'kernel', budgetS: 300 },
+      { name: 'interop', budgetS: 300 },
+      { name: 'e2e', budgetS: 420 },
+    ];
+
+const foreignDaemons = ['frr', 'bird2', 'gobgpd', 'exabgp'];
+const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps'];
+
+requireRoot('npm test');
+provideModules();
+providePackages([...tools, ...foreignDaemons]);
+console.log('checking types, style …');
+run('npx', ['tsc', '--noEmit']);
+run('npx', ['biome', 'check', '--error-on-warnings', '.']);
+provideBuild();
+
+const scratch = mkdtempSync(join(tmpdir(), 'leafd-test-'));
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+const total = { passed: 0, failed: 0, skipped: 0 };
+const lines = [];
+for (const layer of layers) runLayer(layer);
+if (!long) runOnOtherNodes();
+console.log(`\n${lines.join('\n')}`);
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed === 0 ? 0 : 1);
+
+function runLayer(layer) {
+  const report = join(scratch, `${layer.name}.json`);
+  const started = Date.now();
+  console.log(`\n== ${layer.name}`);
+  const result = spawnSync(
+    'npx',
+    ['vitest', 'run', '--project', layer.name, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
+    { cwd: root, stdio: 'inherit', env: { ...process.env, ...layer.env } },
+  );
+  const seconds = (Date.now() - started) / 1000;
+  let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0 };
+  try {
+    counts = JSON.parse(readFileSync(report, 'utf8'));
+  } catch {
+    // No report: the runner itself failed, which its status says below.
+  }
+  total.passed += counts.numPassedTests;
+  total.failed += counts.numFailedTests;
+  total.skipped += counts.numPendingTests;
+  const broken = result.status !== 0 && counts.numFailedTests === 0;
+  const empty = counts.numPassedTests === 0 && counts.numFailedTests === 0;
+  if (broken || empty) total.failed++;
+  const over = seconds > layer.budgetS ? '  over budget' : '';
+  const why = broken ? '  the runner failed' : empty ? '  nothing ran' : '';
+  lines.push(
+    `${layer.name.padEnd(8)} ${String(counts.numPassedTests).padStart(5)} passed ${String(counts.numFailedTests).padStart(3)} failed ` +
+      `${seconds.toFixed(0).padStart(4)} s of ${layer.budgetS} s${over}${why}`,
+  );
+}
+
+/** The unit layer again on the newer Node lines that we support, from the npm package `node`. */
+function runOnOtherNodes() {
+  for (const major of ['22', '24']) {
+    console.log(`\n== unit on Node ${major}`);
+    const folder = join(scratch, `node${major}`);
+    const install = spawnSync('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', '--ignore-scripts', `node@${major}`], {
+      encoding: 'utf8',
+    });
+    if (install.status !== 0) fail(`cannot install node@${major}: ${install.stderr}`);
+    const binary = spawnSync('find', [folder, '-path', '*bin/node', '-type', 'f'], { encoding: 'utf8' }).stdout.trim().split('\n')[0];
+    const result = spawnSync(binary, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit'], { cwd: root, stdio: 'inherit' });
+    if (result.status === 0) total.passed++;
+    else total.failed++;
+    lines.push(`unit on Node ${major}: ${result.status === 0 ? 'passed' : 'failed'}`);
+  }
+}
