@@ -1,0 +1,145 @@
+// What the operator wants, resolved: numbers, bytes and milliseconds, groups merged into peers, defaults filled in.
+// These plain interfaces are all that the rest of leafd sees of a configuration; the zod schema and its types stay
+// inside this room (a daemon whose inside is shaped by its configuration tree regrets it).
+
+import type { Prefix } from '../net/prefix.ts';
+import type { PolicyDefinitions } from './policy-definition.ts';
+import type { Secret } from './secret.ts';
+
+export interface Intent {
+  node: NodeIntent;
+  api: ApiIntent;
+  bgp: BgpIntent;
+  policies: PolicyDefinitions;
+  kernel: KernelIntent;
+}
+
+export interface NodeIntent {
+  name: string;
+  labels: Readonly<Record<string, string>>;
+}
+
+export interface ApiIntent {
+  /** Path of the unix socket. */
+  socket: string;
+  /** TCP on a loopback address, read-only; absent: none. */
+  listen?: { host: string; port: number };
+}
+
+export interface BgpIntent {
+  asn: number;
+  /** As a uint32, never 0 (RFC 6286). */
+  routerId: number;
+  /** TCP port listened on. */
+  port: number;
+  /** Host prefixes put on `lo` and announced, in the order written. */
+  loopbacks: readonly Prefix[];
+  /** Announced whether the kernel has them or not. */
+  networks: readonly Prefix[];
+  redistribute: RedistributeIntent;
+  /** Most next hops of one route; 1 = no multipath. */
+  multipath: number;
+  /** Paths of equal length but different ASes may share the load. */
+  multipathRelax: boolean;
+  gracefulRestart: GracefulRestartIntent;
+  profile?: Profile;
+  /** Reflector's CLUSTER_ID (RFC 4456), as a uint32; the router id unless set. */
+  clusterId: number;
+  /** In the order written: that is also the order of matching for patterns and ranges. */
+  peers: readonly PeerIntent[];
+}
+
+/** `fabric` transits; `host` never does, whatever is announced to it. */
+export type Profile = 'fabric' | 'host';
+
+export interface RedistributeIntent {
+  connected?: RedistributeSource;
+  static?: RedistributeSource;
+  /** Routes of the kernel's main table that leafd did not make. */
+  kernel?: RedistributeSource;
+}
+
+export interface RedistributeSource {
+  /** Name of the policy the routes pass; absent: all of them. */
+  policy?: string;
+}
+
+export interface GracefulRestartIntent {
+  enabled: boolean;
+  /** Whole seconds, at most 4095 s: it has 12 bits on the wire (RFC 4724). */
+  restartTimeMs: number;
+  stalePathTimeMs: number;
+}
+
+/** Whom a peer may be (the same shape as the session room's). */
+export type RemoteAs =
+  | { kind: 'internal' | 'external' | 'any' }
+  | { kind: 'list'; ranges: readonly (readonly [low: number, high: number])[] };
+
+/** Where a peer is found. */
+export type PeerWhere =
+  | { kind: 'interface'; pattern: string }
+  /** `scope` is the interface name of a link-local address (`fe80::1%eth0`). */
+  | { kind: 'address'; address: Uint8Array; scope?: string }
+  | { kind: 'range'; range: Prefix };
+
+export type PeerFamily = 'ipv4' | 'ipv6';
+
+export interface PeerIntent {
+  /** Unique: as written by the operator, or else the pattern, address or range. */
+  name: string;
+  /** Identity between two configurations: `interface eth*`, `address 192.0.2.1`, `range 10.9.0.0/24`. */
+  key: string;
+  where: PeerWhere;
+  group?: string;
+  description?: string;
+  /** Administratively down: configured, not started. */
+  shutdown: boolean;
+  remoteAs: RemoteAs;
+  /** TCP port connected to. */
+  port: number;
+  families: readonly PeerFamily[];
+  /** TCP-MD5 key (RFC 2385). */
+  password?: Secret;
+  /** GTSM (RFC 5082): the peer is at most so many hops away. */
+  ttlSecurityHops?: number;
+  /** TTL of what is sent to a peer that is not on the link; absent for external peers on the link. */
+  multihopTtl?: number;
+  /** Never connects, only accepts; always true for a range. */
+  passive: boolean;
+  localAddress?: Uint8Array;
+  timers: PeerTimers;
+  /** Names of policies; absent: `defaultPolicies` of profile.ts decides once it is known who the peer is. */
+  import?: string;
+  export?: string;
+  maxPrefix?: MaxPrefixIntent;
+  /** For a range: most peers at once. */
+  maxPeers: number;
+  nextHopSelf: boolean;
+  routeReflectorClient: boolean;
+}
+
+export interface PeerTimers {
+  /** 0 or 3 s to 65535 s, whole seconds. */
+  holdMs: number;
+  /** 0 when holdMs is 0. */
+  keepaliveMs: number;
+  connectRetryMs: number;
+}
+
+export interface MaxPrefixIntent {
+  /** Per family. */
+  limit: number;
+  /** `warn` only tells; `shutdown` waits for the operator; `restart` tries again after `restartAfterMs`. */
+  action: 'warn' | 'shutdown' | 'restart';
+  restartAfterMs: number;
+}
+
+export interface KernelIntent {
+  /** Whether best routes are written to the kernel. */
+  fib: boolean;
+  /** net.ipv4.nexthop_compat_mode: 0 = fast swap, 1 = other programs see gateways; auto = leafd looks around. */
+  nexthopCompat: 'auto' | 0 | 1;
+  metric: number;
+  table: number;
+}
