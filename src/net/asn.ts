@@ -1,0 +1,29 @@
+// Autonomous system numbers: uint32. Read in asplain and asdot, written in asplain (RFC 5396); the ranges with a
+// meaning of their own are RFC 6996 (private), RFC 7607 (zero) and RFC 6793 (AS_TRANS).
+
+/** Stands for a 4-octet ASN where only two octets fit (RFC 6793 section 9). */
+export const AS_TRANS = 23456;
+
+/** The ASN in `65001`, `AS65001` or `1.10`, or undefined. Zero is read: whether it may be used is the caller's. */
+export function parseAsn(text: string): number | undefined {
+  const plain = /^(?:AS)?(\d{1,10})$/i.exec(text);
+  if (plain !== null) {
+    const asn = Number(plain[1]);
+    return asn <= 0xffffffff ? asn : undefined;
+  }
+  const dotted = /^(?:AS)?(\d{1,5})\.(\d{1,5})$/i.exec(text);
+  if (dotted === null) return undefined;
+  const high = Number(dotted[1]);
+  const low = Number(dotted[2]);
+  return high <= 0xffff && low <= 0xffff ? high * 65536 + low : undefined;
+}
+
+/** Asplain text. */
+export function formatAsn(asn: number): string {
+  return String(asn >>> 0);
+}
+
+/** Whether the ASN is for private use (RFC 6996). */
+export function isPrivateAsn(asn: number): boolean {
+  return (asn >= 64512 && asn <= 65534) || (asn >= 4200000000 && asn <= 4294967294);
+}
