@@ -1,0 +1,153 @@
+// Links: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK (include/uapi/linux/if_link.h). Pure. Only what leafd reads
+// of a link is decoded; changing links is limited to up and down and to the alias, which is leafd's mark on a link.
+
+import {
+  attributeAt,
+  attributeBytes,
+  attributeText,
+  attributeType,
+  type MessageWriter,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+  RTM_GETLINK,
+  RTM_SETLINK,
+  u16,
+  u32,
+} from './message.ts';
+
+export const IFF_UP = 1;
+export const IFF_LOOPBACK = 8;
+export const IFF_POINTOPOINT = 0x10;
+export const IFF_RUNNING = 0x40;
+export const IFF_LOWER_UP = 0x10000;
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
+const IFLA_OPERSTATE = 16;
+const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
+const IFLA_EXT_MASK = 29;
+const IFLA_CARRIER_CHANGES = 35;
+const IFLA_INFO_KIND = 1;
+const RTEXT_FILTER_SKIP_STATS = 8;
+const BODY = 32;
+
+export interface Link {
+  ifindex: number;
+  name: string;
+  /** IFF_*. */
+  flags: number;
+  /** Administratively up. */
+  up: boolean;
+  /** Up and with carrier: what the kernel asks of a link before it takes a nexthop object on it. */
+  carrier: boolean;
+  mtu: number;
+  /** Hardware address; empty where there is none. */
+  mac: Uint8Array;
+  /** IFLA_INFO_KIND ('veth', 'bridge', 'vxlan', …) or ''. */
+  kind: string;
+  alias: string;
+  /** ifindex of the bridge, bond or VRF it belongs to, or 0. */
+  master: number;
+  /** ifindex of the lower or peer device (IFLA_LINK), or 0. */
+  lower: number;
+  /** RFC 2863 state as IF_OPER_*: 6 is up. */
+  operState: number;
+  /** How often the carrier came or went, so that a flap between two events is seen. */
+  carrierChanges: number;
+}
+
+/** Decodes the link in a whole message [start, end). */
+export function decodeLink(bytes: Uint8Array, start: number, end: number): Link | undefined {
+  if (end < start + BODY) return undefined;
+  const flags = u32(bytes, start + 24);
+  const link: Link = {
+    ifindex: u32(bytes, start + 20),
+    name: '',
+    flags,
+    up: (flags & IFF_UP) !== 0,
+    carrier: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
+    mtu: 0,
+    mac: new Uint8Array(0),
+    kind: '',
+    alias: '',
+    master: 0,
+    lower: 0,
+    operState: 0,
+    carrierChanges: 0,
+  };
+  for (let at = start + BODY, n = 0; (n = attributeAt(bytes, at, end)) > 0; at += (n + 3) & ~3) {
+    const type = attributeType(bytes, at);
+    if (type === IFLA_IFNAME) link.name = attributeText(bytes, at, n);
+    else if (type === IFLA_ADDRESS) link.mac = attributeBytes(bytes, at, n);
+    else if (type === IFLA_MTU && n === 8) link.mtu = u32(bytes, at + 4);
+    else if (type === IFLA_MASTER && n === 8) link.master = u32(bytes, at + 4);
+    else if (type === IFLA_LINK && n === 8) link.lower = u32(bytes, at + 4);
+    else if (type === IFLA_OPERSTATE) link.operState = bytes[at + 4]!;
+    else if (type === IFLA_IFALIAS) link.alias = attributeText(bytes, at, n);
+    else if (type === IFLA_CARRIER_CHANGES && n === 8) link.carrierChanges = u32(bytes, at + 4);
+    else if (type === IFLA_LINKINFO) link.kind = kindOf(bytes, at + 4, at + n);
+  }
+  return link;
+}
+
+function kindOf(bytes: Uint8Array, start: number, end: number): string {
+  for (let at = start, n = 0; (n = attributeAt(bytes, at, end)) > 0; at += (n + 3) & ~3) {
+    if (attributeType(bytes, at) === IFLA_INFO_KIND) return attributeText(bytes, at, n);
+  }
+  return '';
+}
+
+/** Asks for all links, without their statistics. */
+export function encodeLinkDump(writer: MessageWriter, seq: number): void {
+  writer.begin(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, seq);
+  encodeBody(writer, 0, 0, 0);
+  writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS).end();
+}
+
+/** Sets a link up or down, or its alias; what is absent stays as it is. */
+export function encodeLinkSet(
+  writer: MessageWriter,
+  seq: number,
+  change: { ifindex: number; up?: boolean; alias?: string },
+): void {
+  writer.begin(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, seq);
+  encodeBody(writer, change.ifindex, change.up === true ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP);
+  if (change.alias !== undefined) writer.attributeText(IFLA_IFALIAS, change.alias);
+  writer.end();
+}
+
+function encodeBody(writer: MessageWriter, ifindex: number, flags: number, mask: number): void {
+  writer.u8(0).u8(0).u16(0).u32(ifindex).u32(flags).u32(mask);
+}
+
+/** Encodes a link as the kernel tells it; the fake kernel and the tests use it. */
+export function encodeLink(
+  writer: MessageWriter,
+  type: number,
+  flags: number,
+  seq: number,
+  link: Link,
+): void {
+  writer.begin(type, flags, seq);
+  encodeBody(writer, link.ifindex, link.flags, 0);
+  writer.attributeText(IFLA_IFNAME, link.name).attributeU32(IFLA_MTU, link.mtu);
+  writer.attributeU8(IFLA_OPERSTATE, link.operState).attributeU32(IFLA_CARRIER_CHANGES, link.carrierChanges);
+  if (link.mac.length > 0) writer.attributeBytes(IFLA_ADDRESS, link.mac);
+  if (link.lower !== 0) writer.attributeU32(IFLA_LINK, link.lower);
+  if (link.master !== 0) writer.attributeU32(IFLA_MASTER, link.master);
+  if (link.alias !== '') writer.attributeText(IFLA_IFALIAS, link.alias);
+  if (link.kind !== '') {
+    const nest = writer.nest(IFLA_LINKINFO);
+    writer.attributeText(IFLA_INFO_KIND, link.kind).nestEnd(nest);
+  }
+  writer.end();
+}
+
+/** The ifi_type field (ARPHRD_*): 1 Ethernet, 772 loopback. */
+export function hardwareType(bytes: Uint8Array, start: number): number {
+  return u16(bytes, start + 18);
+}
