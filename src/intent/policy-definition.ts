@@ -1,106 +1,114 @@
-// Policies as plain data: what `policies:` of leafd.yaml says after validation, and what `policy/compile.ts` turns
-// into tables. Text forms stay text here (prefixes, communities, AS path expressions): their grammar has been checked
-// with `net`, and only the compiler needs their bytes. Sets live beside the policies, under reserved names.
-// The order of rules is the order of evaluation: the first rule that accepts or rejects ends it.
+// Policies as plain data: what `policies:` of leafd.yaml says once it has been validated. Text forms stay text
+// (prefixes, communities, AS path patterns): their grammar has been checked here, and only the compiler in the
+// policy room needs their bytes. The policy room is of a higher tier and uses these same shapes.
+//
+// A policy is an ordered list of rules. All conditions of a rule must hold; several values of one condition are
+// alternatives (but in the `all…` ones). `action: next` applies the rule's changes and goes on with the rule
+// after it, which sees the changed route. When no rule decides, `default` does; without it the route is rejected.
 
-/** Every policy and every named set of one configuration. */
-export interface PolicyDefinitions {
-  prefixSets?: Record<string, PrefixMatch[]>;
-  /** Each a list of AS path expressions, any of which may match. */
-  asPathSets?: Record<string, string[]>;
-  /** Each a list of standard, large or extended communities in text form, any of which may match. */
-  communitySets?: Record<string, string[]>;
-  policies: Record<string, PolicyDefinition>;
-}
-
-/** A prefix and the lengths it stands for: without `ge` and `le` exactly itself (RFC 2622 `^n-m` habits). */
-export interface PrefixMatch {
-  /** `10.0.0.0/8`: canonical, no bits beyond the length. */
+/** A prefix and the lengths below it that match. Without ge and le: exactly this prefix. */
+export interface PrefixRange {
+  /** `10.0.0.0/8` or `2001:db8::/32`. */
   prefix: string;
-  /** Shortest length that matches; default: the prefix's own, or with `le` also its own. */
-  ge?: number;
-  /** Longest length that matches; default: the prefix's own, or with `ge` the address length. */
-  le?: number;
+  /** Shortest length that matches; alone it means "from here to host routes". */
+  ge?: number | undefined;
+  /** Longest length that matches; alone it means "from the prefix itself to here". */
+  le?: number | undefined;
 }
 
-/** Ordered rules and what happens to a route that no rule decided. */
-export interface PolicyDefinition {
-  /** Default: reject. */
-  default?: 'accept' | 'reject';
-  rules: PolicyRule[];
+/** One element of a list of prefixes: a range, a prefix text (exact) or the name of a prefix set. */
+export type PrefixItem = string | PrefixRange;
+
+/** A number, or both ends of a range; an end left out is open. */
+export type NumberMatch = number | { min?: number | undefined; max?: number | undefined };
+
+/** Where a route comes from: leafd's own configuration, the kernel's tables, or a BGP peer. */
+export type RouteSource = 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
+
+export type OriginName = 'igp' | 'egp' | 'incomplete';
+
+export interface MatchDefinition {
+  /** A set's name, or a list of prefixes, ranges and set names. */
+  prefixes?: string | readonly PrefixItem[] | undefined;
+  /** Family names: `ipv4`, `ipv6`. */
+  family?: string | readonly string[] | undefined;
+  /** Patterns over the ASNs of the path (see as-path-pattern.ts), or names of as-path sets. */
+  asPath?: string | readonly string[] | undefined;
+  /** Length as the decision counts it (RFC 4271 9.1.2.2: an AS_SET is 1; confederation segments 0). */
+  asPathLength?: NumberMatch | undefined;
+  /** Any of: `65000:1`, `65000:*`, `no-export`, or a set's name. */
+  communities?: string | readonly string[] | undefined;
+  /** Each of them must be there. */
+  allCommunities?: string | readonly string[] | undefined;
+  /** Any of: `65000:1:2`, parts may be `*`. */
+  largeCommunities?: string | readonly string[] | undefined;
+  allLargeCommunities?: string | readonly string[] | undefined;
+  /** Any of: `rt:65000:1`, `soo:10.0.0.1:7`, parts may be `*`. */
+  extendedCommunities?: string | readonly string[] | undefined;
+  allExtendedCommunities?: string | readonly string[] | undefined;
+  /** The peer the route was received from, by name; `*` and `?` are wildcards. */
+  peer?: string | readonly string[] | undefined;
+  /** That peer's ASN: a number, `65000-65199`, or a list of both. */
+  neighborAs?: number | string | readonly (number | string)[] | undefined;
+  origin?: OriginName | readonly OriginName[] | undefined;
+  /** Addresses or prefixes that hold the next hop. */
+  nextHop?: string | readonly string[] | undefined;
+  /** A route without LOCAL_PREF counts as 100. */
+  localPref?: NumberMatch | undefined;
+  /** A route without MED does not match. */
+  med?: NumberMatch | undefined;
+  source?: RouteSource | readonly RouteSource[] | undefined;
+  /** 0.0.0.0/0 or ::/0. */
+  isDefault?: boolean | undefined;
 }
 
-export interface PolicyRule {
-  /** For `leafctl why`; default: its number from 1. */
-  name?: string;
-  /** All named conditions must hold; absent or empty: every route. */
-  match?: PolicyMatch;
-  set?: PolicySet;
-  /** `next` goes on to the next rule with the changes kept. Default: next when there is a `set`, else accept. */
-  action?: 'accept' | 'reject' | 'next';
-}
-
-/** Inclusive bounds. */
-export interface NumberRange {
-  min?: number;
-  max?: number;
-}
-
-export interface PolicyMatch {
-  /** A list, or the name of a prefix set. */
-  prefixes?: PrefixMatch[] | string;
-  family?: PolicyFamily;
-  /** An expression over AS numbers: `^65001_`, `_65010$`, `^$`, `^65001( 65002)*$`, `[65000-65100]`. */
-  asPath?: string;
-  /** The name of an AS path set. */
-  asPathSet?: string;
-  asPathLength?: NumberRange;
-  /** Any of these; `65000:*` matches each value. */
-  communities?: string[];
-  /** Every one of these. */
-  allCommunities?: string[];
-  /** The name of a community set. */
-  communitySet?: string;
-  largeCommunities?: string[];
-  extendedCommunities?: string[];
-  /** The peer's name, or a pattern with `*`. */
-  peer?: string;
-  /** The AS the route was learned from: inclusive ranges. */
-  neighborAs?: [low: number, high: number][];
-  origin?: PolicyOrigin;
-  /** Prefixes the next hop must lie in. */
-  nextHop?: string[];
-  localPref?: NumberRange;
-  med?: NumberRange;
-  source?: PolicySource;
-  /** 0.0.0.0/0 and ::/0, or everything else. */
-  isDefault?: boolean;
-}
-
-export type PolicyFamily = 'ipv4' | 'ipv6';
-export type PolicyOrigin = 'igp' | 'egp' | 'incomplete';
-export type PolicySource = 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
-
-export interface PolicySet {
-  localPref?: number;
-  /** A number, or `+n` / `-n` added to what is there (0 when absent, kept within 0 and 2^32-1). */
-  med?: number | string;
-  weight?: number;
-  communities?: CommunityChange;
-  largeCommunities?: CommunityChange;
-  extendedCommunities?: CommunityChange;
-  /** `asn` defaults to the local AS. */
-  prepend?: { asn?: number; count: number };
-  origin?: PolicyOrigin;
-  /** `self`, `unchanged`, or an address. */
-  nextHop?: string;
-}
-
-/** `set` replaces everything, then `remove` (patterns with `*` allowed), then `add`. */
+/** `set` replaces the list, then `remove` takes away (wildcards allowed), then `add` puts in what is absent. */
 export interface CommunityChange {
-  add?: string[];
-  remove?: string[];
-  set?: string[];
+  set?: readonly string[] | undefined;
+  remove?: readonly string[] | undefined;
+  add?: readonly string[] | undefined;
+}
+
+export interface SetDefinition {
+  /** A value, or `+n` / `-n` on the present one (100 when absent), kept within 32 bits. */
+  localPref?: number | string | undefined;
+  /** A value, `+n` / `-n` on the present one (0 when absent), or `remove`. */
+  med?: number | string | undefined;
+  /** Local preference inside this node only, before LOCAL_PREF. */
+  weight?: number | undefined;
+  communities?: CommunityChange | undefined;
+  largeCommunities?: CommunityChange | undefined;
+  extendedCommunities?: CommunityChange | undefined;
+  /** Puts `asn` (default: the local ASN) in front of the path `count` times (default 1). */
+  prepend?: { asn?: number | undefined; count?: number | undefined } | undefined;
+  origin?: OriginName | undefined;
+  /** An address, or what the exporter does: its own address, or the one received. */
+  nextHop?: string | undefined;
+}
+
+export type RuleAction = 'accept' | 'reject' | 'next';
+
+export interface RuleDefinition {
+  /** Shown by `why` and `policy test`; without it the rule's number is. */
+  name?: string | undefined;
+  match?: MatchDefinition | undefined;
+  set?: SetDefinition | undefined;
+  action: RuleAction;
+}
+
+export interface PolicyDefinition {
+  default?: 'accept' | 'reject' | undefined;
+  rules: readonly RuleDefinition[];
+}
+
+/** The whole of `policies:` and the named sets it refers to. */
+export interface PolicyDefinitions {
+  prefixSets?: Readonly<Record<string, readonly PrefixItem[]>> | undefined;
+  asPathSets?: Readonly<Record<string, readonly string[]>> | undefined;
+  communitySets?: Readonly<Record<string, readonly string[]>> | undefined;
+  largeCommunitySets?: Readonly<Record<string, readonly string[]>> | undefined;
+  extendedCommunitySets?: Readonly<Record<string, readonly string[]>> | undefined;
+  policies?: Readonly<Record<string, PolicyDefinition>> | undefined;
 }
 
 /** Policies that exist without being defined; a configuration may not redefine them. */

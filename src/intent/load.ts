@@ -1,0 +1,280 @@
+// From the text of configuration files to an Intent, or to everything that is wrong with them: read each file into a
+// tree, join the trees, judge the shape, judge what spans several keys, resolve. Pure: file contents, the host name
+// and password files are passed in, so the same code serves the daemon, `leafctl check` and the REST API.
+// A configuration is refused whole: with any problem there is no Intent.
+
+import { LeafdError } from '../lib/leafd-error.ts';
+import {
+  formatIp,
+  isLinkLocal6,
+  isLoopback6,
+  isMulticast6,
+  isUnspecified,
+  parseIp,
+  parseIp4,
+} from '../net/ip.ts';
+import { type Prefix, parsePrefix, prefixText } from '../net/prefix.ts';
+import { readDocument, type SourceText } from './document.ts';
+import { parseDuration } from './duration.ts';
+import type { BgpIntent, GracefulRestartIntent, Intent, RedistributeSource } from './intent.ts';
+import { problemsOf } from './issues.ts';
+import { checkPeers } from './peer-checks.ts';
+import { type Findings, type PeerContext, resolvePeers, type SecretFile } from './peers.ts';
+import { type AsPathJudge, checkPolicies, resolvePolicies } from './policy-checks.ts';
+import { asnOf } from './scalars.ts';
+import { type Config, configSchema } from './schema.ts';
+import type { BgpConfig } from './schema-bgp.ts';
+import { type ConfigProblem, formatProblem, locate, type MapNode, mergeTrees, plainOf } from './tree.ts';
+
+export interface LoadOptions {
+  /** The default of node.name. */
+  hostname: string;
+  /** Reads a password file; `from` is the configuration file that names it. Absent: such files are refused. */
+  readSecret?: (path: string, from: string) => SecretFile;
+  /** Judges an AS path pattern (the policy room's parser); absent: any is taken. */
+  judgeAsPath?: AsPathJudge;
+}
+
+/** What a configuration comes to: an intent, or problems; warnings in either case. */
+export interface LoadResult {
+  intent?: Intent;
+  problems: ConfigProblem[];
+  warnings: ConfigProblem[];
+}
+
+/** Loads a configuration from the main file and its drop-ins, in that order. */
+export function loadConfig(sources: readonly SourceText[], options: LoadOptions): LoadResult {
+  const { root, problems } = readSources(sources);
+  if (root === undefined || problems.length > 0) return { problems, warnings: [] };
+  const plain = plainOf(root);
+  const parsed = configSchema.safeParse(plain);
+  if (!parsed.success)
+    return {
+      problems: sorted(problemsOf(parsed.error.issues, plain).map((one) => locate(root, one))),
+      warnings: [],
+    };
+  const findings: Findings = { problems: [], warnings: [] };
+  const readSecret: PeerContext['readSecret'] = (file, path) => {
+    const from = locate(root, { path, reason: '' }).where.file;
+    return options.readSecret?.(file, from) ?? { kind: 'failed', reason: 'files are not read here' };
+  };
+  const intent = resolve(parsed.data, options, readSecret, findings);
+  const located = (list: Findings['problems']) => sorted(list.map((one) => locate(root, one)));
+  const result: LoadResult = { problems: located(findings.problems), warnings: located(findings.warnings) };
+  if (intent !== undefined && result.problems.length === 0) result.intent = intent;
+  return result;
+}
+
+/** The first problem as an error, for callers that can only stop; the others are counted in its hint. */
+export function configError(problems: readonly ConfigProblem[]): LeafdError {
+  const first = problems[0]!;
+  const more =
+    problems.length > 1 ? `and ${problems.length - 1} more: leafctl check shows them all` : undefined;
+  const hint = [first.hint, more].filter((part) => part !== undefined).join('; ');
+  const message = first.path === '' ? first.reason : `${first.path}: ${first.reason}`;
+  return new LeafdError('config-invalid', message, { where: first.where, ...(hint === '' ? {} : { hint }) });
+}
+
+/** Problems as lines for people: place, path, reason, and the hint in brackets. */
+export function problemLines(problems: readonly ConfigProblem[]): string[] {
+  return problems.map((one) => formatProblem(one) + (one.hint === undefined ? '' : ` (${one.hint})`));
+}
+
+function readSources(sources: readonly SourceText[]): { root?: MapNode; problems: ConfigProblem[] } {
+  const problems: ConfigProblem[] = [];
+  let root: MapNode | undefined;
+  for (const source of sources) {
+    const read = readDocument(source);
+    problems.push(...read.problems);
+    if (read.root === undefined) continue;
+    if (root === undefined) root = read.root;
+    else problems.push(...mergeTrees(root, read.root));
+  }
+  return root === undefined ? { problems } : { root, problems };
+}
+
+/** In the order of the files as read, then by line; each place and reason once (groups are seen by every peer). */
+function sorted(problems: ConfigProblem[]): ConfigProblem[] {
+  const files = [...new Set(problems.map((one) => one.where.file))];
+  const unique = new Map(problems.map((one) => [formatProblem(one), one]));
+  return [...unique.values()].sort(
+    (a, b) =>
+      files.indexOf(a.where.file) - files.indexOf(b.where.file) ||
+      a.where.line - b.where.line ||
+      a.where.column - b.where.column,
+  );
+}
+
+function resolve(
+  config: Config,
+  options: LoadOptions,
+  readSecret: PeerContext['readSecret'],
+  findings: Findings,
+): Intent | undefined {
+  findings.problems.push(...checkPolicies(config, options.judgeAsPath ?? (() => undefined)));
+  const bgp = resolveBgp(config.bgp, readSecret, findings);
+  const listen = resolveListen(config.api?.listen, findings);
+  return {
+    node: { name: config.node?.name ?? options.hostname, labels: { ...config.node?.labels } },
+    api: {
+      socket: config.api?.socket ?? '/run/leafd/leafd.sock',
+      ...(listen === undefined ? {} : { listen }),
+    },
+    bgp,
+    policies: resolvePolicies(config.policies),
+    kernel: {
+      fib: config.kernel?.fib ?? true,
+      nexthopCompat: config.kernel?.nexthopCompat ?? 'auto',
+      metric: config.kernel?.metric ?? 20,
+      table: config.kernel?.table ?? 254,
+    },
+  };
+}
+
+/** `127.0.0.1:7179`, `[::1]:7179` or `localhost:7179`: nothing but loopback, it has neither TLS nor a token. */
+function resolveListen(
+  text: string | undefined,
+  findings: Findings,
+): { host: string; port: number } | undefined {
+  if (text === undefined) return undefined;
+  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const path = ['api', 'listen'];
+  const port = Number(parts?.[3]);
+  if (parts === null || port < 1 || port > 65535) {
+    findings.problems.push({ path, reason: 'must be an address and a port', hint: 'such as 127.0.0.1:7179' });
+    return undefined;
+  }
+  const name = parts[1] ?? parts[2]!;
+  const address = parseIp(name === 'localhost' ? '127.0.0.1' : name);
+  const loopback =
+    address !== undefined && (address.length === 4 ? address[0] === 127 : isLoopback6(address));
+  if (loopback) return { host: formatIp(address), port };
+  findings.problems.push({
+    path,
+    reason: 'must be a loopback address',
+    hint: 'people reach it through ssh -L',
+  });
+  return undefined;
+}
+
+function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], findings: Findings): BgpIntent {
+  const asn = asnOf(config.asn);
+  const loopbacks = resolveLoopbacks(config, findings);
+  const routerId = resolveRouterId(config, loopbacks, findings);
+  const context: PeerContext = {
+    ...findings,
+    localAsn: asn,
+    hasProfile: config.profile !== undefined,
+    readSecret,
+  };
+  const { peers, positions } = resolvePeers(config, context);
+  const clusterId = config.clusterId === undefined ? routerId : parseIp4(config.clusterId)!;
+  if (clusterId === 0 && routerId !== 0)
+    findings.problems.push({ path: ['bgp', 'clusterId'], reason: 'must not be 0.0.0.0' });
+  const bgp: BgpIntent = {
+    asn,
+    routerId,
+    port: config.port ?? 179,
+    loopbacks,
+    networks: uniquePrefixes(config.networks, ['bgp', 'networks'], findings),
+    redistribute: resolveRedistribute(config),
+    multipath: config.multipath ?? 16,
+    multipathRelax: config.multipathRelax ?? true,
+    gracefulRestart: resolveGracefulRestart(config, findings),
+    clusterId,
+    peers,
+  };
+  if (config.profile !== undefined) bgp.profile = config.profile;
+  findings.problems.push(...checkPeers(bgp, positions));
+  warnUnusedGroups(config, findings);
+  return bgp;
+}
+
+function warnUnusedGroups(config: BgpConfig, findings: Findings): void {
+  for (const name of Object.keys(config.groups ?? {}))
+    if (!(config.peers ?? []).some((peer) => peer.group === name))
+      findings.warnings.push({
+        path: ['bgp', 'groups', name],
+        at: 'key',
+        reason: 'is a group that no peer uses',
+      });
+}
+
+function resolveRouterId(config: BgpConfig, loopbacks: readonly Prefix[], findings: Findings): number {
+  const path = ['bgp', 'routerId'];
+  const first = loopbacks.find((prefix) => prefix.bytes.length === 4);
+  const text = config.routerId ?? (first === undefined ? undefined : formatIp(first.bytes));
+  if (text === undefined) {
+    const hint = 'give it, or an IPv4 /32 in bgp.loopbacks';
+    findings.problems.push({ path, reason: 'is required where there is no IPv4 loopback', hint });
+    return 0;
+  }
+  const routerId = parseIp4(text)!;
+  if (routerId === 0) findings.problems.push({ path, reason: 'must not be 0.0.0.0 (RFC 6286)' });
+  return routerId;
+}
+
+function uniquePrefixes(texts: readonly string[] | undefined, path: string[], findings: Findings): Prefix[] {
+  const seen = new Set<string>();
+  return (texts ?? []).map((text, index) => {
+    const prefix = parsePrefix(text)!;
+    const canonical = prefixText(prefix);
+    if (seen.has(canonical))
+      findings.problems.push({ path: [...path, index], reason: 'is in the list already' });
+    seen.add(canonical);
+    return prefix;
+  });
+}
+
+function resolveLoopbacks(config: BgpConfig, findings: Findings): Prefix[] {
+  const path = ['bgp', 'loopbacks'];
+  const loopbacks = uniquePrefixes(config.loopbacks, path, findings);
+  for (const [index, { bytes, length }] of loopbacks.entries()) {
+    const here = [...path, index];
+    const longest = bytes.length * 8;
+    const odd =
+      bytes.length === 4
+        ? bytes[0] === 127 || bytes[0]! >= 224
+        : isLinkLocal6(bytes) || isMulticast6(bytes) || isLoopback6(bytes);
+    if (length !== longest)
+      findings.problems.push({
+        path: here,
+        reason: `must be a host prefix, /${longest}`,
+        hint: 'wider prefixes are announced by bgp.networks',
+      });
+    else if (odd || isUnspecified(bytes))
+      findings.problems.push({ path: here, reason: 'is not an address to be reached by' });
+  }
+  return loopbacks;
+}
+
+function resolveRedistribute(config: BgpConfig): BgpIntent['redistribute'] {
+  const result: BgpIntent['redistribute'] = {};
+  for (const source of ['connected', 'static', 'kernel'] as const) {
+    const value = config.redistribute?.[source];
+    if (value === undefined || value === false) continue;
+    const wanted: RedistributeSource = value === true ? {} : { policy: value.policy };
+    result[source] = wanted;
+  }
+  return result;
+}
+
+function resolveGracefulRestart(config: BgpConfig, findings: Findings): GracefulRestartIntent {
+  const value = config.gracefulRestart ?? true;
+  const given = typeof value === 'boolean' ? {} : value;
+  const restartTimeMs = parseDuration(given.restartTime ?? '120s')!;
+  const stalePathTimeMs = parseDuration(given.stalePathTime ?? '360s')!;
+  const path = ['bgp', 'gracefulRestart'];
+  if (restartTimeMs % 1000 !== 0 || restartTimeMs < 1000 || restartTimeMs > 4_095_000)
+    findings.problems.push({
+      path: [...path, 'restartTime'],
+      reason: 'must be whole seconds from 1s to 4095s',
+      hint: 'it has 12 bits on the wire (RFC 4724)',
+    });
+  else if (stalePathTimeMs < restartTimeMs)
+    findings.problems.push({
+      path: [...path, given.stalePathTime === undefined ? 'restartTime' : 'stalePathTime'],
+      reason: `stalePathTime, ${stalePathTimeMs / 1000}s, is shorter than restartTime`,
+    });
+  return { enabled: value !== false, restartTimeMs, stalePathTimeMs };
+}

@@ -1,0 +1,171 @@
+// References inside and to `policies:`: sets, policies and built-in names. The grammar of AS path patterns belongs to
+// the policy room, which is of a higher tier: its judge is passed in where there is one.
+
+import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
+import { parseIp } from '../net/ip.ts';
+import { unknownName } from './peers.ts';
+import {
+  builtInPolicies,
+  type MatchDefinition,
+  type PolicyDefinitions,
+  type RuleDefinition,
+} from './policy-definition.ts';
+import { asnOf } from './scalars.ts';
+import type { Config } from './schema.ts';
+import type { BgpConfig } from './schema-bgp.ts';
+import { type PoliciesConfig, type PolicyConfig, setKinds } from './schema-policy.ts';
+import type { Path, Problem } from './tree.ts';
+
+/** Says what is wrong with an AS path pattern, or nothing. */
+export type AsPathJudge = (pattern: string) => string | undefined;
+
+/** The definitions in the shape of the seams: sets beside, policies under their own key. */
+export function resolvePolicies(config: PoliciesConfig | undefined): PolicyDefinitions {
+  const definitions: PolicyDefinitions = { policies: {} };
+  if (config === undefined) return definitions;
+  for (const kind of setKinds) if (config[kind] !== undefined) definitions[kind] = config[kind] as never;
+  definitions.policies = Object.fromEntries(
+    policyNames(config).map((name) => [
+      name,
+      { ...config[name]!, rules: config[name]!.rules.map(resolveRule) },
+    ]),
+  );
+  return definitions;
+}
+
+function policyNames(config: PoliciesConfig): string[] {
+  return Object.keys(config).filter((key) => !(setKinds as readonly string[]).includes(key));
+}
+
+function resolveRule(rule: PolicyConfig['rules'][number]): RuleDefinition {
+  const { set, match, ...rest } = rule;
+  const resolved: RuleDefinition = rest;
+  if (match !== undefined) {
+    const { prefixes, ...others } = match;
+    resolved.match = others;
+    if (prefixes !== undefined) resolved.match.prefixes = Array.isArray(prefixes) ? prefixes : [prefixes];
+  }
+  if (set === undefined) return resolved;
+  const { prepend, ...changes } = set;
+  resolved.set = { ...changes, localPref: signed(set.localPref), med: signed(set.med) };
+  if (prepend !== undefined) resolved.set.prepend = { ...prepend, asn: optionalAsn(prepend.asn) };
+  return resolved;
+}
+
+const optionalAsn = (asn: string | number | undefined) => (asn === undefined ? undefined : asnOf(asn));
+
+/** YAML reads -10 as a number; as a value it is impossible, so it is the change -10. */
+const signed = (value: string | number | undefined) =>
+  typeof value === 'number' && value < 0 ? String(value) : value;
+
+/** Every reference of a configuration to a policy or a set that does not exist, and what else is off between them. */
+export function checkPolicies(config: Config, judgeAsPath: AsPathJudge): Problem[] {
+  const problems: Problem[] = [];
+  const policies = config.policies ?? {};
+  const names = policyNames(policies);
+  for (const name of names)
+    if (builtInPolicies.includes(name))
+      problems.push({ path: ['policies', name], at: 'key', reason: 'is the name of a built-in policy' });
+  const known = [...names, ...builtInPolicies];
+  for (const use of policyUses(config.bgp))
+    if (!known.includes(use.name)) problems.push(unknownName(use.path, 'policy', use.name, known));
+  for (const name of names)
+    for (const [index, rule] of policies[name]!.rules.entries())
+      if (rule.match !== undefined)
+        checkMatch(rule.match, ['policies', name, 'rules', index, 'match'], policies, judgeAsPath, problems);
+  checkSets(policies, judgeAsPath, problems);
+  return problems;
+}
+
+function policyUses(bgp: BgpConfig): { name: string; path: Path }[] {
+  const uses: { name: string; path: Path }[] = [];
+  const add = (name: string | undefined, path: Path) => name !== undefined && uses.push({ name, path });
+  for (const source of ['connected', 'static', 'kernel'] as const) {
+    const value = bgp.redistribute?.[source];
+    if (typeof value === 'object') add(value.policy, ['bgp', 'redistribute', source, 'policy']);
+  }
+  const owners: [Path, { import?: string | undefined; export?: string | undefined }][] = [
+    ...Object.entries(bgp.groups ?? {}).map(([name, group]) => [['bgp', 'groups', name], group] as never),
+    ...(bgp.peers ?? []).map((peer, index) => [['bgp', 'peers', index], peer] as never),
+  ];
+  for (const [path, owner] of owners) {
+    add(owner.import, [...path, 'import']);
+    add(owner.export, [...path, 'export']);
+  }
+  return uses;
+}
+
+type SetKind = (typeof setKinds)[number];
+
+/** Which set a text of each condition may name, and how to tell that it is no name. */
+const conditions: readonly [keyof MatchDefinition, SetKind, (text: string) => boolean][] = [
+  ['prefixes', 'prefixSets', (text) => /[/:]/.test(text) || parseIp(text) !== undefined],
+  ['asPath', 'asPathSets', (text) => !/^[A-Za-z]/.test(text)],
+  ['communities', 'communitySets', (text) => text.includes(':') || parseCommunity(text) !== undefined],
+  ['allCommunities', 'communitySets', (text) => text.includes(':') || parseCommunity(text) !== undefined],
+  ['largeCommunities', 'largeCommunitySets', isLarge],
+  ['allLargeCommunities', 'largeCommunitySets', isLarge],
+  ['extendedCommunities', 'extendedCommunitySets', isExtended],
+  ['allExtendedCommunities', 'extendedCommunitySets', isExtended],
+];
+
+function isLarge(text: string): boolean {
+  return text.includes(':') || parseLargeCommunity(text) !== undefined;
+}
+
+function isExtended(text: string): boolean {
+  return text.includes(':') || parseExtendedCommunity(text) !== undefined;
+}
+
+function checkMatch(
+  match: NonNullable<PolicyConfig['rules'][number]['match']>,
+  path: Path,
+  policies: PoliciesConfig,
+  judgeAsPath: AsPathJudge,
+  problems: Problem[],
+): void {
+  for (const [condition, kind, isValue] of conditions) {
+    const value = match[condition as keyof typeof match];
+    const items: unknown[] = Array.isArray(value) ? value : [value];
+    for (const [index, item] of items.entries()) {
+      if (typeof item !== 'string') continue;
+      const here = Array.isArray(value) ? [...path, condition, index] : [...path, condition];
+      if (!isValue(item)) {
+        const sets = Object.keys(policies[kind] ?? {});
+        if (!sets.includes(item)) problems.push(unknownName(here, `set of ${kind}`, item, sets));
+      } else if (kind === 'asPathSets') judge(item, here, judgeAsPath, problems);
+    }
+  }
+}
+
+function judge(pattern: string, path: Path, judgeAsPath: AsPathJudge, problems: Problem[]): void {
+  const reason = judgeAsPath(pattern);
+  if (reason !== undefined) problems.push({ path, reason });
+}
+
+/** Sets that name other sets: only prefix sets may, without circles; patterns of AS path sets are judged. */
+function checkSets(policies: PoliciesConfig, judgeAsPath: AsPathJudge, problems: Problem[]): void {
+  for (const [name, patterns] of Object.entries(policies.asPathSets ?? {}))
+    for (const [index, pattern] of patterns.entries())
+      judge(pattern, ['policies', 'asPathSets', name, index], judgeAsPath, problems);
+  const prefixSets = policies.prefixSets ?? {};
+  const reaches = (from: string, target: string, seen: Set<string>): boolean =>
+    (prefixSets[from] ?? []).some((item) => {
+      if (typeof item !== 'string' || seen.has(item)) return false;
+      return item === target || reaches(item, target, seen.add(item));
+    });
+  for (const [kind, isValue] of conditions.map(([, kind, isValue]) => [kind, isValue] as const)) {
+    if (kind === 'asPathSets') continue;
+    for (const [name, items] of Object.entries((policies[kind] ?? {}) as Record<string, unknown[]>))
+      for (const [index, item] of items.entries()) {
+        if (typeof item !== 'string' || isValue(item)) continue;
+        const path = ['policies', kind, name, index];
+        if (problems.some((one) => one.path.join() === path.join())) continue;
+        if (kind !== 'prefixSets') problems.push({ path, reason: 'is not a community' });
+        else if (prefixSets[item] === undefined)
+          problems.push(unknownName(path, 'prefix set', item, Object.keys(prefixSets)));
+        else if (item === name || reaches(item, name, new Set()))
+          problems.push({ path, reason: `makes the set ${name} contain itself` });
+      }
+  }
+}
