@@ -1,13 +1,13 @@
-// Two connections with one peer: which one closes. RFC 4271 6.8: when an OPEN arrives and another connection of
-// that peer has got as far as OpenConfirm (or OpenSent, where the peer's identifier is known by other means), the
-// connection that was opened by the speaker with the higher BGP Identifier stays. RFC 6286 2.3: identifiers that
-// are equal (only between different ASes) are told apart by the higher ASN.
+// Two connections with one peer: which one closes. RFC 4271 6.8: when an OPEN arrives and another connection
+// of that peer has got as far as OpenConfirm (or OpenSent, where the peer's identifier is known by other
+// means), the connection that was opened by the speaker with the higher BGP Identifier stays. RFC 6286 2.3:
+// identifiers that are equal (only between different ASes) are told apart by the higher ASN.
 //
-// Ours: an existing connection in OpenSent is judged too, since the arriving OPEN tells the identifier; so one
-// exchange settles it. Two connections opened by the same side are no collision but a second attempt: the older
-// is a remnant and closes. An Established session stays and the arriving connection closes, with one exception
-// (RFC 4724 4.2 and 5): a peer that offered graceful restart has restarted, so its new connection wins and the
-// old one closes in silence (event `peerRestarted`), as if TCP had reported the loss.
+// Ours: an existing connection in OpenSent is judged too, since the arriving OPEN tells the identifier; so
+// one exchange settles it. Two connections opened by the same side are no collision but a second attempt: the
+// older is a remnant and closes. An Established session stays and the arriving connection closes, with one
+// exception (RFC 4724 4.2 and 5): a peer that offered graceful restart has restarted, so its new connection
+// wins and the old one closes in silence (event `peerRestarted`), as if TCP had reported the loss.
 
 import type { SessionState } from './state.ts';
 
@@ -27,8 +27,8 @@ export interface CollisionInput {
 }
 
 /**
- * `keepBoth`: no collision yet. `closeArriving`, `closeExisting`: that one gets `openCollisionDump` (Cease 6/7).
- * `replaceExisting`: the existing one gets `peerRestarted`.
+ * `keepBoth`: no collision yet. `closeArriving`, `closeExisting`: that one gets `openCollisionDump` (Cease
+ * 6/7). `replaceExisting`: the existing one gets `peerRestarted`.
  */
 export type CollisionOutcome = 'keepBoth' | 'closeArriving' | 'closeExisting' | 'replaceExisting';
 
@@ -39,7 +39,9 @@ export function localWins(input: CollisionInput): boolean {
   return input.localAsn > input.remoteAsn;
 }
 
-/** Called when a valid OPEN arrives on one of two connections, before `openReceived` is given to its session. */
+/**
+ * Called when a valid OPEN arrives on one of two connections, before `openReceived` is given to its session.
+ */
 export function resolveCollision(input: CollisionInput): CollisionOutcome {
   switch (input.existingState) {
     case 'idle':

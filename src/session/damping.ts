@@ -1,8 +1,8 @@
-// Idle-hold back-off: how long a session that failed stays Idle before it starts again. RFC 4271 8.1.1 names the
-// attribute (DampPeerOscillations, IdleHoldTime) and leaves the method open. Ours: the first failure waits
-// idleHoldMs, each further one doubles it up to idleHoldMaxMs; a session that stayed Established for as long as
-// the longest pause starts the count anew. Failures to connect at all are not counted here: those are paced by the
-// ConnectRetryTimer, and a peer that boots should be found at once.
+// Idle-hold back-off: how long a session that failed stays Idle before it starts again. RFC 4271 8.1.1 names
+// the attribute (DampPeerOscillations, IdleHoldTime) and leaves the method open. Ours: the first failure
+// waits idleHoldMs, each further one doubles it up to idleHoldMaxMs; a session that stayed Established for as
+// long as the longest pause starts the count anew. Failures to connect at all are not counted here: those are
+// paced by the ConnectRetryTimer, and a peer that boots should be found at once.
 
 /** The longest pause where the configuration names none. */
 export const defaultIdleHoldMaxMs = 60_000;
@@ -12,7 +12,9 @@ export interface DampingTimes {
   idleHoldMaxMs?: number | undefined;
 }
 
-/** The count of failures in a row after one more. `upMs` is how long the session was Established, 0 if never. */
+/**
+ * The count of failures in a row after one more. `upMs` is how long the session was Established, 0 if never.
+ */
 export function countOscillation(oscillations: number, upMs: number, times: DampingTimes): number {
   const stableMs = Math.max(times.idleHoldMaxMs ?? defaultIdleHoldMaxMs, times.idleHoldMs);
   return upMs >= stableMs ? 1 : Math.min(oscillations + 1, 32);

@@ -1,11 +1,12 @@
-// What two OPENs amount to: whether ours accepts the peer's (RFC 4271 6.2, RFC 6286, RFC 7607, RFC 5492), and what
-// holds on the session if so. A capability counts when both sides offered it; one we do not know is ignored and is
-// never a fault. Families are masks by family id (wire/bgp/family.ts).
+// What two OPENs amount to: whether ours accepts the peer's (RFC 4271 6.2, RFC 6286, RFC 7607, RFC 5492), and
+// what holds on the session if so. A capability counts when both sides offered it; one we do not know is
+// ignored and is never a fault. Families are masks by family id (wire/bgp/family.ts).
 //
 //   hold time  the smaller of both; 0 turns both timers off (RFC 4271 4.2)
-//   families   those both sides name; a side without any multiprotocol capability means IPv4 unicast (RFC 4760 8)
+//   families   those both sides name; no multiprotocol capability at all means IPv4 unicast (RFC 4760 8)
 //   ADD-PATH   sending needs our "send" and the peer's "receive", and the other way round (RFC 7911 4)
-//   restart    the peer's families and flags, limited to those negotiated (RFC 4724); N bit if both set it (RFC 8538)
+//   restart    the peer's families and flags, limited to those negotiated (RFC 4724); the N bit if both set
+//              it (RFC 8538)
 
 import { AS_TRANS } from '../net/asn.ts';
 import type { Capability, GracefulRestartCapability } from '../wire/bgp/capability.ts';

@@ -1,10 +1,12 @@
-// Why a session ended, and what that means for its routes. RFC 4724 4.2 keeps the routes of a graceful-restart
-// peer as stale when the connection is lost without a NOTIFICATION. RFC 8538 extends that to NOTIFICATIONs and the
-// hold timer when both sides set the N bit, but for a Hard Reset (Cease 6/9), which carries the real code within.
+// Why a session ended, and what that means for its routes. RFC 4724 4.2 keeps the routes of a
+// graceful-restart peer as stale when the connection is lost without a NOTIFICATION. RFC 8538 extends that to
+// NOTIFICATIONs and the hold timer when both sides set the N bit, but for a Hard Reset (Cease 6/9), which
+// carries the real code within.
 //
 // Ours: of the stops we begin, adminDown, adminReset, deconfigured, maxPrefixes and bfdDown are sent as Hard
-// Reset when the N bit is negotiated, for the routes must go; configurationChanged and outOfResources are not. A
-// restart of leafd itself sends nothing at all, so that the peers see a lost connection and keep forwarding.
+// Reset when the N bit is negotiated, for the routes must go; configurationChanged and outOfResources are
+// not. A restart of leafd itself sends nothing at all, so that the peers see a lost connection and keep
+// forwarding.
 
 import { assert } from '../lib/assert.ts';
 import { CEASE } from '../wire/bgp/fault.ts';
@@ -91,7 +93,9 @@ export function receivedReason(code: number, subcode: number, data: Uint8Array |
   return reason;
 }
 
-/** The families (mask by family id) whose routes the router may keep as stale after an Established session. */
+/**
+ * The families (mask by family id) whose routes the router may keep as stale after an Established session.
+ */
 export function staleFamilies(reason: DownReason, negotiated: Negotiated | undefined): number {
   const restart = negotiated?.gracefulRestart;
   if (restart === undefined) return 0;

@@ -1,6 +1,7 @@
-// Established (RFC 4271 8.2.2): routes flow. UPDATE and KEEPALIVE start the HoldTimer anew; errors of an UPDATE
-// end the session only when RFC 7606 leaves nothing milder. A header error is told with its own code, as RFC 4271
-// 6.1 wants (8.2.2 lists it among the FSM errors), a second OPEN is the FSM error 5/3 whatever it contains.
+// Established (RFC 4271 8.2.2): routes flow. UPDATE and KEEPALIVE start the HoldTimer anew; errors of an
+// UPDATE end the session only when RFC 7606 leaves nothing milder. A header error is told with its own code,
+// as RFC 4271 6.1 wants (8.2.2 lists it among the FSM errors), a second OPEN is the FSM error 5/3 whatever it
+// contains.
 
 import { unexpectedMessage } from './fsm-error.ts';
 import type { SessionEvent, StepResult } from './state.ts';
@@ -48,7 +49,8 @@ export function stepEstablished(input: StepInput, event: SessionEvent): StepResu
     case 'peerRestarted':
       return replaced(input);
     default:
-      // A start; ROUTE-REFRESH, which RFC 4271 6.5 does not count as a sign of life; another connection's news.
+      // A start; ROUTE-REFRESH, which RFC 4271 6.5 does not count as a sign of life; another connection's
+      // news.
       return unchanged(input);
   }
 }

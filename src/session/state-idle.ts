@@ -1,6 +1,7 @@
-// Idle (RFC 4271 8.2.2): everything is refused but a start, and the IdleHoldTimer that brings one. A start does
-// not wait for that timer, because the daemon gives one when the world has changed: a link came up, a limit's pause
-// is over. What belongs to a connection that is gone (a late message, a late close) means nothing here.
+// Idle (RFC 4271 8.2.2): everything is refused but a start, and the IdleHoldTimer that brings one. A start
+// does not wait for that timer, because the daemon gives one when the world has changed: a link came up, a
+// limit's pause is over. What belongs to a connection that is gone (a late message, a late close) means
+// nothing here.
 
 import { stopRows } from './reason.ts';
 import type { SessionEvent, StepResult } from './state.ts';

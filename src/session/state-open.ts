@@ -1,5 +1,6 @@
-// OpenSent and OpenConfirm (RFC 4271 8.2.2): the connection is up, OPEN and KEEPALIVE are exchanged. A message
-// out of turn is an FSM error with the subcode of the state and the message's type as data (RFC 6608).
+// OpenSent and OpenConfirm (RFC 4271 8.2.2): the connection is up, OPEN and KEEPALIVE are exchanged. A
+// message out of turn is an FSM error with the subcode of the state and the message's type as data (RFC
+// 6608).
 //
 // Ours: a NOTIFICATION is never answered with one, and a second OPEN on a connection in OpenConfirm is out of
 // turn (the RFC speaks of collisions there, but those come on another connection, see collision.ts).

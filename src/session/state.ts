@@ -1,7 +1,8 @@
-// What one connection's state machine remembers, what it is configured with, and what it asks its caller to do
-// (RFC 4271 section 8). Everything is a value: `step.ts` takes a session and gives the next one, and timers are
-// deadlines in it, so that the simulator and the speaker drive the same code. Sockets, encoding and the choice of
-// the peer's configuration are the caller's; routes and graceful restart's stale marks are the router's.
+// What one connection's state machine remembers, what it is configured with, and what it asks its caller to
+// do (RFC 4271 section 8). Everything is a value: `step.ts` takes a session and gives the next one, and
+// timers are deadlines in it, so that the simulator and the speaker drive the same code. Sockets, encoding
+// and the choice of the peer's configuration are the caller's; routes and graceful restart's stale marks are
+// the router's.
 
 import type { Capability } from '../wire/bgp/capability.ts';
 import type { Fault } from '../wire/bgp/fault.ts';
@@ -118,7 +119,9 @@ export type SessionEvent =
   | { kind: 'openError'; fault: Fault }
   /** 23: this connection lost (collision.ts). */
   | { kind: 'openCollisionDump' }
-  /** RFC 4724 5: the peer came back on a new connection, so that this one is dead; it is closed in silence. */
+  /**
+   * RFC 4724 5: the peer came back on a new connection, so that this one is dead; it is closed in silence.
+   */
   | { kind: 'peerRestarted' }
   /** 24 (version error), 25. */
   | { kind: 'notificationReceived'; code: number; subcode: number; data?: Uint8Array | undefined }
@@ -181,8 +184,9 @@ export function newSession(nowMs = 0): Session {
 }
 
 /**
- * A session for a connection that the peer opened while the first one is busy (RFC 4271 8.2: "for each incoming
- * connection"). It waits for `tcpConnectionConfirmed`; once Idle again it is done with and can be dropped.
+ * A session for a connection that the peer opened while the first one is busy (RFC 4271 8.2: "for each
+ * incoming connection"). It waits for `tcpConnectionConfirmed`; once Idle again it is done with and can be
+ * dropped.
  */
 export function incomingSession(nowMs = 0): Session {
   return { ...newSession(nowMs), state: 'active', incoming: true };

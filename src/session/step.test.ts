@@ -1,5 +1,6 @@
-// Every event in every state, as a table a person can hold against RFC 4271 8.2.2. A cell is the next state and
-// the actions in order: `n6/2` is a NOTIFICATION, `up` and `down` the news for the router, `=` no change at all.
+// Every event in every state, as a table a person can hold against RFC 4271 8.2.2. A cell is the next state
+// and the actions in order: `n6/2` is a NOTIFICATION, `up` and `down` the news for the router, `=` no change
+// at all.
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -350,7 +351,7 @@ describe('timers', () => {
     expect(onTime.session.state).toBe('idle');
   });
 
-  test('jitter shortens ConnectRetry, Keepalive and IdleHold, not Hold, and never a KEEPALIVE below 1 s', () => {
+  test('jitter shortens all timers but Hold, and never a KEEPALIVE below 1 s', () => {
     const run = (jitter: number, use: SessionConfig) => {
       let session = newSession(START);
       const seen: (number | undefined)[] = [];

@@ -1,7 +1,8 @@
-// The BGP state machine of RFC 4271 section 8 as a pure function: (session, event) -> next session and actions.
-// It owns the order of states, timers as deadlines, and which NOTIFICATION a peer's or our end of a session sends.
-// What each state does is in the state-* files, the moves they share in transition.ts. It does not read bytes
-// (wire), choose between two connections (collision.ts says, the caller does), or touch routes (router).
+// The BGP state machine of RFC 4271 section 8 as a pure function: (session, event) -> next session and
+// actions. It owns the order of states, timers as deadlines, and which NOTIFICATION a peer's or our end of a
+// session sends. What each state does is in the state-* files, the moves they share in transition.ts. It does
+// not read bytes (wire), choose between two connections (collision.ts says, the caller does), or touch routes
+// (router).
 
 import { encodeShutdownText } from '../wire/bgp/notification.ts';
 import type { Session, SessionConfig, SessionEvent, StepResult } from './state.ts';
@@ -12,8 +13,9 @@ import { stepOpenConfirm, stepOpenSent } from './state-open.ts';
 import { type StepInput, stop, unchanged } from './transition.ts';
 
 /**
- * One event. `nowMs` is the caller's monotonic clock (not 0 or less when timers are set); `jitter` a factor in
- * [0.75, 1] for the ConnectRetry, Keepalive and IdleHold timers (RFC 4271 10), by default none. Never throws.
+ * One event. `nowMs` is the caller's monotonic clock (not 0 or less when timers are set); `jitter` a factor
+ * in [0.75, 1] for the ConnectRetry, Keepalive and IdleHold timers (RFC 4271 10), by default none. Never
+ * throws.
  */
 export function step(
   session: Session,
@@ -43,7 +45,9 @@ export function step(
   }
 }
 
-/** Events 2 and 8 end every state but Idle alike. RFC 9003 text goes with Administrative Shutdown and Reset. */
+/**
+ * Events 2 and 8 end every state but Idle alike. RFC 9003 text goes with Administrative Shutdown and Reset.
+ */
 function stopNow(
   input: StepInput,
   event: SessionEvent & { kind: 'manualStop' | 'automaticStop' },

@@ -1,6 +1,7 @@
-// The moves that the states of the machine share: begin, send our OPEN, accept the peer's, and go back to Idle
-// with or without a NOTIFICATION. Each gives the next session and the actions that go with it, so that timers and
-// negotiated values are set in one place. RFC 4271 8.2.2; which event leads to which move is in the state-* files.
+// The moves that the states of the machine share: begin, send our OPEN, accept the peer's, and go back to
+// Idle with or without a NOTIFICATION. Each gives the next session and the actions that go with it, so that
+// timers and negotiated values are set in one place. RFC 4271 8.2.2; which event leads to which move is in
+// the state-* files.
 
 import { CEASE, type Fault, HOLD_TIMER_EXPIRED } from '../wire/bgp/fault.ts';
 import { CEASE_COLLISION, CEASE_HARD_RESET } from '../wire/bgp/notification.ts';
@@ -269,7 +270,8 @@ export interface StopOrder {
 }
 
 /**
- * Carries out a stop. Between speakers that negotiated the N bit a stop that must not keep routes is a Hard Reset (RFC 8538 3.1).
+ * Carries out a stop. Between speakers that negotiated the N bit a stop that must not keep routes is a Hard
+ * Reset (RFC 8538 3.1).
  */
 export function stop(input: StepInput, order: StopOrder): StepResult {
   const { cause, data, text } = order;
