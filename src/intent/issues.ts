@@ -72,6 +72,12 @@ function typeOf(value: unknown): string {
   return typeof value;
 }
 
+const durations = ['hold', 'keepalive', 'connectRetry', 'restartTime', 'stalePathTime', 'restartAfter'];
+
+function isDuration(path: Path): boolean {
+  return durations.includes(String(path.at(-1)));
+}
+
 function wrongType(path: Path, expected: string, value: unknown): Problem {
   if (value === undefined) return { path, reason: 'is required' };
   if (value === null) return { path, reason: 'is empty', hint: 'give it a value or remove the key' };
@@ -79,7 +85,11 @@ function wrongType(path: Path, expected: string, value: unknown): Problem {
   const reason = `must be ${typeNames[expected] ?? expected}, not ${typeNames[actual] ?? actual}`;
   if (expected === 'int' && actual === 'number') return { path, reason: 'must be a whole number' };
   if (expected === 'string' && (actual === 'number' || actual === 'boolean'))
-    return { path, reason, hint: 'put it in quotes; a duration needs a unit, as in 9s' };
+    return {
+      path,
+      reason,
+      hint: isDuration(path) ? 'a duration needs a unit, as in 9s' : 'put it in quotes',
+    };
   if (expected === 'boolean' && actual === 'string' && /^(yes|no|on|off)$/i.test(String(value)))
     return { path, reason, hint: 'YAML 1.2 knows only true and false' };
   if (expected === 'array' && actual !== 'object') return { path, reason, hint: 'write [ ] around it' };

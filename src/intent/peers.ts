@@ -83,8 +83,9 @@ export function resolvePeers(
   const groups = bgp.groups ?? {};
   for (const [index, config] of (bgp.peers ?? []).entries()) {
     const path = ['bgp', 'peers', index];
-    const group = config.group === undefined ? undefined : groups[config.group];
-    if (config.group !== undefined && group === undefined)
+    const known = config.group !== undefined && Object.hasOwn(groups, config.group);
+    const group = known ? groups[config.group!] : undefined;
+    if (config.group !== undefined && !known)
       context.problems.push(unknownName([...path, 'group'], 'group', config.group, Object.keys(groups)));
     const merged = new Merged(config, path, group, ['bgp', 'groups', config.group ?? '']);
     const where = resolveWhere(config, path, context);

@@ -97,6 +97,14 @@ function policyUses(bgp: BgpConfig): { name: string; path: Path }[] {
 
 type SetKind = (typeof setKinds)[number];
 
+const setNames: Record<SetKind, string> = {
+  prefixSets: 'prefix set',
+  asPathSets: 'AS path set',
+  communitySets: 'community set',
+  largeCommunitySets: 'large community set',
+  extendedCommunitySets: 'extended community set',
+};
+
 /** Which set a text of each condition may name, and how to tell that it is no name. */
 const conditions: readonly [keyof MatchDefinition, SetKind, (text: string) => boolean][] = [
   ['prefixes', 'prefixSets', (text) => /[/:]/.test(text) || parseIp(text) !== undefined],
@@ -132,7 +140,7 @@ function checkMatch(
       const here = Array.isArray(value) ? [...path, condition, index] : [...path, condition];
       if (!isValue(item)) {
         const sets = Object.keys(policies[kind] ?? {});
-        if (!sets.includes(item)) problems.push(unknownName(here, `set of ${kind}`, item, sets));
+        if (!sets.includes(item)) problems.push(unknownName(here, setNames[kind], item, sets));
       } else if (kind === 'asPathSets') judge(item, here, judgeAsPath, problems);
     }
   }
@@ -150,7 +158,7 @@ function checkSets(policies: PoliciesConfig, judgeAsPath: AsPathJudge, problems:
       judge(pattern, ['policies', 'asPathSets', name, index], judgeAsPath, problems);
   const prefixSets = policies.prefixSets ?? {};
   const reaches = (from: string, target: string, seen: Set<string>): boolean =>
-    (prefixSets[from] ?? []).some((item) => {
+    (Object.hasOwn(prefixSets, from) ? prefixSets[from]! : []).some((item) => {
       if (typeof item !== 'string' || seen.has(item)) return false;
       return item === target || reaches(item, target, seen.add(item));
     });
@@ -162,7 +170,7 @@ function checkSets(policies: PoliciesConfig, judgeAsPath: AsPathJudge, problems:
         const path = ['policies', kind, name, index];
         if (problems.some((one) => one.path.join() === path.join())) continue;
         if (kind !== 'prefixSets') problems.push({ path, reason: 'is not a community' });
-        else if (prefixSets[item] === undefined)
+        else if (!Object.hasOwn(prefixSets, item))
           problems.push(unknownName(path, 'prefix set', item, Object.keys(prefixSets)));
         else if (item === name || reaches(item, name, new Set()))
           problems.push({ path, reason: `makes the set ${name} contain itself` });

@@ -6,6 +6,7 @@ import { parseAsn } from '../net/asn.ts';
 import { parseIp } from '../net/ip.ts';
 import { parsePrefix, prefixOf, prefixText } from '../net/prefix.ts';
 import { parseDuration } from './duration.ts';
+import { nearest } from './suggest.ts';
 
 const wrong = (error: string, hint?: string) =>
   hint === undefined ? { error } : { error, params: { hint } };
@@ -73,7 +74,8 @@ export function parseAsnRange(value: string): [low: number, high: number] | unde
 }
 
 const asnRange = z.string().superRefine((value, context) => {
-  const range = parseAsnRange(value);
+  const single = parseAsn(value);
+  const range = single === undefined ? parseAsnRange(value) : ([single, single] as const);
   if (range === undefined)
     context.addIssue({ code: 'custom', message: 'must be an AS number or a range such as 65000-65199' });
   else if (range[0] > range[1])
@@ -86,10 +88,21 @@ export const asnItem = z.union([asnNumber, asnRange], {
   error: 'must be an AS number or a range such as 65000-65199',
 });
 
-export const remoteAs = z.union(
-  [asnNumber, z.enum(['external', 'internal', 'any']), asdot, z.array(asnItem).min(1)],
-  { error: 'must be external, internal, any, an AS number, or a list of AS numbers and ranges' },
-);
+const remoteAsWords = ['external', 'internal', 'any'];
+
+const remoteAsText = z.string().superRefine((value, context) => {
+  if (remoteAsWords.includes(value)) return;
+  const asn = parseAsn(value);
+  const reason = asn === undefined ? remoteAsForms : reservedAsn(asn);
+  const near = nearest(value, remoteAsWords);
+  const hint = near === undefined ? undefined : `did you mean "${near}"?`;
+  if (reason !== undefined) context.addIssue({ code: 'custom', message: reason, params: { hint } });
+});
+
+const remoteAsForms = 'must be external, internal, any, an AS number, or a list of AS numbers and ranges';
+
+/** Whom a peer may be. */
+export const remoteAs = z.union([asnNumber, remoteAsText, z.array(asnItem).min(1)], { error: remoteAsForms });
 
 /** A prefix without bits beyond its length. */
 export const prefix = z.string().superRefine((value, context) => {
@@ -104,7 +117,8 @@ export function prefixFault(value: string): { reason: string; hint?: string } | 
   const bytes = parseIp(address ?? '');
   if (bytes === undefined) return { reason: 'must be a prefix', hint: 'such as 10.0.0.0/8 or 2001:db8::/32' };
   const longest = bytes.length * 8;
-  if (length === undefined) return { reason: 'must be a prefix', hint: `did you mean ${value}/${longest}?` };
+  if (length === undefined)
+    return { reason: 'must be a prefix', hint: `write its length, as in ${value}/${longest}` };
   if (!/^\d{1,3}$/.test(length) || Number(length) > longest)
     return { reason: `must have a length from 0 to ${longest}` };
   if (parsePrefix(value, { strict: true }) === undefined)

@@ -92,7 +92,7 @@ function alternatives(schema: z.core.$ZodType): z.core.$ZodType[] {
 function childOf(schema: z.core.$ZodType, step: string | number): z.core.$ZodType[] {
   const definition = definitionOf(schema);
   const child =
-    definition.shape?.[String(step)] ??
+    (Object.hasOwn(definition.shape ?? {}, step) ? definition.shape![String(step)] : undefined) ??
     definition.catchall ??
     definition.valueType ??
     (typeof step === 'number' ? definition.element : undefined);

@@ -16,7 +16,10 @@ export function nearest(word: string, known: readonly string[]): string | undefi
       bestDistance = distance;
     }
   }
-  return best ?? (wanted.length >= 4 ? known.find((one) => plain(one).startsWith(wanted)) : undefined);
+  if (best !== undefined || wanted.length < 4) return best;
+  return known.find(
+    (one) => plain(one).startsWith(wanted) || (one.length >= 4 && wanted.startsWith(plain(one))),
+  );
 }
 
 /** `did you mean "x"?`, else the known words themselves when they are few. */

@@ -1,0 +1,98 @@
+// A plan is a promise: what it calls live must not cost a session, and a session nothing is said about stays.
+
+import { expect, test } from 'vitest';
+import { diffIntents, heaviest } from './diff.ts';
+import type { Intent } from './intent.ts';
+import { loadConfig, problemLines } from './load.ts';
+
+function intent(text: string): Intent {
+  const result = loadConfig([{ file: 'a.yaml', text }], { hostname: 'leaf1' });
+  expect(problemLines(result.problems)).toEqual([]);
+  return result.intent!;
+}
+
+const base = `
+bgp:
+  asn: 65101
+  routerId: 10.0.0.1
+  profile: fabric
+  loopbacks: [10.0.0.1/32]
+  groups: {g: {timers: {hold: 9s}, password: old}}
+  peers:
+    - {interface: "eth*", group: g, import: p}
+    - {address: 192.0.2.1, remoteAs: 65002}
+policies:
+  prefixSets: {private: [10.0.0.0/8], unused: [192.0.2.0/24]}
+  p: {rules: [{match: {prefixes: private}, action: accept}]}
+`;
+
+const changed = (from: string, to: string) =>
+  diffIntents(intent(base), intent(base.replace(from, to))).map(
+    (one) => `${one.effect}: ${one.kind} ${one.text}`,
+  );
+
+test('the same configuration, differently written, is no change', () => {
+  const rewritten = base
+    .replace('{interface: "eth*", group: g, import: p}', '{import: p, group: g, interface: eth*}')
+    .replace('hold: 9s', 'hold: 9000ms')
+    .replace(
+      '{match: {prefixes: private}, action: accept}',
+      '{action: accept, match: {prefixes: [private]}}',
+    );
+  expect(diffIntents(intent(base), intent(rewritten))).toEqual([]);
+});
+
+test('a new and a lost peer touch no other', () => {
+  expect(changed('{address: 192.0.2.1, remoteAs: 65002}', '{address: 192.0.2.9, remoteAs: 65002}')).toEqual([
+    'session reset: remove peer 192.0.2.1',
+    'live: add peer 192.0.2.9',
+  ]);
+});
+
+test('what OPEN said costs the session, through a group too', () => {
+  expect(changed('hold: 9s', 'hold: 30s')).toEqual([
+    'session reset: change peer eth*: timers.hold 9s -> 30s',
+    'session reset: change peer eth*: timers.keepalive 3s -> 10s',
+  ]);
+});
+
+test('a password changes without being told', () => {
+  const lines = changed('password: old', 'password: fresh');
+  expect(lines).toEqual(['session reset: change peer eth*: password changed']);
+});
+
+test('policies: a changed set is a soft refresh for those who use it', () => {
+  expect(changed('private: [10.0.0.0/8]', 'private: [10.0.0.0/9]')).toEqual([
+    'soft refresh: change policy p: used by eth*',
+  ]);
+  expect(changed('unused: [192.0.2.0/24]', 'unused: []')).toEqual([]);
+  expect(changed('import: p', 'import: accept-all')).toEqual([
+    'soft refresh: change peer eth*: import p -> accept-all',
+  ]);
+});
+
+test('profile: only peers whose policy it decides', () => {
+  const lines = changed('profile: fabric', 'profile: host');
+  expect(lines).toEqual([
+    'soft refresh: change bgp.profile: fabric -> host',
+    'soft refresh: change peer eth*: export by profile host',
+    'soft refresh: change peer 192.0.2.1: export by profile host',
+  ]);
+});
+
+test('prefixes, redistribution, shutdown, and what needs a restart', () => {
+  expect(
+    changed('loopbacks: [10.0.0.1/32]', 'loopbacks: [10.0.0.2/32]\n  redistribute: {static: true}'),
+  ).toEqual([
+    'live: remove loopback 10.0.0.1/32',
+    'live: add loopback 10.0.0.2/32',
+    'live: add redistribute static: all',
+  ]);
+  expect(changed('remoteAs: 65002', 'remoteAs: 65002, shutdown: true')).toEqual([
+    'session reset: change peer 192.0.2.1: shut down',
+  ]);
+  const restart = diffIntents(intent(base), intent(`${base}kernel: {fib: false}\nnode: {labels: {a: b}}\n`));
+  expect(restart.map((one) => one.effect)).toEqual(['live', 'restart']);
+  expect(heaviest(restart)).toBe('restart');
+  expect(heaviest([])).toBe('live');
+});

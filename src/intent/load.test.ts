@@ -1,0 +1,206 @@
+// The corpora are the evidence: every file of test/bad-config is refused at exactly the place its first line names,
+// every file of test/good-config is taken. Here also: what resolving makes of a configuration, and that a secret
+// never shows.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { localOptions } from './files.ts';
+import { configError, type LoadResult, loadConfig, problemLines } from './load.ts';
+
+const load = (...texts: string[]): LoadResult =>
+  loadConfig(
+    texts.map((text, index) => ({ file: `${index}.yaml`, text })),
+    { hostname: 'leaf1' },
+  );
+
+const head = 'bgp:\n  asn: 65101\n  routerId: 10.0.0.1\n  profile: fabric\n';
+const peersOf = (text: string) => {
+  const result = load(head + text);
+  expect(problemLines(result.problems)).toEqual([]);
+  return result.intent!.bgp.peers;
+};
+
+describe('refused, at the place', () => {
+  const names = readdirSync('test/bad-config').sort();
+  test('there are many ways to be wrong', () => expect(names.length).toBeGreaterThan(80));
+  test.each(names)('%s', (name) => {
+    const text = readFileSync(`test/bad-config/${name}`, 'utf8');
+    const expected = /^# expect: (.*)$/m.exec(text)![1];
+    const result = loadConfig([{ file: name, text }], localOptions());
+    const places = result.problems.map(({ where, path }) => `${where.line}:${where.column} ${path || '-'}`);
+    expect(places.join(', ')).toBe(expected);
+    expect(result.intent).toBeUndefined();
+    for (const line of problemLines(result.problems)) expect(line).toMatch(/^\S+\.yaml:\d+:\d+: .*[a-z)]/);
+    for (const secret of text.matchAll(/password: ([^,}\s]{3,})/g))
+      expect(problemLines(result.problems).join('\n')).not.toContain(secret[1]!.replace(/^\W/, ''));
+  });
+});
+
+describe('taken', () => {
+  test.each(readdirSync('test/good-config'))('%s', (name) => {
+    const text = readFileSync(`test/good-config/${name}`, 'utf8');
+    const result = loadConfig([{ file: name, text }], localOptions());
+    expect(problemLines(result.problems)).toEqual([]);
+    expect(problemLines(result.warnings)).toEqual([]);
+    expect(result.intent).toBeDefined();
+  });
+});
+
+describe('resolved', () => {
+  test('defaults', () => {
+    const { intent } = load('bgp: {asn: 65101, loopbacks: ["2001:db8::1/128", 10.0.0.11/32]}');
+    expect(intent).toMatchObject({
+      node: { name: 'leaf1', labels: {} },
+      api: { socket: '/run/leafd/leafd.sock' },
+      bgp: {
+        routerId: 0x0a00000b,
+        clusterId: 0x0a00000b,
+        multipath: 16,
+        gracefulRestart: { enabled: true, restartTimeMs: 120_000, stalePathTimeMs: 360_000 },
+        redistribute: {},
+      },
+      kernel: { fib: true, nexthopCompat: 'auto', metric: 20, table: 254 },
+    });
+    expect(intent!.api.listen).toBeUndefined();
+    expect(intent!.bgp.profile).toBeUndefined();
+  });
+
+  test('the peer wins over its group, the group over the default, timers one by one', () => {
+    const [peer] = peersOf(`
+  groups: {g: {remoteAs: internal, import: accept-all, timers: {hold: 30s, connectRetry: 2s}, port: 1179}}
+  peers: [{address: 192.0.2.1, group: g, remoteAs: 65002, timers: {hold: 12s}}]`);
+    expect(peer).toMatchObject({
+      remoteAs: { kind: 'list', ranges: [[65002, 65002]] },
+      import: 'accept-all',
+      port: 1179,
+      timers: { holdMs: 12_000, keepaliveMs: 4000, connectRetryMs: 2000 },
+    });
+  });
+
+  test('unnumbered peers are external and quick, numbered ones are not', () => {
+    const [unnumbered, numbered] = peersOf(
+      '  peers: [{interface: eth0}, {address: "fe80::1%eth1", remoteAs: any}]',
+    );
+    expect(unnumbered).toMatchObject({
+      remoteAs: { kind: 'external' },
+      timers: { holdMs: 9000, keepaliveMs: 3000 },
+    });
+    expect(numbered).toMatchObject({
+      key: 'address fe80::1%eth1',
+      where: { scope: 'eth1' },
+      timers: { holdMs: 90_000, keepaliveMs: 30_000 },
+    });
+  });
+
+  test('a hold time of zero has no keepalives', () => {
+    expect(peersOf('  peers: [{interface: eth0, timers: {hold: 0s}}]')[0]!.timers).toMatchObject({
+      holdMs: 0,
+      keepaliveMs: 0,
+    });
+  });
+
+  test('a peer may have its own password where the group has a file', () => {
+    const [peer] = peersOf(
+      '  groups: {g: {passwordFile: /nowhere}}\n  peers: [{interface: eth0, group: g, password: mine}]',
+    );
+    expect(peer!.password!.reveal()).toBe('mine');
+  });
+
+  test('policies take the shape of the policy room', () => {
+    const { intent } = load(
+      `${head}policies:\n  prefixSets: {a: [10.0.0.0/8]}\n  p:\n    rules:\n` +
+        '      - {match: {prefixes: a}, set: {med: +10, localPref: -5}, action: next}\n',
+    );
+    expect(intent!.policies).toEqual({
+      prefixSets: { a: ['10.0.0.0/8'] },
+      policies: {
+        p: { rules: [{ match: { prefixes: ['a'] }, set: { med: '+10', localPref: '-5' }, action: 'next' }] },
+      },
+    });
+  });
+
+  test('an external peer without policy and profile is warned of (RFC 8212), an internal one is not', () => {
+    const { warnings } = load(
+      'bgp:\n  asn: 65101\n  routerId: 10.0.0.1\n  peers:\n    - {interface: eth0, import: accept-all}\n' +
+        '    - {address: 192.0.2.1, remoteAs: internal}\n    - {address: 192.0.2.2, remoteAs: 65101}\n',
+    );
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatchObject({ path: 'bgp.peers.0', where: { line: 5, column: 7 } });
+    expect(warnings[0]!.reason).toContain('sends no route');
+  });
+});
+
+describe('several files', () => {
+  test('sections and lists join', () => {
+    const { intent } = load(
+      `${head}  peers: [{interface: eth0}]`,
+      'bgp: {peers: [{interface: eth1}]}\nnode: {name: a}',
+    );
+    expect(intent!.bgp.peers.map((peer) => peer.name)).toEqual(['eth0', 'eth1']);
+    expect(intent!.node.name).toBe('a');
+  });
+
+  test('a value in two files is refused, naming both', () => {
+    const { problems } = load(head, 'bgp:\n  asn: 65102\n');
+    expect(problems[0]).toMatchObject({ where: { file: '1.yaml', line: 2, column: 8 }, path: 'bgp.asn' });
+    expect(problems[0]!.reason).toContain('0.yaml:2:8');
+  });
+
+  test('a fault in a drop-in is placed there, with its own position', () => {
+    const { problems } = load(
+      `${head}  peers: [{interface: eth0}]`,
+      'bgp:\n  peers:\n    - {interface: eth1, ports: 1}\n',
+    );
+    expect(problems[0]).toMatchObject({
+      where: { file: '1.yaml', line: 3, column: 25 },
+      path: 'bgp.peers.1.ports',
+    });
+  });
+});
+
+describe('limits', () => {
+  test('a file of a billion laughs is refused quickly', () => {
+    const levels = Array.from(
+      { length: 30 },
+      (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i},`.repeat(9)}*l${i}]`,
+    );
+    const { problems } = load(`l0: &l0 ha\n${levels.join('\n')}\n`);
+    expect(problems[0]!.reason).toMatch(/more than 100000 values/);
+  });
+
+  test('depth and size', () => {
+    expect(load(`a: ${'['.repeat(50_000)}`).problems[0]!.reason).toBe('is nested too deeply');
+    expect(load(`a: ${'{b: '.repeat(60)}1${'}'.repeat(60)}`).problems[0]!.reason).toBe(
+      'is nested too deeply',
+    );
+    expect(load(`# ${'x'.repeat(1 << 20)}`).problems[0]!.reason).toBe('is larger than 1 MiB');
+  });
+
+  test('keys that mean something to JavaScript are only unknown keys', () => {
+    const { problems } = load(`${head}__proto__: {a: 1}\nconstructor: 1\ntoString: 2\n`);
+    expect(problems.map((one) => one.path).sort()).toEqual(['__proto__', 'constructor', 'toString']);
+    expect(load(`${head}  peers: [{interface: eth0, group: toString}]`).problems[0]!.path).toBe(
+      'bgp.peers.0.group',
+    );
+  });
+
+  test('an anchor of the same name twice: an alias means the one before it', () => {
+    const { intent } = load(`node: {labels: {a: &x one, b: *x, c: &x two, d: *x}}\n${head}`);
+    expect(intent!.node.labels).toEqual({ a: 'one', b: 'one', c: 'two', d: 'two' });
+  });
+});
+
+test('secrets do not show', () => {
+  const { intent } = load(`${head}  peers: [{interface: eth0, password: hunter2}]`);
+  const { password } = intent!.bgp.peers[0]!;
+  expect(JSON.stringify(intent) + inspect(intent, { depth: 9 }) + String(password)).not.toContain('hunter2');
+  expect(password!.reveal()).toBe('hunter2');
+});
+
+test('the first problem as one error, with its place and the count of others', () => {
+  const error = configError(load('bgp: {asn: 0}\nfoo: 1\nbar: 2\n').problems);
+  expect(error.code).toBe('config-invalid');
+  expect(error.where).toEqual({ file: '0.yaml', line: 1, column: 12 });
+  expect(error.hint).toContain('2 more');
+});
