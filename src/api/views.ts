@@ -1,0 +1,313 @@
+// The only JSON shapes of leafd: what REST answers, `leafctl -j` prints, events carry and the web page reads. Keys are
+// camelCase, what is absent is left out, numbers are numbers, times are ISO 8601 with the age in seconds beside
+// them. Changes are additive only. This file imports nothing, so that a browser can import it.
+
+/** Any failure of a request. `code` is stable and kebab-case; `message` is one line. */
+export interface ErrorView {
+  error: ErrorBody;
+}
+
+export interface ErrorBody {
+  code: string;
+  message: string;
+  hint?: string;
+  where?: PlaceView;
+  /** Every problem of a refused configuration. */
+  problems?: ProblemView[];
+}
+
+/** A place in a file; line and column count from 1. */
+export interface PlaceView {
+  file: string;
+  line: number;
+  column: number;
+}
+
+export interface ProblemView {
+  where: PlaceView;
+  /** Dotted: `bgp.peers.0.timers.hold`; empty for a whole file. */
+  path: string;
+  reason: string;
+  hint?: string;
+}
+
+export type FamilyName = 'ipv4' | 'ipv6';
+
+export interface StatusView {
+  node: string;
+  labels: Record<string, string>;
+  version: string;
+  pid: number;
+  startedAt: string;
+  uptimeSeconds: number;
+  bgp: {
+    asn: number;
+    routerId: string;
+    profile?: 'fabric' | 'host';
+    peers: { configured: number; known: number; established: number };
+    /** After a restart: waiting for End-of-RIB of these peers before routes are withdrawn. */
+    restarting?: { until: string; waitingFor: string[] };
+  };
+  routes: FamilyCountView[];
+  kernel: { fib: boolean; installed: number; pending: number; failed: number };
+  config: { files: string[]; loadedAt: string; lastError?: ErrorBody };
+  memoryBytes: number;
+}
+
+export interface FamilyCountView {
+  family: FamilyName;
+  prefixes: number;
+  paths: number;
+}
+
+export type SessionStateView = 'idle' | 'connect' | 'active' | 'openSent' | 'openConfirm' | 'established';
+
+export interface PeersView {
+  peers: PeerView[];
+}
+
+/** A session, or a configured pattern or range that has no session of its own (`state` idle, `dynamic` false). */
+export interface PeerView {
+  name: string;
+  kind: 'interface' | 'address' | 'range';
+  /** Made by a pattern or range. */
+  dynamic: boolean;
+  description?: string;
+  group?: string;
+  /** Configured: `external`, `65001`, `65000-65199,4200000000`. */
+  remoteAs: string;
+  /** Learned from its OPEN. */
+  remoteAsn?: number;
+  address?: string;
+  interface?: string;
+  /** The peer's host name (FQDN capability). */
+  hostname?: string;
+  state: SessionStateView;
+  adminDown: boolean;
+  /** When it entered or left Established last. */
+  since?: string;
+  sinceSeconds?: number;
+  families: FamilyName[];
+  /** Sums over the families. */
+  received: number;
+  accepted: number;
+  advertised: number;
+  /** Why it is not up, or went down last. */
+  reason?: string;
+}
+
+export interface PeerDetailView extends PeerView {
+  internal?: boolean;
+  local: { asn: number; routerId: string; address?: string; port?: number };
+  remote: { routerId?: string; address?: string; port?: number; hostname?: string; domain?: string };
+  timers: {
+    configured: { holdSeconds: number; keepaliveSeconds: number; connectRetrySeconds: number };
+    negotiated?: { holdSeconds: number; keepaliveSeconds: number };
+  };
+  capabilities: { sent: string[]; received: string[] };
+  messages: { sent: MessageCountsView; received: MessageCountsView };
+  byFamily: PeerFamilyView[];
+  /** Times it was established. */
+  established: number;
+  lastDown?: { at: string; reason: string };
+  lastError?: { at: string; direction: 'sent' | 'received'; text: string };
+  gracefulRestart?: { restarting: boolean; timeSeconds: number; families: FamilyName[] };
+  ttlSecurityHops?: number;
+  authenticated: boolean;
+  import?: string;
+  export?: string;
+}
+
+export interface MessageCountsView {
+  open: number;
+  update: number;
+  notification: number;
+  keepalive: number;
+  routeRefresh: number;
+}
+
+export interface PeerFamilyView {
+  family: FamilyName;
+  received: number;
+  accepted: number;
+  rejected: number;
+  stale: number;
+  advertised: number;
+  endOfRibReceived: boolean;
+  endOfRibSent: boolean;
+  maxPrefix?: number;
+}
+
+export interface RoutesView {
+  routes: RouteView[];
+  /** Pass as `cursor` for the rows after these; absent at the end. */
+  next?: string;
+}
+
+/** One path to one prefix, as received, as used, or as advertised, whichever was asked for. */
+export interface RouteView {
+  family: FamilyName;
+  prefix: string;
+  best: boolean;
+  /** Shares the load with the best one. */
+  multipath: boolean;
+  /** Accepted by policy and loop checks. */
+  accepted: boolean;
+  /** Kept over a graceful restart of its peer. */
+  stale: boolean;
+  source: 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
+  /** Absent for routes of this machine. */
+  peer?: string;
+  nextHop?: string;
+  interface?: string;
+  /** Whether the next hop can be reached. */
+  reachable?: boolean;
+  since: string;
+  ageSeconds: number;
+  attributes: AttributesView;
+  /** In the kernel: `installed`, `pending` or `failed`. */
+  kernel?: 'installed' | 'pending' | 'failed';
+  /** Why not accepted, not best, or not sent. */
+  reason?: ReasonView;
+}
+
+/** Path attributes in text, as the wire room describes them. */
+export interface AttributesView {
+  origin: 'igp' | 'egp' | 'incomplete';
+  /** As people write it: `65001 65002 {65003,65004}`; empty for routes of this AS. */
+  asPath: string;
+  asPathLength: number;
+  med?: number;
+  localPref?: number;
+  weight?: number;
+  atomicAggregate?: boolean;
+  aggregator?: { asn: number; address: string };
+  communities?: string[];
+  largeCommunities?: string[];
+  extendedCommunities?: string[];
+  originatorId?: string;
+  clusterList?: string[];
+  unknown?: { code: number; flags: number; hex: string }[];
+}
+
+/** A reason code with its sentence; `rule` names the policy rule or the decision step that decided. */
+export interface ReasonView {
+  code: string;
+  text: string;
+  rule?: string;
+}
+
+/** The explanation of one thing: a prefix, an address, a peer. */
+export interface WhyView {
+  thing: string;
+  kind: 'prefix' | 'address' | 'peer';
+  /** The answer in one sentence. */
+  summary: string;
+  /** The prefix that answers for an address. */
+  prefix?: string;
+  winner?: RouteView;
+  /** Every path, the winner first, each with why it won or lost. */
+  paths: WhyPathView[];
+  kernel?: KernelRouteView;
+  advertised: AdvertisedView[];
+  /** Steps that lead to the state of a peer. */
+  steps?: ReasonView[];
+}
+
+export interface WhyPathView {
+  route: RouteView;
+  verdict: 'best' | 'multipath' | 'lost' | 'rejected';
+  reason: ReasonView;
+}
+
+export interface AdvertisedView {
+  peer: string;
+  sent: boolean;
+  reason: ReasonView;
+}
+
+export interface KernelView {
+  fib: boolean;
+  table: number;
+  metric: number;
+  nexthopCompat: 0 | 1;
+  counts: { intended: number; installed: number; pending: number; failed: number; foreign: number };
+  /** What leafd wants to be there, and how it stands. */
+  intended: KernelRouteView[];
+  /** What is there with leafd's mark but without leafd's wish (kept for graceful restart, or being removed). */
+  leftover: KernelRouteView[];
+  /** What others made: never touched. */
+  foreign: KernelRouteView[];
+  sysctls: { name: string; value: string; before: string }[];
+  failures: { what: string; error: string; at: string; attempts: number }[];
+  /** Whether lists were cut at the limit asked for. */
+  truncated: boolean;
+}
+
+export interface KernelRouteView {
+  prefix: string;
+  /** Absent for objects that are not compared: `foreign`. */
+  state: 'installed' | 'pending' | 'failed' | 'leftover' | 'foreign';
+  nextHops: { gateway?: string; interface: string; weight: number }[];
+  table?: number;
+  metric?: number;
+  /** Name of the kernel's route protocol: `leafd`, `kernel`, `static`, `bird`. */
+  protocol?: string;
+  /** The kernel's answer, when it failed. */
+  error?: string;
+}
+
+export interface EventsView {
+  events: EventView[];
+  /** Pass as `since` to go on. */
+  next: number;
+  /** How many events between `since` and the first one here are no longer kept. */
+  lost: number;
+}
+
+export interface EventView {
+  /** Ascending within one life of the daemon, from 1. */
+  id: number;
+  at: string;
+  level: 'info' | 'warning' | 'error';
+  /** Stable, kebab-case: `peer-up`, `peer-down`, `config-applied`. */
+  kind: string;
+  text: string;
+  peer?: string;
+  prefix?: string;
+  interface?: string;
+}
+
+/** What a configuration would change. */
+export interface PlanView {
+  changes: ChangeView[];
+  /** The heaviest effect among the changes. */
+  effect: EffectView;
+  warnings: ProblemView[];
+}
+
+export type EffectView = 'live' | 'soft refresh' | 'session reset' | 'restart';
+
+export interface ChangeView {
+  kind: 'add' | 'remove' | 'change';
+  owner: string;
+  what: string;
+  effect: EffectView;
+  text: string;
+}
+
+/** What a configuration changed. */
+export interface ApplyView extends PlanView {
+  applied: boolean;
+  /** Changes that wait for a restart of the daemon. */
+  needRestart: ChangeView[];
+}
+
+/** A command on a peer was taken. */
+export interface ActionView {
+  peer: string;
+  action: PeerAction;
+  text: string;
+}
+
+export type PeerAction = 'reset' | 'refresh' | 'shutdown' | 'enable';
