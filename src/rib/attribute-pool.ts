@@ -1,0 +1,342 @@
+// Every distinct set of path attributes is kept once, as canonical bytes (attribute/canonical.ts of the wire
+// room says what that is), and is known by a uint32: its attrId. What the decision process reads (RFC 4271
+// 9.1.2.2, RFC 4456 9) is parsed once a set into columns. A set lives while something holds a reference;
+// caches hold none, they compare `birth` to see whether an id still means what it meant.
+//
+// Bytes lie in pages that never move, so growing costs no copy and a full table no pause. An id keeps its
+// block when it is freed and is used again for a set of the same size class (8 bytes apart).
+// Cost: 44 B a distinct set + its bytes + 8-16 B of hash slots; nothing a route but the references.
+// This file does not validate: the decoder has done so.
+
+import { assert } from '../lib/assert.ts';
+import { readU32, sameBytes } from '../lib/bytes.ts';
+import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
+import { IdHash } from './id-hash.ts';
+
+const PAGE_SHIFT = 20;
+const PAGE_SIZE = 1 << PAGE_SHIFT;
+
+const ORIGIN = 1;
+const AS_PATH = 2;
+const MULTI_EXIT_DISC = 4;
+const LOCAL_PREF = 5;
+const COMMUNITIES = 8;
+const ORIGINATOR_ID = 9;
+const CLUSTER_LIST = 10;
+
+const AS_SET = 1;
+const AS_SEQUENCE = 2;
+
+/** LOCAL_PREF of a set that has none (RFC 4271 5.1.5 leaves the value to local configuration). */
+export const DEFAULT_LOCAL_PREF = 100;
+
+/** Bits of the `flags` column. */
+export const HAS_MED = 1;
+export const HAS_LOCAL_PREF = 2;
+/** RFC 1997: NO_EXPORT or NO_EXPORT_SUBCONFED. */
+export const NO_EXPORT = 4;
+/** RFC 1997: NO_ADVERTISE. */
+export const NO_ADVERTISE = 8;
+/** Our router id is the ORIGINATOR_ID, or our cluster id is in the CLUSTER_LIST (RFC 4456 8). */
+export const ORIGINATOR_LOOP = 16;
+export const CLUSTER_LOOP = 32;
+
+/** Who we are, for the loop checks that are made once a set. */
+export interface LocalIdentity {
+  asn: number;
+  /** BGP identifier, uint32. */
+  routerId: number;
+  /** RFC 4456 cluster id, uint32; the router id where none is configured. */
+  clusterId: number;
+}
+
+export class AttributePool {
+  /** References per id; 0 is a free id. */
+  refs = new Uint32Array(64);
+  /** A number no other set has had: what a cache keeps beside an id it holds no reference to. */
+  birth = new Uint32Array(64);
+  /** Bytes of the set. */
+  length = new Uint16Array(64);
+  localPref = new Uint32Array(64);
+  med = new Uint32Array(64);
+  /** Neighbour AS of RFC 4271 9.1.2.2 c; 0 where the path is empty or begins with an AS_SET (our own AS). */
+  firstAs = new Uint32Array(64);
+  originatorId = new Uint32Array(64);
+  asPathHash = new Uint32Array(64);
+  /** Length for the decision: a set counts one, confederation segments nothing (RFC 4271 9.1.2.2 a). */
+  asPathLength = new Uint16Array(64);
+  clusterListLength = new Uint16Array(64);
+  /** How often our own AS is in the path. */
+  localAsCount = new Uint8Array(64);
+  origin = new Uint8Array(64);
+  flags = new Uint8Array(64);
+  /** Ids are in [1, idEnd); 0 is no set. */
+  idEnd = 1;
+
+  #identity: LocalIdentity;
+  #start = new Uint32Array(64);
+  /** Holds the hash of a set in use; the next free id of a free one. */
+  readonly #index = new IdHash();
+  #pages: Uint8Array[] = [new Uint8Array(PAGE_SIZE)];
+  #top = 0;
+  #freeByClass = new Uint32Array(8193);
+  #births = 0;
+
+  constructor(identity: LocalIdentity) {
+    this.#identity = { ...identity };
+  }
+
+  /** Sets in use. */
+  get size(): number {
+    return this.#index.size;
+  }
+
+  /** The id of the set with these canonical bytes, made if absent; the caller owns one reference. */
+  intern(bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    assert(length >= 0 && length <= 0xffff, 'an attribute set fits a message');
+    const hash = hashBytes(bytes, start, end);
+    const index = this.#index;
+    for (let slot = index.first(hash), id = index.slots[slot]!; id !== 0; id = index.slots[slot]!) {
+      if (
+        index.hash[id] === hash &&
+        this.length[id] === length &&
+        sameBytes(this.page(id), this.offset(id), bytes, start, length)
+      ) {
+        this.refs[id]!++;
+        return id;
+      }
+      slot = index.after(slot);
+    }
+    const id = this.#take(length);
+    index.add(id, hash);
+    this.length[id] = length;
+    this.refs[id] = 1;
+    this.birth[id] = ++this.#births;
+    const page = this.page(id);
+    const offset = this.offset(id);
+    for (let i = 0; i < length; i++) page[offset + i] = bytes[start + i]!;
+    this.#parse(id);
+    return id;
+  }
+
+  /** Adds references to a set in use. */
+  retain(id: number, count = 1): void {
+    this.refs[id]! += count;
+  }
+
+  /** Gives references back; the set goes with the last one. */
+  release(id: number, count = 1): void {
+    const refs = this.refs[id]!;
+    assert(refs >= count, 'an attribute set is released more often than it was retained');
+    this.refs[id] = refs - count;
+    if (refs === count) this.#free(id);
+  }
+
+  /** Whether `id` still is the set that was born as `birth`. */
+  isBorn(id: number, birth: number): boolean {
+    return this.birth[id] === birth && this.refs[id] !== 0;
+  }
+
+  /** The page that holds the set's bytes, from `offset(id)` on, `length[id]` of them. */
+  page(id: number): Uint8Array {
+    return this.#pages[this.#start[id]! >>> PAGE_SHIFT]!;
+  }
+
+  /** Where in its page the set begins. */
+  offset(id: number): number {
+    return this.#start[id]! & (PAGE_SIZE - 1);
+  }
+
+  /** A copy of the set's bytes: for the edges. */
+  copyOf(id: number): Uint8Array {
+    const offset = this.offset(id);
+    return this.page(id).slice(offset, offset + this.length[id]!);
+  }
+
+  /** Whether two sets have the same AS_PATH, byte by byte. */
+  sameAsPath(a: number, b: number): boolean {
+    if (a === b) return true;
+    if (this.asPathHash[a] !== this.asPathHash[b]) return false;
+    const atA = this.#find(a, AS_PATH);
+    const atB = this.#find(b, AS_PATH);
+    if (atA < 0 || atB < 0) return atA === atB;
+    const pageA = this.page(a);
+    const pageB = this.page(b);
+    const length = valueLength(pageA, atA);
+    if (length !== valueLength(pageB, atB)) return false;
+    return sameBytes(pageA, valueStart(pageA, atA), pageB, valueStart(pageB, atB), length);
+  }
+
+  /** Changes who we are and looks at every set again; the owner then re-runs the import of all peers. */
+  setIdentity(identity: LocalIdentity): void {
+    this.#identity = { ...identity };
+    for (let id = 1; id < this.idEnd; id++) if (this.refs[id] !== 0) this.#parse(id);
+  }
+
+  /** Bytes this pool has reserved, for the metrics. */
+  get reservedBytes(): number {
+    return this.#pages.length * PAGE_SIZE + this.refs.length * 44 + this.#index.slots.length * 4;
+  }
+
+  #find(id: number, code: number): number {
+    const page = this.page(id);
+    let at = this.offset(id);
+    const end = at + this.length[id]!;
+    while (at < end) {
+      if (page[at + 1] === code) return at;
+      at = valueStart(page, at) + valueLength(page, at);
+    }
+    return -1;
+  }
+
+  #parse(id: number): void {
+    const page = this.page(id);
+    let at = this.offset(id);
+    const end = at + this.length[id]!;
+    let flags = 0;
+    this.localPref[id] = DEFAULT_LOCAL_PREF;
+    this.med[id] = 0;
+    this.firstAs[id] = 0;
+    this.originatorId[id] = 0;
+    this.asPathHash[id] = 0;
+    this.asPathLength[id] = 0;
+    this.clusterListLength[id] = 0;
+    this.localAsCount[id] = 0;
+    this.origin[id] = 0;
+    while (at < end) {
+      const code = page[at + 1]!;
+      const value = valueStart(page, at);
+      const next = value + valueLength(page, at);
+      if (code === ORIGIN) this.origin[id] = page[value]!;
+      else if (code === AS_PATH) this.#parseAsPath(id, page, value, next);
+      else if (code === MULTI_EXIT_DISC) {
+        this.med[id] = readU32(page, value);
+        flags |= HAS_MED;
+      } else if (code === LOCAL_PREF) {
+        this.localPref[id] = readU32(page, value);
+        flags |= HAS_LOCAL_PREF;
+      } else if (code === COMMUNITIES) flags |= communityFlags(page, value, next);
+      else if (code === ORIGINATOR_ID) {
+        const originator = readU32(page, value);
+        this.originatorId[id] = originator;
+        if (originator === this.#identity.routerId) flags |= ORIGINATOR_LOOP;
+      } else if (code === CLUSTER_LIST) {
+        this.clusterListLength[id] = (next - value) >>> 2;
+        for (let i = value; i < next; i += 4)
+          if (readU32(page, i) === this.#identity.clusterId) flags |= CLUSTER_LOOP;
+      }
+      at = next;
+    }
+    this.flags[id] = flags;
+  }
+
+  #parseAsPath(id: number, page: Uint8Array, start: number, end: number): void {
+    let length = 0;
+    let own = 0;
+    let first = -1;
+    for (let at = start; at < end; ) {
+      const type = page[at]!;
+      const count = page[at + 1]!;
+      const ordinary = type === AS_SET || type === AS_SEQUENCE;
+      if (type === AS_SEQUENCE) length += count;
+      else if (type === AS_SET) length++;
+      if (ordinary && first < 0) first = type === AS_SEQUENCE && count > 0 ? readU32(page, at + 2) : 0;
+      at += 2;
+      for (let i = 0; i < count; i++, at += 4) if (readU32(page, at) === this.#identity.asn) own++;
+    }
+    this.asPathLength[id] = length;
+    this.firstAs[id] = Math.max(first, 0);
+    this.localAsCount[id] = Math.min(own, 255);
+    this.asPathHash[id] = hashBytes(page, start, end);
+  }
+
+  #take(length: number): number {
+    const sizeClass = (length + 7) >>> 3;
+    const free = this.#freeByClass[sizeClass]!;
+    if (free !== 0) {
+      this.#freeByClass[sizeClass] = this.#index.hash[free]!;
+      return free;
+    }
+    const id = this.idEnd++;
+    if (id >= this.refs.length) this.#grow(id + 1);
+    const size = sizeClass * 8;
+    if ((this.#top & (PAGE_SIZE - 1)) + size > PAGE_SIZE || this.#top === this.#pages.length * PAGE_SIZE) {
+      this.#top = this.#pages.length * PAGE_SIZE;
+      this.#pages.push(new Uint8Array(PAGE_SIZE));
+      assert(this.#pages.length <= 4096, 'the attribute pool holds at most 4 GiB');
+    }
+    this.#start[id] = this.#top;
+    this.#top += size;
+    return id;
+  }
+
+  #free(id: number): void {
+    const index = this.#index;
+    index.remove(id);
+    const sizeClass = (this.length[id]! + 7) >>> 3;
+    index.hash[id] = this.#freeByClass[sizeClass]!;
+    this.#freeByClass[sizeClass] = id;
+    if (index.size === 0) this.#startAnew();
+  }
+
+  /** With no set left, ids and bytes begin again from the start; births go on, so that caches notice. */
+  #startAnew(): void {
+    this.idEnd = 1;
+    this.#top = 0;
+    this.#pages.length = 1;
+    this.#freeByClass.fill(0);
+  }
+
+  #grow(need: number): void {
+    const capacity = grownCapacity(this.refs.length, need);
+    this.refs = growU32(this.refs, capacity);
+    this.birth = growU32(this.birth, capacity);
+    this.length = growU16(this.length, capacity);
+    this.localPref = growU32(this.localPref, capacity);
+    this.med = growU32(this.med, capacity);
+    this.firstAs = growU32(this.firstAs, capacity);
+    this.originatorId = growU32(this.originatorId, capacity);
+    this.asPathHash = growU32(this.asPathHash, capacity);
+    this.asPathLength = growU16(this.asPathLength, capacity);
+    this.clusterListLength = growU16(this.clusterListLength, capacity);
+    this.localAsCount = growU8(this.localAsCount, capacity);
+    this.origin = growU8(this.origin, capacity);
+    this.flags = growU8(this.flags, capacity);
+    this.#start = growU32(this.#start, capacity);
+  }
+}
+
+/** RFC 1997: the well-known communities that limit where a route goes. */
+function communityFlags(bytes: Uint8Array, start: number, end: number): number {
+  let flags = 0;
+  for (let at = start; at < end; at += 4) {
+    if (bytes[at] !== 0xff) continue;
+    const community = readU32(bytes, at);
+    if (community === 0xffff_ff01 || community === 0xffff_ff03) flags |= NO_EXPORT;
+    else if (community === 0xffff_ff02) flags |= NO_ADVERTISE;
+  }
+  return flags;
+}
+
+/** Where the value of the attribute at `at` begins; bit 0x10 is Extended Length (RFC 4271 4.3). */
+function valueStart(bytes: Uint8Array, at: number): number {
+  return at + ((bytes[at]! & 0x10) === 0 ? 3 : 4);
+}
+
+function valueLength(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! & 0x10) === 0 ? bytes[at + 2]! : (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+/** Not cryptographic; a peer that makes collisions slows its own routes down. */
+function hashBytes(bytes: Uint8Array, start: number, end: number): number {
+  let h = end - start;
+  let at = start;
+  for (const last = end - 3; at < last; at += 4) {
+    const word = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    h = Math.imul(h ^ word, 0x9e3779b1);
+    h ^= h >>> 15;
+  }
+  for (; at < end; at++) h = Math.imul(h ^ bytes[at]!, 0x0100_0193);
+  return (h ^ (h >>> 13)) >>> 0;
+}

@@ -1,0 +1,309 @@
+// The decision process. RFC 4271 9.1.2 says, for the paths of one prefix:
+//   - leave out what cannot be used: next hop unreachable, our own AS in the path (9.1.2);
+//   - highest degree of preference (LOCAL_PREF), then 9.1.2.2:
+//     a) shortest AS_PATH, a set counting one          b) lowest ORIGIN
+//     c) lowest MED among paths from one neighbour AS   d) external over internal
+//     e) lowest interior cost of the next hop           f) lowest BGP identifier     g) lowest peer address
+//   RFC 4456 9: ORIGINATOR_ID stands for the identifier in f; then the shorter CLUSTER_LIST, then g.
+//
+// Ours: weight before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
+// through e (up to `multipath` next hops, with the same AS_PATH unless `multipathRelax`); after g the ADD-PATH
+// identifier. Each step removes paths from the whole set, as the RFC words it, so step c cannot depend on the
+// order of arrival ("deterministic MED"); there is no preference for the older path. A missing MED is 0.
+//
+// What leads to a new decision: a path announced, withdrawn, dropped or swept; a next hop that changed; an
+// import policy or an option that changed. `choose` is the fast form; `explain` walks step by step and gives
+// every path its reason. They are written apart on purpose: `Rib.verify` holds one against the other.
+
+import type { AttributePool } from './attribute-pool.ts';
+import { growU32 } from './columns.ts';
+import { SET_MEMBERS_MAX } from './next-hop-sets.ts';
+import type { NextHopTable } from './next-hop-table.ts';
+import type { PathTable } from './path-table.ts';
+import type { PeerRoutes } from './peer-routes.ts';
+import { PEER_EXTERNAL, PEER_LOCAL, type PeerTable } from './peer-table.ts';
+import * as reason from './reason.ts';
+
+export interface DecisionOptions {
+  /** Next hops that share the load, 1..64. */
+  multipath: number;
+  /** AS paths of multipath members may differ in content, not in length. */
+  multipathRelax: boolean;
+  /** Compare MED between different neighbour ASes too. */
+  alwaysCompareMed: boolean;
+}
+
+export const defaultDecisionOptions: DecisionOptions = {
+  multipath: 16,
+  multipathRelax: false,
+  alwaysCompareMed: false,
+};
+
+export class Decision {
+  options: DecisionOptions;
+  /** Results of `choose`: the best path or 0, and the sorted next hops to forward to. */
+  best = 0;
+  readonly nextHops = new Uint32Array(SET_MEMBERS_MAX);
+  nextHopCount = 0;
+  #candidates = new Uint32Array(64);
+  #count = 0;
+  readonly #paths: PathTable;
+  readonly #pool: AttributePool;
+  readonly #hops: NextHopTable;
+  readonly #peers: PeerTable;
+  readonly #perPeer: PeerRoutes;
+
+  constructor(
+    paths: PathTable,
+    pool: AttributePool,
+    hops: NextHopTable,
+    peers: PeerTable,
+    perPeer: PeerRoutes,
+    options: DecisionOptions,
+  ) {
+    this.#paths = paths;
+    this.#pool = pool;
+    this.#hops = hops;
+    this.#peers = peers;
+    this.#perPeer = perPeer;
+    this.options = options;
+  }
+
+  /** Chooses among the list that begins with `first`; the results are in `best` and `nextHops`. */
+  choose(first: number): void {
+    const paths = this.#paths;
+    this.#count = 0;
+    for (let path = first; path !== 0; path = paths.next[path]!) {
+      if (paths.reason[path] !== 0 || this.#hops.reachable[paths.nextHopId[path]!] === 0) continue;
+      if (!this.#perPeer.isLive(path)) continue;
+      const order = this.#count === 0 ? 1 : this.#compareThroughOrigin(path, this.#candidates[0]!);
+      if (order < 0) continue;
+      if (order > 0) this.#count = 0;
+      if (this.#count === this.#candidates.length)
+        this.#candidates = growU32(this.#candidates, this.#count * 2);
+      this.#candidates[this.#count++] = path;
+    }
+    if (this.#count > 1) {
+      this.#keepLowestMed();
+      this.#keepExternal();
+      this.#keepNearest();
+    }
+    this.#selectMembers();
+  }
+
+  /** Steps weight to ORIGIN: positive where `a` is better, 0 where they are equal. */
+  #compareThroughOrigin(a: number, b: number): number {
+    const paths = this.#paths;
+    const pool = this.#pool;
+    const weight = paths.weight[a]! - paths.weight[b]!;
+    if (weight !== 0) return weight;
+    const attrA = paths.attrId[a]!;
+    const attrB = paths.attrId[b]!;
+    const preference = pool.localPref[attrA]! - pool.localPref[attrB]!;
+    if (preference !== 0) return preference;
+    const localA = this.#peers.kind[paths.peer[a]!] === PEER_LOCAL ? 1 : 0;
+    const localB = this.#peers.kind[paths.peer[b]!] === PEER_LOCAL ? 1 : 0;
+    if (localA !== localB) return localA - localB;
+    if (attrA === attrB) return 0;
+    const length = pool.asPathLength[attrB]! - pool.asPathLength[attrA]!;
+    return length !== 0 ? length : pool.origin[attrB]! - pool.origin[attrA]!;
+  }
+
+  /** Step c: a path goes when another from its neighbour AS has a lower MED. */
+  #keepLowestMed(): void {
+    const { med, firstAs } = this.#pool;
+    const attrId = this.#paths.attrId;
+    const candidates = this.#candidates;
+    const count = this.#count;
+    let differ = false;
+    for (let i = 1; i < count && !differ; i++)
+      differ = med[attrId[candidates[i]!]!] !== med[attrId[candidates[0]!]!];
+    if (!differ) return;
+    const always = this.options.alwaysCompareMed;
+    // Paths that stay are moved to the front; one that goes has been beaten by one that stays, so comparing
+    // with those that stay and those not yet looked at is enough.
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const path = candidates[i]!;
+      const attr = attrId[path]!;
+      let beaten = false;
+      for (let j = 0; j < count && !beaten; j++) {
+        if (j >= kept && j <= i) continue;
+        const other = attrId[candidates[j]!]!;
+        beaten = med[other]! < med[attr]! && (always || firstAs[other] === firstAs[attr]);
+      }
+      if (!beaten) candidates[kept++] = path;
+    }
+    this.#count = kept;
+  }
+
+  /** Step d. */
+  #keepExternal(): void {
+    const kind = this.#peers.kind;
+    const peer = this.#paths.peer;
+    const candidates = this.#candidates;
+    let kept = 0;
+    for (let i = 0; i < this.#count; i++) {
+      if (kind[peer[candidates[i]!]!] === PEER_EXTERNAL) candidates[kept++] = candidates[i]!;
+    }
+    if (kept > 0) this.#count = kept;
+  }
+
+  /** Step e. */
+  #keepNearest(): void {
+    const metric = this.#hops.metric;
+    const nextHopId = this.#paths.nextHopId;
+    const candidates = this.#candidates;
+    let lowest = metric[nextHopId[candidates[0]!]!]!;
+    for (let i = 1; i < this.#count; i++) lowest = Math.min(lowest, metric[nextHopId[candidates[i]!]!]!);
+    let kept = 0;
+    for (let i = 0; i < this.#count; i++) {
+      if (metric[nextHopId[candidates[i]!]!] === lowest) candidates[kept++] = candidates[i]!;
+    }
+    this.#count = kept;
+  }
+
+  /** Steps f, g and ours: negative where `a` is better; never 0 for two paths. */
+  #compareTies(a: number, b: number): number {
+    const paths = this.#paths;
+    const attrA = paths.attrId[a]!;
+    const attrB = paths.attrId[b]!;
+    const peerA = paths.peer[a]!;
+    const peerB = paths.peer[b]!;
+    const idA = this.#pool.originatorId[attrA]! || this.#peers.bgpId[peerA]!;
+    const idB = this.#pool.originatorId[attrB]! || this.#peers.bgpId[peerB]!;
+    if (idA !== idB) return idA - idB;
+    const clusters = this.#pool.clusterListLength[attrA]! - this.#pool.clusterListLength[attrB]!;
+    if (clusters !== 0) return clusters;
+    if (peerA !== peerB) return this.#peers.compareAddress(peerA, peerB);
+    return paths.pathIdOf(a) - paths.pathIdOf(b);
+  }
+
+  /** From the candidates that are equal through step e: the best one, and the next hops that share the load. */
+  #selectMembers(): void {
+    const candidates = this.#candidates;
+    const count = this.#count;
+    this.nextHopCount = 0;
+    this.best = 0;
+    if (count === 0) return;
+    let best = candidates[0]!;
+    for (let i = 1; i < count; i++) if (this.#compareTies(candidates[i]!, best) < 0) best = candidates[i]!;
+    this.best = best;
+    this.#addNextHop(best);
+    const limit = Math.min(this.options.multipath, SET_MEMBERS_MAX);
+    if (count === 1 || limit === 1) return;
+    if (count > limit) candidates.subarray(0, count).sort((a, b) => this.#compareTies(a, b));
+    const bestAttr = this.#paths.attrId[best]!;
+    for (let i = 0; i < count && this.nextHopCount < limit; i++) {
+      const attr = this.#paths.attrId[candidates[i]!]!;
+      if (this.options.multipathRelax || this.#pool.sameAsPath(attr, bestAttr))
+        this.#addNextHop(candidates[i]!);
+    }
+  }
+
+  /** Inserts the path's next hop in its place, unless it is there. */
+  #addNextHop(path: number): void {
+    const id = this.#paths.nextHopId[path]!;
+    const list = this.nextHops;
+    let at = this.nextHopCount;
+    while (at > 0 && list[at - 1]! > id) at--;
+    if (at > 0 && list[at - 1] === id) return;
+    for (let i = this.nextHopCount; i > at; i--) list[i] = list[i - 1]!;
+    list[at] = id;
+    this.nextHopCount++;
+  }
+
+  /**
+   * Every path of the list with its reason (reason.ts): the stored one where it was rejected, else the first
+   * step that removed it. Slow and plain; for people, and for checking `choose`.
+   */
+  explain(first: number): { path: number; reason: number }[] {
+    const paths = this.#paths;
+    const verdicts = new Map<number, number>();
+    let left: number[] = [];
+    for (let path = first; path !== 0; path = paths.next[path]!) {
+      verdicts.set(path, reason.BEST);
+      if (!this.#perPeer.isLive(path)) verdicts.set(path, reason.GONE);
+      else if (paths.reason[path] !== 0) verdicts.set(path, paths.reason[path]!);
+      else if (this.#hops.reachable[paths.nextHopId[path]!] === 0)
+        verdicts.set(path, reason.NEXT_HOP_UNREACHABLE);
+      else left.push(path);
+    }
+    const drop = (code: number, loses: (path: number) => boolean): void => {
+      const losers = left.filter(loses);
+      for (const path of losers) verdicts.set(path, code);
+      left = left.filter((path) => !losers.includes(path));
+    };
+    const lowest = (code: number, value: (path: number) => number): void => {
+      const least = Math.min(...left.map(value));
+      drop(code, (path) => value(path) > least);
+    };
+    this.#explainThroughMetric(drop, lowest, () => left);
+    const equal = left;
+    this.#explainTies(drop, lowest, () => left);
+    const best = left[0];
+    if (best !== undefined) this.#explainMultipath(best, equal, verdicts);
+    return [...verdicts].map(([path, code]) => ({ path, reason: code }));
+  }
+
+  #explainThroughMetric(
+    drop: (code: number, loses: (path: number) => boolean) => void,
+    lowest: (code: number, value: (path: number) => number) => void,
+    left: () => number[],
+  ): void {
+    const paths = this.#paths;
+    const pool = this.#pool;
+    const kindOf = (path: number): number => this.#peers.kind[paths.peer[path]!]!;
+    const attrOf = (path: number): number => paths.attrId[path]!;
+    lowest(reason.WEIGHT, (path) => -paths.weight[path]!);
+    lowest(reason.LOCAL_PREFERENCE, (path) => -pool.localPref[attrOf(path)]!);
+    lowest(reason.LOCAL_ORIGIN, (path) => (kindOf(path) === PEER_LOCAL ? 0 : 1));
+    lowest(reason.AS_PATH_LENGTH, (path) => pool.asPathLength[attrOf(path)]!);
+    lowest(reason.ORIGIN_CODE, (path) => pool.origin[attrOf(path)]!);
+    const group = (path: number): number => (this.options.alwaysCompareMed ? 0 : pool.firstAs[attrOf(path)]!);
+    const rivals = left();
+    drop(reason.MED, (path) =>
+      rivals.some(
+        (other) => group(other) === group(path) && pool.med[attrOf(other)]! < pool.med[attrOf(path)]!,
+      ),
+    );
+    lowest(reason.EXTERNAL_OVER_INTERNAL, (path) => (kindOf(path) === PEER_EXTERNAL ? 0 : 1));
+    lowest(reason.IGP_METRIC, (path) => this.#hops.metric[paths.nextHopId[path]!]!);
+  }
+
+  #explainTies(
+    drop: (code: number, loses: (path: number) => boolean) => void,
+    lowest: (code: number, value: (path: number) => number) => void,
+    left: () => number[],
+  ): void {
+    const paths = this.#paths;
+    lowest(reason.ROUTER_ID, (path) => {
+      const originator = this.#pool.originatorId[paths.attrId[path]!]!;
+      return originator !== 0 ? originator : this.#peers.bgpId[paths.peer[path]!]!;
+    });
+    lowest(reason.CLUSTER_LIST_LENGTH, (path) => this.#pool.clusterListLength[paths.attrId[path]!]!);
+    const rivals = left();
+    drop(reason.PEER_ADDRESS, (path) => {
+      const peer = paths.peer[path]!;
+      return rivals.some(
+        (other) => paths.peer[other] !== peer && this.#peers.compareAddress(paths.peer[other]!, peer) < 0,
+      );
+    });
+    lowest(reason.PATH_ID, (path) => paths.pathIdOf(path));
+  }
+
+  /** Marks those of `equal` that forwarding uses beside the best path. */
+  #explainMultipath(best: number, equal: readonly number[], verdicts: Map<number, number>): void {
+    const paths = this.#paths;
+    const { multipath, multipathRelax } = this.options;
+    const used = new Set([paths.nextHopId[best]!]);
+    const ordered = [...equal].sort((a, b) => this.#compareTies(a, b));
+    for (const path of ordered) {
+      const alike = multipathRelax || this.#pool.sameAsPath(paths.attrId[path]!, paths.attrId[best]!);
+      const nextHop = paths.nextHopId[path]!;
+      if (path === best || !alike || (!used.has(nextHop) && used.size >= multipath)) continue;
+      used.add(nextHop);
+      verdicts.set(path, reason.MULTIPATH);
+    }
+  }
+}

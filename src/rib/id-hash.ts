@@ -1,0 +1,63 @@
+// Finding the id of interned content: open addressing over ids, with the hash kept per id. The tables of this
+// room keep the content themselves; they compare it while walking the slots that `first` and `after` give.
+// Removal shifts back instead of leaving graves, so a table that churns for a year probes as fast as a new one.
+//
+// Cost: 4 B an id + 8-16 B of slots (load between 1/4 and 1/2). Id 0 marks an empty slot and is never hashed.
+
+import { growU32 } from './columns.ts';
+
+export class IdHash {
+  /** Hash per id; free for other use while the id is not in the table. */
+  hash = new Uint32Array(64);
+  /** Id per slot, 0 for an empty one. */
+  slots = new Uint32Array(128);
+  /** Ids in the table. */
+  size = 0;
+  #mask = 127;
+
+  /** The slot where the walk for `hash` begins. */
+  first(hash: number): number {
+    return hash & this.#mask;
+  }
+
+  after(slot: number): number {
+    return (slot + 1) & this.#mask;
+  }
+
+  /** Adds an id whose content no id in the table has. */
+  add(id: number, hash: number): void {
+    if (id >= this.hash.length) this.hash = growU32(this.hash, Math.max(id + 1, this.hash.length * 2));
+    this.hash[id] = hash;
+    this.#place(this.slots, this.#mask, id);
+    if (++this.size * 2 > this.#mask) this.#grow();
+  }
+
+  remove(id: number): void {
+    const { slots, hash } = this;
+    const mask = this.#mask;
+    let hole = hash[id]! & mask;
+    while (slots[hole] !== id) hole = (hole + 1) & mask;
+    for (let slot = (hole + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const home = hash[slots[slot]!]! & mask;
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      slots[hole] = slots[slot]!;
+      hole = slot;
+    }
+    slots[hole] = 0;
+    this.size--;
+  }
+
+  #place(slots: Uint32Array, mask: number, id: number): void {
+    let slot = this.hash[id]! & mask;
+    while (slots[slot] !== 0) slot = (slot + 1) & mask;
+    slots[slot] = id;
+  }
+
+  #grow(): void {
+    const old = this.slots;
+    const slots = new Uint32Array(old.length * 2);
+    for (let i = 0; i < old.length; i++) if (old[i] !== 0) this.#place(slots, slots.length - 1, old[i]!);
+    this.slots = slots;
+    this.#mask = slots.length - 1;
+  }
+}

@@ -1,0 +1,106 @@
+// The set of next hops a prefix is forwarded to: what the kernel knows as a next-hop group. A fabric has a few
+// hundred sets for any number of prefixes, so a prefix holds only the id of its set, and a set that changes is
+// one message to the kernel (DESIGN: prefix-independent convergence).
+//
+// Set 0 is "no route"; set 1 is "this router" and is never installed by us; neither is counted. A set keeps its next hops alive.
+
+import { assert } from '../lib/assert.ts';
+import { growU16, growU32 } from './columns.ts';
+import { IdHash } from './id-hash.ts';
+import { IdQueue } from './id-queue.ts';
+import { NEXT_HOP_SELF, type NextHopTable } from './next-hop-table.ts';
+
+export const NO_SET = 0;
+export const LOCAL_SET = 1;
+
+/** A set has at most this many members; `multipath` is below it. */
+export const SET_MEMBERS_MAX = 64;
+
+export class NextHopSets {
+  refs = new Uint32Array(64);
+  /** Members per set. */
+  count = new Uint16Array(64);
+  /** Ids are below this. */
+  idEnd = 2;
+  #members: Uint32Array[] = [new Uint32Array(0), new Uint32Array([NEXT_HOP_SELF])];
+  readonly #index = new IdHash();
+  #free = new IdQueue();
+  readonly #nextHops: NextHopTable;
+
+  constructor(nextHops: NextHopTable) {
+    this.#nextHops = nextHops;
+    this.count[LOCAL_SET] = 1;
+  }
+
+  /** Sets in use, without the two fixed ones. */
+  get size(): number {
+    return this.#index.size;
+  }
+
+  /**
+   * The id of ids[0, count), which are sorted ascending and distinct; the caller owns a reference. An empty
+   * list is NO_SET, and whatever contains this router is LOCAL_SET: a packet that is ours goes no further.
+   */
+  intern(ids: Uint32Array, count: number): number {
+    assert(count <= SET_MEMBERS_MAX, 'a set of next hops is bounded');
+    const fixed = count === 0 ? NO_SET : ids[0] === NEXT_HOP_SELF ? LOCAL_SET : -1;
+    if (fixed >= 0) return fixed;
+    let hash = count;
+    for (let i = 0; i < count; i++) hash = Math.imul(hash ^ ids[i]!, 0x9e37_79b1) ^ (hash >>> 15);
+    hash = (hash ^ (hash >>> 13)) >>> 0;
+    const index = this.#index;
+    for (let slot = index.first(hash), id = index.slots[slot]!; id !== 0; id = index.slots[slot]!) {
+      if (index.hash[id] === hash && this.#is(id, ids, count)) {
+        this.refs[id]!++;
+        return id;
+      }
+      slot = index.after(slot);
+    }
+    const id = this.#free.count > 0 ? this.#free.shift() : this.idEnd++;
+    if (id >= this.refs.length) {
+      this.refs = growU32(this.refs, id * 2);
+      this.count = growU16(this.count, id * 2);
+    }
+    index.add(id, hash);
+    this.refs[id] = 1;
+    this.count[id] = count;
+    this.#members[id] = ids.slice(0, count);
+    for (let i = 0; i < count; i++) this.#nextHops.retain(ids[i]!);
+    return id;
+  }
+
+  /** The members, sorted ascending; not to be written to. */
+  members(id: number): Uint32Array {
+    return this.#members[id]!;
+  }
+
+  retain(id: number, count = 1): void {
+    if (id > LOCAL_SET) this.refs[id]! += count;
+  }
+
+  release(id: number, count = 1): void {
+    if (id <= LOCAL_SET) return;
+    assert(this.refs[id]! >= count, 'a set of next hops is released more often than it was retained');
+    this.refs[id]! -= count;
+    if (this.refs[id] !== 0) return;
+    this.#index.remove(id);
+    this.#free.push(id);
+    const members = this.#members[id]!;
+    for (let i = 0; i < members.length; i++) this.#nextHops.release(members[i]!);
+    this.#members[id] = this.#members[NO_SET]!;
+    this.count[id] = 0;
+  }
+
+  /** Visits every set in use that has `nextHopId` as a member. */
+  forEachWith(nextHopId: number, visit: (setId: number) => void): void {
+    for (let id = LOCAL_SET + 1; id < this.idEnd; id++)
+      if (this.refs[id] !== 0 && this.#members[id]!.includes(nextHopId)) visit(id);
+  }
+
+  #is(id: number, ids: Uint32Array, count: number): boolean {
+    const members = this.#members[id]!;
+    if (members.length !== count) return false;
+    for (let i = 0; i < count; i++) if (members[i] !== ids[i]) return false;
+    return true;
+  }
+}

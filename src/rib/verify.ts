@@ -1,0 +1,99 @@
+// Holding the incremental state of a RIB against a full recompute: for tests, and for the simulator, which does
+// so after every step. The decision is recomputed by the plain stepwise form (`Decision.explain`), everything
+// that is counted is counted again. Returns differences as sentences; an empty list is what one wants.
+
+import { LOCAL_SET, NO_SET } from './next-hop-sets.ts';
+import { PATH_USED } from './path-table.ts';
+import { PREFIX_BEST_LOST, PREFIX_DIRTY } from './prefixes.ts';
+import { BEST, MULTIPATH } from './reason.ts';
+import type { Rib } from './rib.ts';
+
+/**
+ * Compares; while `rib.hasWork` or prefixes are dirty, what waits for its turn is left out. At most `limit`
+ * differences.
+ */
+export function verifyRib(rib: Rib, limit = 20): string[] {
+  const wrong: string[] = [];
+  const say = (text: string): void => {
+    if (wrong.length < limit) wrong.push(text);
+  };
+  const pathsSeen = verifyPrefixes(rib, say);
+  if (pathsSeen !== rib.paths.size) say(`${rib.paths.size} paths in use, ${pathsSeen} in lists`);
+  verifyCounts(rib, say);
+  return wrong;
+}
+
+function verifyPrefixes(rib: Rib, say: (text: string) => void): number {
+  const { prefixes, paths, table } = rib;
+  let pathsSeen = 0;
+  let routes = 0;
+  for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
+    const keys = new Set<string>();
+    let waits = (prefixes.state[id]! & PREFIX_DIRTY) !== 0;
+    for (let path = prefixes.firstPath[id]!; path !== 0; path = paths.next[path]!) {
+      pathsSeen++;
+      const key = `${paths.peer[path]}/${paths.pathIdOf(path)}`;
+      if (keys.has(key)) say(`prefix ${id}: two paths of ${key}`);
+      keys.add(key);
+      if (paths.prefix[path] !== id) say(`path ${path} is listed under another prefix`);
+      if ((paths.flags[path]! & PATH_USED) === 0) say(`path ${path} is listed but not in use`);
+      if (rib.hasWork) waits = true;
+    }
+    if (prefixes.bestPath[id] !== 0) routes++;
+    if (!waits) verifyDecision(rib, id, say);
+    if ((prefixes.state[id]! & (PREFIX_BEST_LOST | PREFIX_DIRTY)) === PREFIX_BEST_LOST)
+      say(`prefix ${id}: lost its best path and is not dirty`);
+    if (!table.has(id)) say(`prefix ${id} is not in use`);
+  }
+  if (routes !== rib.routeCount) say(`${rib.routeCount} routes counted, ${routes} found`);
+  return pathsSeen;
+}
+
+function verifyDecision(rib: Rib, id: number, say: (text: string) => void): void {
+  const { prefixes, paths } = rib;
+  let best = 0;
+  const hops = new Set<number>();
+  for (const { path, reason } of rib.explain(id)) {
+    if (reason === BEST && best !== 0) say(`prefix ${id}: two best paths`);
+    if (reason === BEST) best = path;
+    if (reason === BEST || reason === MULTIPATH) hops.add(paths.nextHopId[path]!);
+  }
+  if (prefixes.bestPath[id] !== best)
+    say(`prefix ${id}: best path is ${prefixes.bestPath[id]}, should be ${best}`);
+  const setId = prefixes.nextHopSetId[id]!;
+  const expected = [...hops].sort((a, b) => a - b);
+  const fixed = expected.length === 0 ? NO_SET : expected[0] === 0 ? LOCAL_SET : -1;
+  const same =
+    fixed >= 0 ? setId === fixed : setId > LOCAL_SET && `${rib.sets.members(setId)}` === `${expected}`;
+  if (!same) say(`prefix ${id}: forwarded to [${rib.sets.members(setId)}], should be [${expected}]`);
+}
+
+/** Counts per peer, and references of attribute sets and next hops: never fewer than the paths hold. */
+function verifyCounts(rib: Rib, say: (text: string) => void): void {
+  const { paths, perPeer, pool } = rib;
+  const attrRefs = new Uint32Array(pool.idEnd);
+  const received = new Uint32Array(rib.peers.end);
+  const accepted = new Uint32Array(rib.peers.end);
+  const retained = new Uint32Array(rib.peers.end);
+  for (let path = 1; path < paths.end; path++) {
+    if ((paths.flags[path]! & PATH_USED) === 0) continue;
+    const peer = paths.peer[path]!;
+    attrRefs[paths.attrIdIn[path]!]!++;
+    if (paths.attrId[path] !== 0) attrRefs[paths.attrId[path]!]!++;
+    if ((paths.attrId[path] === 0) !== (paths.reason[path] !== 0))
+      say(`path ${path}: neither accepted nor rejected`);
+    if (paths.epoch[path] !== perPeer.epoch[peer]) retained[peer]!++;
+    else {
+      received[peer]!++;
+      if (paths.attrId[path] !== 0) accepted[peer]!++;
+    }
+  }
+  for (let id = 1; id < pool.idEnd; id++)
+    if (pool.refs[id]! < attrRefs[id]!)
+      say(`attribute set ${id}: ${pool.refs[id]} references, ${attrRefs[id]} held by paths`);
+  for (let peer = 0; peer < rib.peers.end && peer < perPeer.received.length; peer++) {
+    const counted = `${perPeer.received[peer]}/${perPeer.accepted[peer]}/${perPeer.retained[peer]}`;
+    const found = `${received[peer]}/${accepted[peer]}/${retained[peer]}`;
+    if (counted !== found) say(`peer ${peer}: received/accepted/retained ${counted}, found ${found}`);
+  }
+}
