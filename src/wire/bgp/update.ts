@@ -1,0 +1,535 @@
+// UPDATE: from the bytes of one message to canonical attributes, NLRI sections and faults (RFC 4271 sections 4.3
+// and 6.3, RFC 4760, RFC 6793, RFC 7911), each fault answered as RFC 7606 says. The view and its buffers belong to
+// the decoder and are overwritten by the next message; in the good case nothing is allocated. Loops and next hops
+// that are our own are not faults: they are reasons of the rib.
+//
+// The order of events: the lengths of the three parts; every attribute checked and kept in order of type code;
+// MP_UNREACH, MP_REACH and classic NLRI into sections, withdrawals first (RFC 4271 section 4.3); what must be
+// there and is not; then the strongest fault decides what remains.
+
+import { readU16 } from '../../lib/bytes.ts';
+import { AS_TRANS } from '../../net/asn.ts';
+import { mergeAs4Path, widenAsPath } from './attribute/as4.ts';
+import {
+  AGGREGATOR,
+  AS_PATH,
+  AS4_AGGREGATOR,
+  AS4_PATH,
+  attributeRows,
+  attributeTable,
+  EXTENDED_LENGTH,
+  LOCAL_PREF,
+  MP_REACH,
+  MP_UNREACH,
+  NEXT_HOP,
+  nextHopInvalid,
+  OPTIONAL,
+  ORIGIN,
+  PARTIAL,
+  TRANSITIVE,
+} from './attribute/table.ts';
+import { families, familyOf, IPV4 } from './family.ts';
+import {
+  ATTRIBUTE_FLAGS_ERROR,
+  ATTRIBUTE_LENGTH_ERROR,
+  type Fault,
+  INVALID_NETWORK_FIELD,
+  INVALID_NEXT_HOP,
+  MALFORMED_AS_PATH,
+  MALFORMED_ATTRIBUTE_LIST,
+  MISSING_WELL_KNOWN,
+  OPTIONAL_ATTRIBUTE_ERROR,
+  strongest,
+  UNRECOGNIZED_WELL_KNOWN,
+  updateFault,
+} from './fault.ts';
+import { hostOctet4, NEXT_HOP_BAD_LENGTH, NEXT_HOP_UNUSABLE, readNextHop } from './next-hop.ts';
+import { validPrefixes } from './nlri/ip.ts';
+import type { UpdateContext } from './update-context.ts';
+
+export type { UpdateContext } from './update-context.ts';
+
+/** Widening 2-octet paths at most doubles the attributes of the longest message. */
+const SCRATCH_LENGTH = 2 * 65536 + 64;
+/** Where NEXT_HOP lies in the next hop scratch; that of MP_REACH lies at 0. */
+const CLASSIC_NEXT_HOP = 48;
+
+const tooShort = updateFault(MALFORMED_ATTRIBUTE_LIST, 'reset', 'UPDATE is too short for its length fields');
+const overrun = updateFault(MALFORMED_ATTRIBUTE_LIST, 'reset', 'a length field runs beyond the UPDATE');
+const withdrawnBroken = updateFault(INVALID_NETWORK_FIELD, 'reset', 'withdrawn routes cannot be parsed');
+const nlriBroken = updateFault(INVALID_NETWORK_FIELD, 'reset', 'NLRI cannot be parsed');
+const attributeCut = updateFault(
+  ATTRIBUTE_LENGTH_ERROR,
+  'withdraw',
+  'an attribute runs beyond the attributes',
+);
+const mpCut = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'reset', 'an MP attribute runs beyond the attributes');
+const mpRepeated = updateFault(MALFORMED_ATTRIBUTE_LIST, 'reset', 'an MP attribute is there twice');
+const mpNextHopLength = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'reset', 'MP_REACH next hop length', MP_REACH);
+const mpNextHopUnusable = updateFault(
+  INVALID_NEXT_HOP,
+  'withdraw',
+  'MP_REACH next hop is no host address',
+  MP_REACH,
+);
+const mpReachBroken = updateFault(
+  OPTIONAL_ATTRIBUTE_ERROR,
+  'reset',
+  'MP_REACH NLRI cannot be parsed',
+  MP_REACH,
+);
+const mpUnreachBroken = updateFault(
+  OPTIONAL_ATTRIBUTE_ERROR,
+  'reset',
+  'MP_UNREACH NLRI cannot be parsed',
+  MP_UNREACH,
+);
+const nothingReachable = updateFault(
+  MALFORMED_ATTRIBUTE_LIST,
+  'reset',
+  'an attribute error in an UPDATE without reachable NLRI',
+);
+const pathTooLong = updateFault(
+  MALFORMED_AS_PATH,
+  'withdraw',
+  'AS_PATH is too long with 4-octet ASNs',
+  AS_PATH,
+);
+
+function faultsByCode(make: (code: number, name: string) => Fault): Fault[] {
+  const faults: Fault[] = [];
+  for (const { code, name } of attributeTable) faults[code] = make(code, name);
+  return faults;
+}
+
+// RFC 7606 section 3 c (flags), g (repeats), d (missing); the discards of sections 7.5, 7.9 and 7.10.
+const wrongFlags = faultsByCode((code, name) =>
+  updateFault(ATTRIBUTE_FLAGS_ERROR, 'withdraw', `${name} flags`, code),
+);
+const missing = faultsByCode((code, name) => ({
+  ...updateFault(MISSING_WELL_KNOWN, 'withdraw', `${name} is missing`, code),
+  data: new Uint8Array([code]),
+}));
+const fromOutside = faultsByCode((code, name) =>
+  updateFault(MALFORMED_ATTRIBUTE_LIST, 'discard', `${name} from an external peer`, code),
+);
+const repeated = Array.from({ length: 256 }, (_, code) =>
+  updateFault(MALFORMED_ATTRIBUTE_LIST, 'discard', `attribute ${code} is there more than once`, code),
+);
+
+/** What one UPDATE says. Valid until the next call of the decoder; offsets are into the message's buffer. */
+export interface UpdateView {
+  /** Canonical attributes in [0, attrsLength); empty when nothing is announced. */
+  readonly attrs: Uint8Array;
+  attrsLength: number;
+  /** Sections in the order they are to be worked: withdrawals first. */
+  sectionCount: number;
+  readonly sectionFamily: Int32Array;
+  /** 1 announced, 0 withdrawn. */
+  readonly sectionReach: Int32Array;
+  readonly sectionStart: Int32Array;
+  readonly sectionEnd: Int32Array;
+  /** The next hop of an announced section: nextHop[nextHopStart[i], + nextHopLength[i]), 4, 16 or 32 bytes. */
+  readonly nextHop: Uint8Array;
+  readonly nextHopStart: Int32Array;
+  readonly nextHopLength: Int32Array;
+  /** The family whose End-of-RIB this is (RFC 4724 section 2), or -1. */
+  endOfRib: number;
+  /** The strongest fault. */
+  fault: Fault | undefined;
+  readonly faults: readonly Fault[];
+}
+
+export class UpdateDecoder {
+  readonly #faults: Fault[] = [];
+  readonly #view: UpdateView = {
+    attrs: new Uint8Array(SCRATCH_LENGTH),
+    attrsLength: 0,
+    sectionCount: 0,
+    sectionFamily: new Int32Array(4),
+    sectionReach: new Int32Array(4),
+    sectionStart: new Int32Array(4),
+    sectionEnd: new Int32Array(4),
+    nextHop: new Uint8Array(64),
+    nextHopStart: new Int32Array(4),
+    nextHopLength: new Int32Array(4),
+    endOfRib: -1,
+    fault: undefined,
+    faults: this.#faults,
+  };
+  // Attributes kept so far, by ascending code.
+  readonly #keptCode = new Uint8Array(256);
+  readonly #keptFlags = new Uint8Array(256);
+  readonly #keptStart = new Int32Array(256);
+  readonly #keptEnd = new Int32Array(256);
+  #keptCount = 0;
+  // Type codes met in this message carry its stamp: nothing has to be cleared between messages.
+  readonly #seen = new Int32Array(256);
+  #stamp = 0;
+  #attributeCount = 0;
+  #nextHopAt = -1;
+  #mpReachStart = -1;
+  #mpReachEnd = -1;
+  #mpUnreachStart = -1;
+  #mpUnreachEnd = -1;
+  #reachable = false;
+  // Where the attribute in hand begins, for the Data field of a NOTIFICATION.
+  #attributeStart = 0;
+
+  /** Decodes the body in [start, end), where `start` is right behind the header. */
+  decode(bytes: Uint8Array, start: number, end: number, ctx: UpdateContext): UpdateView {
+    const view = this.#view;
+    this.#clear();
+    if (end - start < 4) return this.#give(tooShort);
+    const withdrawnEnd = start + 2 + readU16(bytes, start);
+    if (withdrawnEnd + 2 > end) return this.#give(overrun);
+    const attrsStart = withdrawnEnd + 2;
+    const attrsEnd = attrsStart + readU16(bytes, withdrawnEnd);
+    if (attrsEnd > end) return this.#give(overrun);
+    const addPath = (ctx.addPath & (1 << IPV4)) !== 0;
+    const wanted = (ctx.families & (1 << IPV4)) !== 0;
+    if (withdrawnEnd > start + 2) {
+      if (!validPrefixes(bytes, start + 2, withdrawnEnd, 32, addPath)) return this.#give(withdrawnBroken);
+      if (wanted) this.#section(IPV4, 0, start + 2, withdrawnEnd);
+    } else if (attrsStart === end && wanted) view.endOfRib = IPV4;
+    if (attrsEnd > attrsStart) this.#attributes(bytes, attrsStart, attrsEnd, ctx);
+    if (this.#mpUnreachStart >= 0) {
+      const alone = this.#attributeCount === 1 && attrsStart === start + 4 && attrsEnd === end;
+      this.#mpUnreach(bytes, ctx, alone);
+    }
+    if (this.#mpReachStart >= 0) this.#mpReach(bytes, ctx);
+    if (attrsEnd < end) {
+      this.#reachable = true;
+      if (!validPrefixes(bytes, attrsEnd, end, 32, addPath)) return this.#give(nlriBroken);
+      if (wanted) this.#classic(bytes, attrsEnd, end);
+      if (this.#seen[NEXT_HOP] !== this.#stamp) this.#fault(missing[NEXT_HOP]!);
+      else if (this.#nextHopAt >= 0 && !hostOctet4(bytes[this.#nextHopAt]!)) this.#fault(nextHopInvalid);
+    }
+    if (this.#reachable) this.#mandatory(ctx);
+    return this.#finish(bytes, ctx);
+  }
+
+  #clear(): void {
+    const view = this.#view;
+    view.attrsLength = 0;
+    view.sectionCount = 0;
+    view.endOfRib = -1;
+    view.fault = undefined;
+    if (this.#faults.length > 0) this.#faults.length = 0;
+    this.#keptCount = 0;
+    this.#stamp = (this.#stamp + 1) | 0 || 1;
+    this.#attributeCount = 0;
+    this.#nextHopAt = -1;
+    this.#mpReachStart = -1;
+    this.#mpUnreachStart = -1;
+    this.#reachable = false;
+  }
+
+  #fault(fault: Fault): void {
+    this.#faults.push(fault);
+    this.#view.fault = strongest(this.#view.fault, fault);
+  }
+
+  // A fault after which nothing else in the message counts.
+  #give(fault: Fault): UpdateView {
+    this.#fault(fault);
+    return this.#nothing();
+  }
+
+  #nothing(): UpdateView {
+    this.#view.sectionCount = 0;
+    this.#view.attrsLength = 0;
+    this.#view.endOfRib = -1;
+    return this.#view;
+  }
+
+  // The fault with the whole attribute as data, as RFC 4271 section 6.3 wants it in a NOTIFICATION.
+  #attributeFault(fault: Fault, bytes: Uint8Array, end: number): void {
+    if (fault.disposition !== 'reset') {
+      this.#fault(fault);
+      return;
+    }
+    this.#fault({ ...fault, data: bytes.slice(this.#attributeStart, end) });
+  }
+
+  #section(family: number, reach: number, start: number, end: number): number {
+    const view = this.#view;
+    const i = view.sectionCount++;
+    view.sectionFamily[i] = family;
+    view.sectionReach[i] = reach;
+    view.sectionStart[i] = start;
+    view.sectionEnd[i] = end;
+    view.nextHopStart[i] = 0;
+    view.nextHopLength[i] = 0;
+    return i;
+  }
+
+  #attributes(bytes: Uint8Array, start: number, end: number, ctx: UpdateContext): void {
+    let at = start;
+    while (at < end) {
+      const flags = bytes[at]!;
+      const code = bytes[at + 1]!;
+      const headerLength = (flags & EXTENDED_LENGTH) === 0 ? 3 : 4;
+      this.#attributeStart = at;
+      this.#attributeCount++;
+      const valueStart = at + headerLength;
+      const length = headerLength === 3 ? bytes[at + 2]! : readU16(bytes, at + 2);
+      const valueEnd = valueStart + length;
+      if (valueStart > end || valueEnd > end) {
+        const mp = end - at >= 2 && (code === MP_REACH || code === MP_UNREACH);
+        this.#attributeFault(mp ? mpCut : attributeCut, bytes, end);
+        return;
+      }
+      if (this.#seen[code] === this.#stamp) {
+        if (code === MP_REACH || code === MP_UNREACH) this.#attributeFault(mpRepeated, bytes, valueEnd);
+        else this.#fault(repeated[code]!);
+      } else {
+        this.#seen[code] = this.#stamp;
+        this.#attribute(bytes, flags, code, valueStart, valueEnd, ctx);
+      }
+      at = valueEnd;
+    }
+  }
+
+  #attribute(
+    bytes: Uint8Array,
+    flags: number,
+    code: number,
+    start: number,
+    end: number,
+    ctx: UpdateContext,
+  ): void {
+    const row = attributeRows[code];
+    if (row === undefined) {
+      this.#unknown(bytes, flags, code, start, end);
+      return;
+    }
+    if (row.internalOnly && !ctx.internal && ctx.confederation !== true) {
+      this.#fault(fromOutside[code]!);
+      return;
+    }
+    if (((flags ^ row.flags) & (OPTIONAL | TRANSITIVE)) !== 0) {
+      this.#fault(wrongFlags[code]!);
+      // The NLRI must be found all the same, to be withdrawn.
+      if (code !== MP_REACH && code !== MP_UNREACH) return;
+    }
+    const fault = row.validate(bytes, start, end, ctx);
+    if (fault !== undefined) {
+      this.#attributeFault(fault, bytes, end);
+      return;
+    }
+    switch (code) {
+      case NEXT_HOP:
+        this.#nextHopAt = start;
+        return;
+      case MP_REACH:
+        this.#mpReachStart = start;
+        this.#mpReachEnd = end;
+        return;
+      case MP_UNREACH:
+        this.#mpUnreachStart = start;
+        this.#mpUnreachEnd = end;
+        return;
+      default: {
+        const both = OPTIONAL | TRANSITIVE;
+        this.#keep(row.flags === both ? both | (flags & PARTIAL) : row.flags, code, start, end);
+      }
+    }
+  }
+
+  // RFC 4271 section 5: transitive ones are passed on marked as partial, others dropped without a word.
+  #unknown(bytes: Uint8Array, flags: number, code: number, start: number, end: number): void {
+    if ((flags & OPTIONAL) === 0) {
+      const fault = updateFault(
+        UNRECOGNIZED_WELL_KNOWN,
+        'reset',
+        `well-known attribute ${code} is unknown`,
+        code,
+      );
+      this.#attributeFault(fault, bytes, end);
+      return;
+    }
+    if ((flags & TRANSITIVE) !== 0) this.#keep(OPTIONAL | TRANSITIVE | PARTIAL, code, start, end);
+  }
+
+  #keep(flags: number, code: number, start: number, end: number): void {
+    let i = this.#keptCount++;
+    // Nearly every sender sorts, so that this loop rarely turns.
+    for (; i > 0 && this.#keptCode[i - 1]! > code; i--) {
+      this.#keptCode[i] = this.#keptCode[i - 1]!;
+      this.#keptFlags[i] = this.#keptFlags[i - 1]!;
+      this.#keptStart[i] = this.#keptStart[i - 1]!;
+      this.#keptEnd[i] = this.#keptEnd[i - 1]!;
+    }
+    this.#keptCode[i] = code;
+    this.#keptFlags[i] = flags;
+    this.#keptStart[i] = start;
+    this.#keptEnd[i] = end;
+  }
+
+  #keptIndex(code: number): number {
+    for (let i = 0; i < this.#keptCount; i++) if (this.#keptCode[i] === code) return i;
+    return -1;
+  }
+
+  // `alone`: there is nothing else in the message, so that without routes it is an End-of-RIB.
+  #mpUnreach(bytes: Uint8Array, ctx: UpdateContext, alone: boolean): void {
+    const start = this.#mpUnreachStart;
+    const end = this.#mpUnreachEnd;
+    const family = familyOf(readU16(bytes, start), bytes[start + 2]!);
+    // A family we do not know or did not agree on: its NLRI has a form we need not know.
+    if (family < 0 || (ctx.families & (1 << family)) === 0) return;
+    const bits = families[family]!.addressLength * 8;
+    if (!validPrefixes(bytes, start + 3, end, bits, (ctx.addPath & (1 << family)) !== 0)) {
+      this.#fault(mpUnreachBroken);
+    } else if (start + 3 < end) this.#section(family, 0, start + 3, end);
+    else if (alone) this.#view.endOfRib = family;
+  }
+
+  #mpReach(bytes: Uint8Array, ctx: UpdateContext): void {
+    const start = this.#mpReachStart;
+    const end = this.#mpReachEnd;
+    const nextHopLength = bytes[start + 3]!;
+    // Behind the next hop stands one reserved byte, then NLRI.
+    const nlri = start + 5 + nextHopLength;
+    if (nlri > end) {
+      this.#fault(mpNextHopLength);
+      return;
+    }
+    if (nlri < end) this.#reachable = true;
+    const family = familyOf(readU16(bytes, start), bytes[start + 2]!);
+    if (family < 0 || (ctx.families & (1 << family)) === 0) return;
+    const length = readNextHop(bytes, start + 4, nextHopLength, family, this.#view.nextHop, 0);
+    if (length === NEXT_HOP_BAD_LENGTH) {
+      this.#fault(mpNextHopLength);
+      return;
+    }
+    if (length === NEXT_HOP_UNUSABLE) this.#fault(mpNextHopUnusable);
+    const bits = families[family]!.addressLength * 8;
+    if (!validPrefixes(bytes, nlri, end, bits, (ctx.addPath & (1 << family)) !== 0)) {
+      this.#fault(mpReachBroken);
+      return;
+    }
+    if (nlri === end) return;
+    const i = this.#section(family, 1, nlri, end);
+    this.#view.nextHopLength[i] = Math.max(length, 0);
+  }
+
+  #classic(bytes: Uint8Array, start: number, end: number): void {
+    const i = this.#section(IPV4, 1, start, end);
+    if (this.#nextHopAt < 0) return;
+    const { nextHop, nextHopStart, nextHopLength } = this.#view;
+    nextHopStart[i] = CLASSIC_NEXT_HOP;
+    nextHopLength[i] = 4;
+    for (let k = 0; k < 4; k++) nextHop[CLASSIC_NEXT_HOP + k] = bytes[this.#nextHopAt + k]!;
+  }
+
+  #mandatory(ctx: UpdateContext): void {
+    if (this.#seen[ORIGIN] !== this.#stamp) this.#fault(missing[ORIGIN]!);
+    if (this.#seen[AS_PATH] !== this.#stamp) this.#fault(missing[AS_PATH]!);
+    // RFC 4271 section 5: required from internal peers.
+    if (ctx.internal && this.#seen[LOCAL_PREF] !== this.#stamp) this.#fault(missing[LOCAL_PREF]!);
+  }
+
+  #finish(bytes: Uint8Array, ctx: UpdateContext): UpdateView {
+    const view = this.#view;
+    if (view.fault !== undefined) {
+      const others = this.#attributeCount > (this.#mpUnreachStart >= 0 ? 1 : 0);
+      // RFC 7606 section 5.2: nothing to withdraw, so we cannot be sure that we read the message right.
+      if (view.fault.disposition === 'withdraw' && !this.#reachable && others)
+        return this.#give(nothingReachable);
+      if (view.fault.disposition === 'reset') return this.#nothing();
+    }
+    let announced = false;
+    for (let i = 0; i < view.sectionCount; i++) if (view.sectionReach[i] === 1) announced = true;
+    if (announced && !this.#mustWithdraw()) this.#emit(bytes, ctx);
+    if (this.#mustWithdraw()) {
+      for (let i = 0; i < view.sectionCount; i++) view.sectionReach[i] = 0;
+      view.attrsLength = 0;
+    }
+    return view;
+  }
+
+  #mustWithdraw(): boolean {
+    return this.#view.fault?.disposition === 'withdraw';
+  }
+
+  // Writes what was kept in canonical form.
+  #emit(bytes: Uint8Array, ctx: UpdateContext): void {
+    const out = this.#view.attrs;
+    let at = 0;
+    for (let i = 0; i < this.#keptCount; i++) {
+      const code = this.#keptCode[i]!;
+      const start = this.#keptStart[i]!;
+      const end = this.#keptEnd[i]!;
+      if (!ctx.asn4) {
+        if (code === AS4_PATH || code === AS4_AGGREGATOR) continue;
+        if (code === AS_PATH || code === AGGREGATOR) {
+          at = code === AS_PATH ? this.#emitOldPath(bytes, i, at) : this.#emitOldAggregator(bytes, i, at);
+          continue;
+        }
+      }
+      at = putHeader(out, at, this.#keptFlags[i]!, code, end - start);
+      for (let from = start; from < end; from++) out[at++] = bytes[from]!;
+    }
+    this.#view.attrsLength = at;
+  }
+
+  // RFC 6793 section 4.2.3: AS4_PATH counts unless AGGREGATOR shows that a 2-octet speaker aggregated later.
+  #emitOldPath(bytes: Uint8Array, index: number, at: number): number {
+    const out = this.#view.attrs;
+    const start = this.#keptStart[index]!;
+    const end = this.#keptEnd[index]!;
+    const as4 = this.#keptIndex(AS4_PATH);
+    if (as4 >= 0 && !this.#aggregatedByOld(bytes)) {
+      const merged = mergeAs4Path(bytes, start, end, this.#keptStart[as4]!, this.#keptEnd[as4]!);
+      if (merged !== undefined && merged.length <= 0xffff) {
+        const value = putHeader(out, at, this.#keptFlags[index]!, AS_PATH, merged.length);
+        out.set(merged, value);
+        return value + merged.length;
+      }
+    }
+    // Widened behind the longest header, then moved up against the one it needs.
+    const widened = at + 4;
+    const length = widenAsPath(bytes, start, end, out, widened) - widened;
+    if (length > 0xffff) {
+      this.#fault(pathTooLong);
+      return at;
+    }
+    const value = putHeader(out, at, this.#keptFlags[index]!, AS_PATH, length);
+    if (value !== widened) out.copyWithin(value, widened, widened + length);
+    return value + length;
+  }
+
+  #aggregatedByOld(bytes: Uint8Array): boolean {
+    const aggregator = this.#keptIndex(AGGREGATOR);
+    if (aggregator < 0 || this.#keptIndex(AS4_AGGREGATOR) < 0) return false;
+    return readU16(bytes, this.#keptStart[aggregator]!) !== AS_TRANS;
+  }
+
+  #emitOldAggregator(bytes: Uint8Array, index: number, at: number): number {
+    const out = this.#view.attrs;
+    const as4 = this.#keptIndex(AS4_AGGREGATOR);
+    const use4 = as4 >= 0 && !this.#aggregatedByOld(bytes);
+    let from = use4 ? this.#keptStart[as4]! : this.#keptStart[index]!;
+    at = putHeader(out, at, this.#keptFlags[index]!, AGGREGATOR, 8);
+    if (!use4) {
+      out[at++] = 0;
+      out[at++] = 0;
+    }
+    for (let i = use4 ? 8 : 6; i > 0; i--) out[at++] = bytes[from++]!;
+    return at;
+  }
+}
+
+function putHeader(out: Uint8Array, at: number, flags: number, code: number, length: number): number {
+  out[at] = length > 255 ? flags | EXTENDED_LENGTH : flags;
+  out[at + 1] = code;
+  if (length <= 255) {
+    out[at + 2] = length;
+    return at + 3;
+  }
+  out[at + 2] = length >>> 8;
+  out[at + 3] = length;
+  return at + 4;
+}
