@@ -1,0 +1,167 @@
+// Cables of a lab that is up: cut, mended, moved. A cut is a link that goes down (both ends see it) or packets that
+// are lost without anyone being told, by an nftables rule on the receiving port, which also stops ARP and neighbour
+// discovery as a broken optic would. A veth pair cannot be plugged elsewhere, so a move makes both ports anew; they
+// keep their names, and a port that had the cable before is gone, as if its module had been pulled.
+
+import { LeafdError } from '../lib/leafd-error.ts';
+import { cableCommands, portCommands } from './plan.ts';
+import { run, runOrThrow } from './processes.ts';
+import type { CutKind, CutState, LabState } from './state.ts';
+import {
+  cableAt,
+  formatEnd,
+  type LabEnd,
+  type LabLink,
+  movedLinks,
+  netnsOf,
+  nodeNamed,
+  parseEnd,
+  sameEnd,
+} from './topology.ts';
+import { isInstalled, runIp } from './up.ts';
+
+export interface CutOptions {
+  /** Drop packets in both directions; the link stays up. */
+  readonly silent?: boolean;
+  /** Drop only what the named port sends. */
+  readonly oneWay?: boolean;
+  /** Drop this share of packets in both directions. */
+  readonly lossPercent?: number;
+}
+
+/** The end that an operator named. Throws LeafdError `lab-end-invalid` or `lab-node-absent`. */
+export function endNamed(state: LabState, text: string): LabEnd {
+  const end = parseEnd(text);
+  if (end === undefined)
+    throw new LeafdError('lab-end-invalid', `${text} is not NODE:PORT`, { hint: 'such as leaf1:eth1' });
+  if (nodeNamed(state.topology, end.node) !== undefined) return end;
+  const names = state.topology.nodes.map((node) => node.name).join(', ');
+  throw new LeafdError('lab-node-absent', `there is no node ${end.node} in ${state.topology.name}`, {
+    hint: `nodes: ${names}`,
+  });
+}
+
+function cabled(state: LabState, text: string): { end: LabEnd; far: LabEnd; link: LabLink } {
+  const end = endNamed(state, text);
+  const cable = cableAt(state.links, end);
+  if (cable !== undefined) return { end, ...cable };
+  const ports = state.links.flatMap(({ a, b }) => [a, b]).filter((one) => one.node === end.node);
+  throw new LeafdError('lab-cable-absent', `no cable is plugged into ${text}`, {
+    hint: `ports of ${end.node}: ${ports.map((one) => one.port).join(', ') || 'none'}`,
+  });
+}
+
+/** Cuts the cable at `NODE:PORT`; a cable that is cut already is cut anew, in the new way. */
+export async function cutCable(state: LabState, text: string, options: CutOptions): Promise<CutState> {
+  const { end, far } = cabled(state, text);
+  const cut = cutOf(end, options);
+  await restore(state, [end, far]);
+  if (cut.kind === 'down') {
+    await runOrThrow(['ip', '-n', netnsOf(state.topology.name, end.node), 'link', 'set', end.port, 'down']);
+  } else {
+    needNft();
+    await drop(state, far, cut);
+    if (cut.kind !== 'one-way') await drop(state, end, cut);
+  }
+  state.cuts = [...state.cuts.filter((one) => !touches(one, [end, far])), cut];
+  return cut;
+}
+
+function cutOf(end: LabEnd, options: CutOptions): CutState {
+  const chosen = [options.silent === true, options.oneWay === true, options.lossPercent !== undefined];
+  if (chosen.filter(Boolean).length > 1) {
+    throw new LeafdError('usage', 'a cable is cut in one way: silent, one-way or loss');
+  }
+  const name = formatEnd(end);
+  if (options.lossPercent !== undefined) {
+    const lossPercent = options.lossPercent;
+    if (!(lossPercent > 0 && lossPercent <= 100))
+      throw new LeafdError('usage', 'loss is more than 0 and at most 100 %');
+    return { end: name, kind: 'loss', lossPercent };
+  }
+  const kind: CutKind = options.oneWay === true ? 'one-way' : options.silent === true ? 'silent' : 'down';
+  return { end: name, kind };
+}
+
+/** Takes back whatever cut the cable at `NODE:PORT`; harmless on a whole cable. */
+export async function mendCable(state: LabState, text: string): Promise<{ mended: boolean }> {
+  const { end, far, link } = cabled(state, text);
+  const mended = state.cuts.some((cut) => touches(cut, [end, far]));
+  await restore(state, [end, far]);
+  await runIp(onlyPortsOf(state, link));
+  state.cuts = state.cuts.filter((cut) => !touches(cut, [end, far]));
+  return { mended };
+}
+
+/** Unplugs `from` and plugs its cable into `to`; returns the ends that were left without a port. */
+export async function moveCable(
+  state: LabState,
+  fromText: string,
+  toText: string,
+): Promise<{ unplugged: string[] }> {
+  const from = endNamed(state, fromText);
+  const to = endNamed(state, toText);
+  if (from.node === to.node)
+    throw new LeafdError('lab-end-invalid', 'a cable joins two nodes, not one to itself');
+  const old = [cableAt(state.links, from), cableAt(state.links, to)].filter((cable) => cable !== undefined);
+  const ends = [from, to, ...old.map((cable) => cable.far)];
+  await restore(state, ends);
+  const { name } = state.topology;
+  for (const link of new Set(old.map((cable) => cable.link))) {
+    await runOrThrow(['ip', '-n', netnsOf(name, link.a.node), 'link', 'delete', link.a.port]);
+  }
+  const links = movedLinks(state.links, from, to);
+  state.cuts = state.cuts.filter((cut) => !touches(cut, ends));
+  state.links = links;
+  const added = links.at(-1)!;
+  await runIp(cableCommands(name, [added]));
+  await runIp(onlyPortsOf(state, added));
+  const gone = old.map((cable) => cable.far).filter((end) => !sameEnd(end, from) && !sameEnd(end, to));
+  return { unplugged: gone.map(formatEnd) };
+}
+
+/** The port commands of one cable, with all the lab's cables in view. */
+function onlyPortsOf(state: LabState, link: LabLink): Map<string, string[]> {
+  return portCommands(state.topology, state.links, [link]);
+}
+
+function touches(cut: CutState, ends: readonly LabEnd[]): boolean {
+  return ends.some((end) => formatEnd(end) === cut.end);
+}
+
+/** Removes our nftables tables from ports that exist. */
+async function restore(state: LabState, ends: readonly LabEnd[]): Promise<void> {
+  const silent = state.cuts.filter((cut) => cut.kind !== 'down' && touches(cut, ends));
+  if (silent.length === 0) return;
+  for (const end of ends) {
+    await run(inside(state, end, ['nft', 'delete', 'table', 'netdev', tableOf(end.port)]));
+  }
+}
+
+async function drop(state: LabState, end: LabEnd, cut: CutState): Promise<void> {
+  const share = cut.kind === 'loss' ? `numgen random mod 10000 < ${Math.round(cut.lossPercent! * 100)} ` : '';
+  const rules = [
+    `table netdev ${tableOf(end.port)} {`,
+    'chain cut {',
+    `type filter hook ingress device "${end.port}" priority -500; policy accept;`,
+    `${share}drop`,
+    '}',
+    '}',
+    '',
+  ];
+  await runOrThrow(inside(state, end, ['nft', '-f', '-']), { input: rules.join('\n') });
+}
+
+function inside(state: LabState, end: LabEnd, argv: readonly string[]): string[] {
+  return ['ip', 'netns', 'exec', netnsOf(state.topology.name, end.node), ...argv];
+}
+
+// nftables takes fewer characters in names than the kernel does in those of interfaces.
+function tableOf(port: string): string {
+  return `leafd_lab_${port.replace(/[^A-Za-z0-9]/g, (character) => `_${character.charCodeAt(0)}`)}`;
+}
+
+function needNft(): void {
+  if (isInstalled({ program: 'nft', debianPackage: 'nftables' })) return;
+  throw new LeafdError('program-absent', 'not installed: nft', { hint: 'apt install nftables' });
+}
