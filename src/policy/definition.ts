@@ -1,112 +1,18 @@
-// The shape of a policy as the operator writes it, after the YAML has been read and validated: plain objects and
-// text, no bytes. `intent` checks shapes and ranges with the same interfaces; `compile.ts` resolves the names,
-// parses prefixes, patterns and communities, and reports what it cannot with the key's path.
-//
-// A policy is an ordered list of rules. All conditions of a rule must hold; several values of one condition are
-// alternatives (but in the `all…` ones). `action: next` applies the rule's changes and goes on with the rule
-// after it, which sees the changed route. When no rule decides, `default` does; without it the route is rejected.
+// The shape of a policy as the operator writes it. It is intent's, which validates the YAML and lies below
+// this room; here it has its name for those who use policies without caring where they were read from.
 
-/** A prefix and the lengths below it that match. Without ge and le: exactly this prefix. */
-export interface PrefixRange {
-  /** `10.0.0.0/8` or `2001:db8::/32`. */
-  prefix: string;
-  /** Shortest length that matches; alone it means "from here to host routes". */
-  ge?: number | undefined;
-  /** Longest length that matches; alone it means "from the prefix itself to here". */
-  le?: number | undefined;
-}
-
-/** One element of a list of prefixes: a range, a prefix text (exact) or the name of a prefix set. */
-export type PrefixItem = string | PrefixRange;
-
-/** A number, or both ends of a range; an end left out is open. */
-export type NumberMatch = number | { min?: number | undefined; max?: number | undefined };
-
-/** Where a route comes from: leafd's own configuration, the kernel's tables, or a BGP peer. */
-export type RouteSource = 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
-
-export type OriginName = 'igp' | 'egp' | 'incomplete';
-
-export interface MatchDefinition {
-  /** A set's name, or a list of prefixes, ranges and set names. */
-  prefixes?: string | readonly PrefixItem[] | undefined;
-  /** Family names: `ipv4`, `ipv6`. */
-  family?: string | readonly string[] | undefined;
-  /** Patterns over the ASNs of the path (see as-path-pattern.ts), or names of as-path sets. */
-  asPath?: string | readonly string[] | undefined;
-  /** Length as the decision counts it (RFC 4271 9.1.2.2: an AS_SET is 1; confederation segments 0). */
-  asPathLength?: NumberMatch | undefined;
-  /** Any of: `65000:1`, `65000:*`, `no-export`, or a set's name. */
-  communities?: string | readonly string[] | undefined;
-  /** Each of them must be there. */
-  allCommunities?: string | readonly string[] | undefined;
-  /** Any of: `65000:1:2`, parts may be `*`. */
-  largeCommunities?: string | readonly string[] | undefined;
-  allLargeCommunities?: string | readonly string[] | undefined;
-  /** Any of: `rt:65000:1`, `soo:10.0.0.1:7`, parts may be `*`. */
-  extendedCommunities?: string | readonly string[] | undefined;
-  allExtendedCommunities?: string | readonly string[] | undefined;
-  /** The peer the route was received from, by name; `*` and `?` are wildcards. */
-  peer?: string | readonly string[] | undefined;
-  /** That peer's ASN: a number, `65000-65199`, or a list of both. */
-  neighborAs?: number | string | readonly (number | string)[] | undefined;
-  origin?: OriginName | readonly OriginName[] | undefined;
-  /** Addresses or prefixes that hold the next hop. */
-  nextHop?: string | readonly string[] | undefined;
-  /** A route without LOCAL_PREF counts as 100. */
-  localPref?: NumberMatch | undefined;
-  /** A route without MED does not match. */
-  med?: NumberMatch | undefined;
-  source?: RouteSource | readonly RouteSource[] | undefined;
-  /** 0.0.0.0/0 or ::/0. */
-  isDefault?: boolean | undefined;
-}
-
-/** `set` replaces the list, then `remove` takes away (wildcards allowed), then `add` puts in what is absent. */
-export interface CommunityChange {
-  set?: readonly string[] | undefined;
-  remove?: readonly string[] | undefined;
-  add?: readonly string[] | undefined;
-}
-
-export interface SetDefinition {
-  /** A value, or `+n` / `-n` on the present one (100 when absent), kept within 32 bits. */
-  localPref?: number | string | undefined;
-  /** A value, `+n` / `-n` on the present one (0 when absent), or `remove`. */
-  med?: number | string | undefined;
-  /** Local preference inside this node only, before LOCAL_PREF. */
-  weight?: number | undefined;
-  communities?: CommunityChange | undefined;
-  largeCommunities?: CommunityChange | undefined;
-  extendedCommunities?: CommunityChange | undefined;
-  /** Puts `asn` (default: the local ASN) in front of the path `count` times (default 1). */
-  prepend?: { asn?: number | undefined; count?: number | undefined } | undefined;
-  origin?: OriginName | undefined;
-  /** An address, or what the exporter does: its own address, or the one received. */
-  nextHop?: string | undefined;
-}
-
-export type RuleAction = 'accept' | 'reject' | 'next';
-
-export interface RuleDefinition {
-  /** Shown by `why` and `policy test`; without it the rule's number is. */
-  name?: string | undefined;
-  match?: MatchDefinition | undefined;
-  set?: SetDefinition | undefined;
-  action: RuleAction;
-}
-
-export interface PolicyDefinition {
-  default?: 'accept' | 'reject' | undefined;
-  rules: readonly RuleDefinition[];
-}
-
-/** The whole of `policies:` and the named sets it refers to. */
-export interface PolicyDefinitions {
-  prefixSets?: Readonly<Record<string, readonly PrefixItem[]>> | undefined;
-  asPathSets?: Readonly<Record<string, readonly string[]>> | undefined;
-  communitySets?: Readonly<Record<string, readonly string[]>> | undefined;
-  largeCommunitySets?: Readonly<Record<string, readonly string[]>> | undefined;
-  extendedCommunitySets?: Readonly<Record<string, readonly string[]>> | undefined;
-  policies?: Readonly<Record<string, PolicyDefinition>> | undefined;
-}
+export {
+  builtInPolicies,
+  type CommunityChange,
+  type MatchDefinition,
+  type NumberMatch,
+  type OriginName,
+  type PolicyDefinition,
+  type PolicyDefinitions,
+  type PrefixItem,
+  type PrefixRange,
+  type RouteSource,
+  type RuleAction,
+  type RuleDefinition,
+  type SetDefinition,
+} from '../intent/policy-definition.ts';

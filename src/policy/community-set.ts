@@ -1,0 +1,167 @@
+// A set of community patterns of one kind: COMMUNITIES of 1 word of 32 bits, EXTENDED COMMUNITIES of 2,
+// LARGE_COMMUNITY of 3. Exact ones are sorted and searched by halves; those with a wildcard are a value and a
+// mask, tried in turn. Text forms are net/community.ts's, with `*` for a part.
+
+import { readU32 } from '../lib/bytes.ts';
+import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
+import { COMMUNITIES, EXT_COMMUNITIES, LARGE_COMMUNITIES } from '../wire/bgp/attribute/table.ts';
+
+/** One of the three list attributes. */
+export interface CommunityKind {
+  readonly attribute: number;
+  /** Bytes of one community: 4, 8 or 12. */
+  readonly width: number;
+  /** Key of the definitions that holds its named sets. */
+  readonly sets: 'communitySets' | 'extendedCommunitySets' | 'largeCommunitySets';
+  readonly example: string;
+}
+
+export const standardKind: CommunityKind = {
+  attribute: COMMUNITIES,
+  width: 4,
+  sets: 'communitySets',
+  example: '65000:1, 65000:* or no-export',
+};
+export const extendedKind: CommunityKind = {
+  attribute: EXT_COMMUNITIES,
+  width: 8,
+  sets: 'extendedCommunitySets',
+  example: 'rt:65000:1 or soo:10.0.0.1:*',
+};
+export const largeKind: CommunityKind = {
+  attribute: LARGE_COMMUNITIES,
+  width: 12,
+  sets: 'largeCommunitySets',
+  example: '65000:1:2 or 65000:*:*',
+};
+
+/** The bytes that a community must have where the mask's bits are set. */
+export interface CommunityPattern {
+  readonly value: Uint8Array;
+  readonly mask: Uint8Array;
+}
+
+/** An exact community's bytes, or undefined when the text is not one. */
+export function communityBytes(kind: CommunityKind, text: string): Uint8Array | undefined {
+  if (kind === largeKind) return parseLargeCommunity(text);
+  if (kind === extendedKind) return parseExtendedCommunity(text);
+  const value = parseCommunity(text);
+  if (value === undefined) return undefined;
+  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
+}
+
+/** The patterns that a text stands for (a wildcard may stand for several forms), or undefined. */
+export function parseCommunityPattern(kind: CommunityKind, text: string): CommunityPattern[] | undefined {
+  const exact = communityBytes(kind, text);
+  if (exact !== undefined) return [{ value: exact, mask: new Uint8Array(kind.width).fill(255) }];
+  if (!text.includes('*')) return undefined;
+  const parts = text.split(':');
+  if (kind === extendedKind) return extendedPatterns(parts);
+  const partWidth = kind === largeKind ? 4 : 2;
+  if (parts.length !== kind.width / partWidth) return undefined;
+  const value = communityBytes(kind, parts.map((part) => (part === '*' ? '0' : part)).join(':'));
+  if (value === undefined) return undefined;
+  const mask = new Uint8Array(kind.width);
+  parts.forEach((part, i) => {
+    if (part !== '*') mask.fill(255, i * partWidth, (i + 1) * partWidth);
+  });
+  return [{ value, mask }];
+}
+
+/**
+ * `rt:*:1` and the like: the type octet (RFC 4360, 5668) tells where the number begins, so each type is
+ * tried.
+ */
+function extendedPatterns(parts: readonly string[]): CommunityPattern[] | undefined {
+  if (parts.length !== 3) return undefined;
+  const [kind, administrator, number] = parts as [string, string, string];
+  // A sample administrator for each type octet: 2-octet ASN, IPv4 address, 4-octet ASN.
+  const samples = administrator === '*' ? ['0', '0.0.0.0', '65536'] : [administrator];
+  const patterns: CommunityPattern[] = [];
+  for (const sample of samples) {
+    const value = parseExtendedCommunity(`${kind}:${sample}:${number === '*' ? '0' : number}`);
+    // A number of more than 16 bits does not fit beside a long administrator; that type cannot match then.
+    if (value === undefined) continue;
+    const numberAt = value[0] === 0 ? 4 : 6;
+    const mask = new Uint8Array(8).fill(255, 0, 2);
+    if (administrator !== '*') mask.fill(255, 2, numberAt);
+    if (number !== '*') mask.fill(255, numberAt);
+    patterns.push({ value, mask });
+  }
+  return patterns.length > 0 ? patterns : undefined;
+}
+
+export class CommunitySet {
+  readonly kind: CommunityKind;
+  readonly #words: number;
+  /** Sorted, `words` a community. */
+  readonly #exact: Uint32Array;
+  readonly #exactCount: number;
+  readonly #value: Uint32Array;
+  readonly #mask: Uint32Array;
+
+  constructor(kind: CommunityKind, patterns: readonly CommunityPattern[]) {
+    this.kind = kind;
+    this.#words = kind.width / 4;
+    const isExact = (pattern: CommunityPattern) => pattern.mask.every((byte) => byte === 255);
+    const exact = patterns.filter(isExact).map((pattern) => pattern.value);
+    exact.sort(compareBytes);
+    const wild = patterns.filter((pattern) => !isExact(pattern));
+    this.#exactCount = exact.length;
+    this.#exact = wordsOf(exact);
+    this.#value = wordsOf(wild.map(({ value, mask }) => value.map((byte, i) => byte & mask[i]!)));
+    this.#mask = wordsOf(wild.map((pattern) => pattern.mask));
+  }
+
+  /** Whether any of the communities in [from, to), an attribute's value, is in the set. */
+  matchesAny(bytes: Uint8Array, from: number, to: number): boolean {
+    const width = this.kind.width;
+    for (let at = from; at + width <= to; at += width) if (this.has(bytes, at)) return true;
+    return false;
+  }
+
+  /** Whether the community at `at` is in the set. */
+  has(bytes: Uint8Array, at: number): boolean {
+    return this.#hasExact(bytes, at) || this.#hasWild(bytes, at);
+  }
+
+  #hasExact(bytes: Uint8Array, at: number): boolean {
+    const words = this.#words;
+    let low = 0;
+    let high = this.#exactCount - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      let order = 0;
+      for (let i = 0; i < words && order === 0; i++) {
+        order = readU32(bytes, at + 4 * i) - this.#exact[middle * words + i]!;
+      }
+      if (order === 0) return true;
+      if (order > 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return false;
+  }
+
+  #hasWild(bytes: Uint8Array, at: number): boolean {
+    const words = this.#words;
+    for (let pattern = 0; pattern < this.#mask.length; pattern += words) {
+      let same = true;
+      for (let i = 0; i < words && same; i++) {
+        same = (readU32(bytes, at + 4 * i) & this.#mask[pattern + i]!) >>> 0 === this.#value[pattern + i];
+      }
+      if (same) return true;
+    }
+    return false;
+  }
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
+  return 0;
+}
+
+function wordsOf(items: readonly Uint8Array[]): Uint32Array {
+  return Uint32Array.from(
+    items.flatMap((item) => Array.from({ length: item.length / 4 }, (_, i) => readU32(item, 4 * i))),
+  );
+}

@@ -1,0 +1,113 @@
+// A set of prefixes with length ranges, as a hash table per family: one probe for each prefix length that
+// occurs in the set, is not longer than the route's, and has an entry whose range reaches the route's length.
+// An exact set therefore costs one probe whatever its size; a set of `le` ranges as many as it has lengths
+// (rarely above five). Each entry holds the lengths it allows as bits, so that several ranges of one prefix
+// are one entry.
+//
+// Cost: IPv4 13 B an entry + 8-16 B of slots, IPv6 37 B + slots.
+
+import { PrefixTable } from '../lib/prefix-table.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+export interface PrefixSetEntry {
+  prefix: Prefix;
+  /** Route lengths that match: prefix.length <= from <= to <= 32 or 128. */
+  from: number;
+  to: number;
+}
+
+/** One family's part of a set. Words are 32 bits, most significant first. */
+class FamilyPrefixes {
+  readonly #table: PrefixTable;
+  readonly #allowed: Uint32Array;
+  readonly #allowedWords: number;
+  /** The lengths that occur, ascending, and the range of route lengths that their entries allow. */
+  readonly #lengths: Uint8Array;
+  readonly #from: Uint8Array;
+  readonly #to: Uint8Array;
+
+  constructor(entries: readonly PrefixSetEntry[], words: 1 | 4) {
+    this.#table = new PrefixTable(words, Math.max(16, entries.length));
+    this.#allowedWords = words + 1;
+    this.#allowed = new Uint32Array(Math.max(16, entries.length) * this.#allowedWords);
+    const lengths = [...new Set(entries.map((entry) => entry.prefix.length))].sort((a, b) => a - b);
+    this.#lengths = Uint8Array.from(lengths);
+    this.#from = new Uint8Array(lengths.length).fill(255);
+    this.#to = new Uint8Array(lengths.length);
+    for (const entry of entries) this.#add(entry);
+  }
+
+  #add({ prefix, from, to }: PrefixSetEntry): void {
+    const { bytes, length } = prefix;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const id =
+      this.#table.words === 1
+        ? this.#table.add1(view.getUint32(0), length)
+        : this.#table.add4(
+            view.getUint32(0),
+            view.getUint32(4),
+            view.getUint32(8),
+            view.getUint32(12),
+            length,
+          );
+    const base = id * this.#allowedWords;
+    for (let bit = from; bit <= to; bit++) this.#allowed[base + (bit >>> 5)]! |= 1 << (bit & 31);
+    const at = this.#lengths.indexOf(length);
+    this.#from[at] = Math.min(this.#from[at]!, from);
+    this.#to[at] = Math.max(this.#to[at]!, to);
+  }
+
+  matches1(a: number, length: number): boolean {
+    const lengths = this.#lengths;
+    for (let i = 0; i < lengths.length; i++) {
+      if (length < this.#from[i]! || length > this.#to[i]!) continue;
+      const entryLength = lengths[i]!;
+      const id = this.#table.find1(masked(a, entryLength), entryLength);
+      if (id >= 0 && this.#allows(id, length)) return true;
+    }
+    return false;
+  }
+
+  matches4(a: number, b: number, c: number, d: number, length: number): boolean {
+    const lengths = this.#lengths;
+    for (let i = 0; i < lengths.length; i++) {
+      if (length < this.#from[i]! || length > this.#to[i]!) continue;
+      const n = lengths[i]!;
+      const id = this.#table.find4(masked(a, n), masked(b, n - 32), masked(c, n - 64), masked(d, n - 96), n);
+      if (id >= 0 && this.#allows(id, length)) return true;
+    }
+    return false;
+  }
+
+  #allows(id: number, length: number): boolean {
+    return ((this.#allowed[id * this.#allowedWords + (length >>> 5)]! >>> (length & 31)) & 1) === 1;
+  }
+}
+
+/** The first `bits` bits of a word; none when `bits` is negative, all when it is above 31. */
+function masked(word: number, bits: number): number {
+  if (bits >= 32) return word;
+  return bits <= 0 ? 0 : (word & (0xffffffff << (32 - bits))) >>> 0;
+}
+
+export class PrefixSet {
+  readonly #ip4: FamilyPrefixes | undefined;
+  readonly #ip6: FamilyPrefixes | undefined;
+
+  constructor(entries: readonly PrefixSetEntry[]) {
+    const ip4 = entries.filter((entry) => entry.prefix.bytes.length === 4);
+    const ip6 = entries.filter((entry) => entry.prefix.bytes.length === 16);
+    this.#ip4 = ip4.length > 0 ? new FamilyPrefixes(ip4, 1) : undefined;
+    this.#ip6 = ip6.length > 0 ? new FamilyPrefixes(ip6, 4) : undefined;
+  }
+
+  /** Whether an IPv4 route is in the set; bits beyond `length` do not matter. */
+  matches1(a: number, length: number): boolean {
+    return this.#ip4?.matches1(a, length) === true;
+  }
+
+  /** Whether an IPv6 route is in the set. */
+  matches4(a: number, b: number, c: number, d: number, length: number): boolean {
+    return this.#ip6?.matches4(a, b, c, d, length) === true;
+  }
+}
