@@ -171,23 +171,31 @@ export interface RouteView {
   reason?: ReasonView;
 }
 
-/** Path attributes in text, as the wire room describes them. */
+/** Path attributes in text: what the wire room describes, and what is counted or added locally. */
 export interface AttributesView {
-  origin: 'igp' | 'egp' | 'incomplete';
-  /** As people write it: `65001 65002 {65003,65004}`; empty for routes of this AS. */
-  asPath: string;
-  asPathLength: number;
+  origin?: 'igp' | 'egp' | 'incomplete';
+  /** As people write it: `65001 65002 {65003,65004}`; empty or absent for routes of this AS. */
+  asPath?: string;
+  asPathSegments?: readonly {
+    readonly kind: 'sequence' | 'set' | 'confedSequence' | 'confedSet';
+    readonly asns: readonly number[];
+  }[];
+  /** As the decision counts it (RFC 4271 9.1.2.2). */
+  asPathLength?: number;
   med?: number;
   localPref?: number;
   weight?: number;
   atomicAggregate?: boolean;
-  aggregator?: { asn: number; address: string };
-  communities?: string[];
-  largeCommunities?: string[];
-  extendedCommunities?: string[];
+  aggregator?: { readonly asn: number; readonly address: string };
+  communities?: readonly string[];
+  largeCommunities?: readonly string[];
+  extendedCommunities?: readonly string[];
   originatorId?: string;
-  clusterList?: string[];
-  unknown?: { code: number; flags: number; hex: string }[];
+  clusterList?: readonly string[];
+  onlyToCustomer?: number;
+  /** Codes of attributes that carry the Partial bit. */
+  partial?: readonly number[];
+  unknown?: readonly { code: number; name?: string; text?: string; flags: number; hex: string }[];
 }
 
 /** A reason code with its sentence; `rule` names the policy rule or the decision step that decided. */
