@@ -116,14 +116,14 @@ describe('routes', () => {
     ['/v1/peers/nobody', 404, 'there is no peer nobody'],
     ['/v1/peers/%00', 400, 'printable'],
     ['/v1/peers/%ff', 400, 'bad-request'],
-    [`/v1/peers/${'x'.repeat(400)}`, 400, 'name'],
+    [`/v1/peers/${'x'.repeat(400)}`, 400, 'bad-request'],
     ['/v1/why/10.9.9.9', 404, 'there is no 10.9.9.9'],
     ['/v1/why', 400, 'thing'],
     ['/v1/events?since=-1', 400, 'since'],
     ['/v2/status', 404, 'there is no GET /v2/status'],
     ['/v1/peers?__proto__=1', 400, '__proto__'],
     ['//', 404, 'not-found'],
-  ])('%.60s -> %i', async (url, status, part) => {
+  ])('hostile %#', async (url, status, part) => {
     const answer = await app('unix').inject(url);
     expect(answer.statusCode).toBe(status);
     const body = JSON.parse(answer.body) as { error: { code: string; message: string } };
