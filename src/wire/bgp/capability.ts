@@ -158,9 +158,11 @@ function text(bytes: Uint8Array, start: number, end: number): string {
 export function encodeCapability(out: ByteWriter, capability: Capability): void {
   const codeAt = out.length;
   out.u16(0);
-  out.bytes[codeAt] = writeValue(out, capability);
+  // Not in one statement: the value may make the writer move to a greater buffer.
+  const code = writeValue(out, capability);
+  out.bytes[codeAt] = code;
   const length = out.length - codeAt - 2;
-  assert(length <= 255, `capability ${out.bytes[codeAt]} of ${length} bytes`);
+  assert(length <= 255, `capability ${code} of ${length} bytes`);
   out.bytes[codeAt + 1] = length;
 }
 

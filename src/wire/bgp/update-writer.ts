@@ -48,6 +48,7 @@ export class UpdateWriter {
   #lengthAt = -1;
   #hasTailAttributes = false;
   #addPath = false;
+  #begun = false;
   // Start of the message being filled, or -1, and where its NLRI must end.
   #open = -1;
   #limit = 0;
@@ -56,6 +57,7 @@ export class UpdateWriter {
   constructor(capacity = 131072) {
     assert(capacity >= EXTENDED_MESSAGE_LENGTH_MAX, `chunk of ${capacity} bytes`);
     this.bytes = new Uint8Array(capacity);
+    writeHeader(this.#head.bytes, 0, 0, UPDATE);
   }
 
   /** What the receivers can take: the greatest message (4096 or 65535) and 4-octet ASNs. Empties the chunk. */
@@ -64,7 +66,7 @@ export class UpdateWriter {
     this.#maxMessage = maxMessage;
     this.#asn4 = asn4;
     this.#open = -1;
-    this.#head.reset();
+    this.#begun = false;
     this.reset();
   }
 
@@ -121,7 +123,7 @@ export class UpdateWriter {
     }
     if (head.length + this.#tail.length + NLRI_LENGTH_MAX <= this.#maxMessage) return true;
     // Nothing can be added: the set is as if it had not been begun.
-    head.reset();
+    this.#begun = false;
     return false;
   }
 
@@ -146,13 +148,12 @@ export class UpdateWriter {
     head.u16(0).u16(afi).u8(safi);
   }
 
-  // An empty head but for the message header, an empty tail.
+  // An empty head but for the message header, which was written once and for all; an empty tail.
   #begin(): ByteWriter {
-    const head = this.#head.reset();
+    const head = this.#head;
     this.#tail.reset();
-    head.reserve(HEADER_LENGTH);
-    writeHeader(head.bytes, 0, 0, UPDATE);
     head.length = HEADER_LENGTH;
+    this.#begun = true;
     this.#nextHopAt = -1;
     this.#lengthAt = -1;
     this.#hasTailAttributes = false;
@@ -210,7 +211,7 @@ export class UpdateWriter {
   }
 
   #openMessage(): boolean {
-    assert(this.#head.length > 0, 'a prefix without a set begun');
+    assert(this.#begun, 'a prefix without a set begun');
     this.finish();
     // The last message of a chunk may be the greatest: the chunk is full when that would not fit.
     if (this.length + this.#maxMessage > this.bytes.length) return false;
@@ -259,7 +260,7 @@ export class UpdateWriter {
     this.beginUnreach(family, family !== IPV4);
     if (!this.#openMessage()) return false;
     this.finish();
-    this.#head.reset();
+    this.#begun = false;
     return true;
   }
 }
