@@ -8,7 +8,7 @@
 
 import { readU32 } from '../lib/bytes.ts';
 import { asPathLength } from '../wire/bgp/attribute/as-path.ts';
-import { findAttribute, findAttributeEnd, u32Attribute } from '../wire/bgp/attribute/canonical.ts';
+import { findAttribute, u32Attribute, valueEnd, valueStart } from '../wire/bgp/attribute/canonical.ts';
 import { AS_PATH, LOCAL_PREF, MED, ORIGIN } from '../wire/bgp/attribute/table.ts';
 import { IPV4 } from '../wire/bgp/family.ts';
 import { applyChange } from './change.ts';
@@ -105,26 +105,25 @@ function attributesHold(
   let value: number;
   switch (policy.condition[index]) {
     case IF_AS_PATH: {
-      const from = findAttribute(bytes, start, end, AS_PATH);
-      const to = from < 0 ? from : findAttributeEnd(bytes, start, end, AS_PATH);
+      const at = attributeAt(bytes, start, end, AS_PATH);
       const matchers = policy.asPaths[arg]!;
+      const from = at < 0 ? 0 : valueStart(bytes, at);
+      const to = at < 0 ? 0 : valueEnd(bytes, at);
       for (let i = 0; i < matchers.length; i++) if (matchers[i]!.matches(bytes, from, to)) return true;
       return false;
     }
     case IF_COMMUNITY: {
       const set = policy.communities[arg]!;
-      const from = findAttribute(bytes, start, end, set.kind.attribute);
-      return (
-        from >= 0 && set.matchesAny(bytes, from, findAttributeEnd(bytes, start, end, set.kind.attribute))
-      );
+      const at = attributeAt(bytes, start, end, set.kind.attribute);
+      return at >= 0 && set.matchesAny(bytes, valueStart(bytes, at), valueEnd(bytes, at));
     }
     case IF_ORIGIN: {
       const at = findAttribute(bytes, start, end, ORIGIN);
       return at >= 0 && ((arg >>> bytes[at]!) & 1) === 1;
     }
     case IF_AS_PATH_LENGTH: {
-      const at = findAttribute(bytes, start, end, AS_PATH);
-      value = at < 0 ? 0 : asPathLength(bytes, at, findAttributeEnd(bytes, start, end, AS_PATH));
+      const at = attributeAt(bytes, start, end, AS_PATH);
+      value = at < 0 ? 0 : asPathLength(bytes, valueStart(bytes, at), valueEnd(bytes, at));
       break;
     }
     case IF_LOCAL_PREF:
@@ -139,6 +138,13 @@ function attributesHold(
       return false;
   }
   return value >= policy.conditionLow[index]! && value <= policy.conditionHigh[index]!;
+}
+
+/** Offset of the attribute itself, or -1: one walk for both ends of its value. */
+function attributeAt(bytes: Uint8Array, start: number, end: number, code: number): number {
+  let at = start;
+  while (at < end && bytes[at + 1]! < code) at = valueEnd(bytes, at);
+  return at < end && bytes[at + 1] === code ? at : -1;
 }
 
 function inRanges(ranges: Uint32Array, value: number): boolean {
