@@ -35,6 +35,11 @@ const ROW_GAP = 112;
 const NODE_GAP = 22;
 const NODE_HEIGHT = 58;
 const PORT_PITCH = 40;
+const BESIDE_GAP = 84;
+const ARC_BASE = 26;
+const ARC_STEP = 16;
+const ROW_ARC_ORDER = 1e6;
+const DIGIT_WIDTH = 6.2;
 const ROUTER_WIDTH = 118;
 const HOST_WIDTH = 112;
 
@@ -82,7 +87,24 @@ function rankNodes(nodes: readonly LabNode[], links: readonly LabLink[]): Map<st
     for (const [name, rank] of found) ranks.set(name, rank);
   }
   for (const node of nodes) if (!ranks.has(node.name)) ranks.set(node.name, 1);
-  return ranks;
+  return settleHosts(nodes, links, ranks);
+}
+
+/** Ranks without gaps, and hosts right under their router, so that no cable passes behind another row. */
+function settleHosts(
+  nodes: readonly LabNode[],
+  links: readonly LabLink[],
+  ranks: ReadonlyMap<string, number>,
+): Map<string, number> {
+  const steps = [...new Set(ranks.values())].sort((one, other) => one - other);
+  const settled = new Map([...ranks].map(([name, rank]) => [name, steps.indexOf(rank)]));
+  for (const node of nodes) {
+    if (node.kind !== 'host') continue;
+    const near = neighboursOf(node.name, links).map((name) => settled.get(name)!);
+    const lowest = Math.min(...near);
+    if (near.length > 0 && lowest > 1) settled.set(node.name, lowest - 1);
+  }
+  return settled;
 }
 
 function neighboursOf(name: string, links: readonly LabLink[]): string[] {
@@ -148,7 +170,9 @@ function rowLayout(
   ranks: ReadonlyMap<string, number>,
 ): LabLayout {
   const widths = rows.map((row) => row.map((node) => widthOf(node, links, ranks)));
-  const rowWidths = widths.map((row) => row.reduce((sum, width) => sum + width + NODE_GAP, -NODE_GAP));
+  const gaps = rows.map((row) => (hasCables(row, links) ? BESIDE_GAP : NODE_GAP));
+  const rowWidths = widths.map((row, at) => row.reduce((sum, width) => sum + width + gaps[at], -gaps[at]));
+  const top = TOP + (rows.length > 0 ? arcHeight(rows[0], links) : 0);
   const width = Math.max(360, ...rowWidths) + 2 * MARGIN;
   const nodes: PlacedNode[] = [];
   for (const [index, row] of rows.entries()) {
@@ -156,43 +180,84 @@ function rowLayout(
     const slack = row.length > 0 ? (width - 2 * MARGIN - rowWidths[index]) / row.length : 0;
     let x = MARGIN + slack / 2;
     for (const [at, node] of row.entries()) {
-      const y = TOP + index * (NODE_HEIGHT + ROW_GAP);
+      const y = top + index * (NODE_HEIGHT + ROW_GAP);
       nodes.push({ node, x: Math.round(x), y, width: widths[index][at], height: NODE_HEIGHT });
-      x += widths[index][at] + NODE_GAP + slack;
+      x += widths[index][at] + gaps[index] + slack;
     }
   }
-  const height = TOP + rows.length * (NODE_HEIGHT + ROW_GAP) - ROW_GAP + BOTTOM;
+  const height = top + rows.length * (NODE_HEIGHT + ROW_GAP) - ROW_GAP + BOTTOM;
   return { width, height, nodes, links: placeCables(nodes, links) };
+}
+
+function hasCables(row: readonly LabNode[], links: readonly LabLink[]): boolean {
+  const names = new Set(row.map((node) => node.name));
+  return links.some(({ a, b }) => names.has(a.node) && names.has(b.node));
+}
+
+/** Room for the cables of a row that pass over nodes between their ends. */
+function arcHeight(row: readonly LabNode[], links: readonly LabLink[]): number {
+  const at = new Map(row.map((node, index) => [node.name, index]));
+  const between = links.map(
+    ({ a, b }) => Math.abs((at.get(a.node) ?? Number.NaN) - (at.get(b.node) ?? Number.NaN)) - 1,
+  );
+  const most = Math.max(0, ...between.filter((count) => count > 0));
+  return most === 0 ? 0 : ARC_BASE + most * ARC_STEP;
 }
 
 function widthOf(node: LabNode, links: readonly LabLink[], ranks: ReadonlyMap<string, number>): number {
   const own = ranks.get(node.name)!;
   const far = neighboursOf(node.name, links).map((name) => ranks.get(name)!);
   const most = Math.max(far.filter((rank) => rank > own).length, far.filter((rank) => rank < own).length);
-  return Math.max(node.kind === 'host' ? HOST_WIDTH : ROUTER_WIDTH, most * PORT_PITCH);
+  const words = node.kind === 'host' ? 0 : `${node.kind} AS ${node.asn ?? ''}`.length;
+  const least = node.kind === 'host' ? HOST_WIDTH : ROUTER_WIDTH;
+  return Math.round(Math.max(least, most * PORT_PITCH, Math.max(words, node.name.length) * DIGIT_WIDTH + 20));
 }
 
 type Side = 'above' | 'below' | 'beside';
 
+/** Which edge of `near` a cable to `far` leaves from; over the heads of those between, from the top. */
+function sideOf(near: PlacedNode, far: PlacedNode, nodes: readonly PlacedNode[]): Side {
+  if (far.y !== near.y) return far.y < near.y ? 'above' : 'below';
+  return countBetween(near, far, nodes) === 0 ? 'beside' : 'above';
+}
+
+function countBetween(one: PlacedNode, other: PlacedNode, nodes: readonly PlacedNode[]): number {
+  const [low, high] = one.x < other.x ? [one.x, other.x] : [other.x, one.x];
+  return nodes.filter((node) => node.y === one.y && node.x > low && node.x < high).length;
+}
+
+/** Order of ports on an edge: by the far end's place; arcs within the row nest, to the left first. */
+function portOrder(near: PlacedNode, far: PlacedNode): number {
+  if (near.y !== far.y) return far.x;
+  const distance = Math.abs(far.x - near.x);
+  return far.x < near.x ? distance - ROW_ARC_ORDER : ROW_ARC_ORDER - distance;
+}
+
 /** Cables of rows: ports on the top and bottom edges, in the order of their far ends. */
 function placeCables(nodes: readonly PlacedNode[], links: readonly LabLink[]): PlacedLink[] {
   const placed = new Map(nodes.map((node) => [node.node.name, node]));
-  const sideOf = (near: PlacedNode, far: PlacedNode): Side =>
-    far.y < near.y ? 'above' : far.y > near.y ? 'below' : 'beside';
   const portPlace = (near: LabEnd, far: LabEnd): number => {
     const own = placed.get(near.node)!;
-    const side = sideOf(own, placed.get(far.node)!);
-    const others = endsOf(near.node, links).filter((one) => sideOf(own, placed.get(one.far.node)!) === side);
-    others.sort((one, other) => placed.get(one.far.node)!.x - placed.get(other.far.node)!.x);
-    const at = others.findIndex((one) => one.near.port === near.port);
-    return own.x + (own.width * (at + 1)) / (others.length + 1);
+    const side = sideOf(own, placed.get(far.node)!, nodes);
+    const ends = endsOf(near.node, links).map((end) => ({
+      port: end.near.port,
+      far: placed.get(end.far.node)!,
+    }));
+    const others = ends.filter((end) => sideOf(own, end.far, nodes) === side);
+    others.sort((one, other) => portOrder(own, one.far) - portOrder(own, other.far));
+    const at = others.findIndex((one) => one.port === near.port);
+    return round(own.x + (own.width * (at + 1)) / (others.length + 1));
   };
   return links.map(({ a, b }) => {
     const [nodeA, nodeB] = [placed.get(a.node)!, placed.get(b.node)!];
-    if (sideOf(nodeA, nodeB) === 'beside') return besideCable(nodes, nodeA, nodeB, a, b);
+    if (nodeA.y === nodeB.y) {
+      const ends = nodeA.x < nodeB.x ? ([nodeA, nodeB, a, b] as const) : ([nodeB, nodeA, b, a] as const);
+      const between = countBetween(nodeA, nodeB, nodes);
+      return between === 0 ? besideCable(...ends) : arcCable(...ends, between, portPlace);
+    }
     const [top, bottom, upper, lower] = nodeA.y < nodeB.y ? [nodeA, nodeB, a, b] : [nodeB, nodeA, b, a];
-    const from = { x: round(portPlace(upper, lower)), y: top.y + top.height };
-    const to = { x: round(portPlace(lower, upper)), y: bottom.y };
+    const from = { x: portPlace(upper, lower), y: top.y + top.height };
+    const to = { x: portPlace(lower, upper), y: bottom.y };
     const bend = (to.y - from.y) / 2;
     return {
       path: `M${from.x} ${from.y}C${from.x} ${from.y + bend} ${to.x} ${to.y - bend} ${to.x} ${to.y}`,
@@ -205,30 +270,31 @@ function placeCables(nodes: readonly PlacedNode[], links: readonly LabLink[]): P
   });
 }
 
-/** A cable within a row: straight between neighbours, over the heads of those between. */
-function besideCable(
-  nodes: readonly PlacedNode[],
-  one: PlacedNode,
-  other: PlacedNode,
-  a: LabEnd,
-  b: LabEnd,
-): PlacedLink {
-  const [left, right, leftEnd, rightEnd] = one.x < other.x ? [one, other, a, b] : [other, one, b, a];
-  const between = nodes.filter((node) => node.y === left.y && node.x > left.x && node.x < right.x).length;
+/** A cable between neighbours in a row. */
+function besideCable(left: PlacedNode, right: PlacedNode, leftEnd: LabEnd, rightEnd: LabEnd): PlacedLink {
   const from = { x: left.x + left.width, y: left.y + left.height / 2 };
   const to = { x: right.x, y: from.y };
-  if (between === 0) {
-    return {
-      path: `M${from.x} ${from.y}L${to.x} ${to.y}`,
-      middle: { x: round((from.x + to.x) / 2), y: from.y - 4 },
-      ports: [
-        { x: from.x + 3, y: from.y + 12, text: leftEnd.port, anchor: 'start' },
-        { x: to.x - 3, y: to.y + 24, text: rightEnd.port, anchor: 'end' },
-      ],
-    };
-  }
-  const [start, end] = [left.x + left.width - 14, right.x + 14];
-  const peak = left.y - 26 - 10 * between;
+  return {
+    path: `M${from.x} ${from.y}L${to.x} ${to.y}`,
+    middle: { x: round((from.x + to.x) / 2), y: from.y - 6 },
+    ports: [
+      { x: from.x + 4, y: from.y + 12, text: leftEnd.port, anchor: 'start' },
+      { x: to.x - 4, y: to.y + 12, text: rightEnd.port, anchor: 'end' },
+    ],
+  };
+}
+
+/** A cable within a row over the heads of those between. */
+function arcCable(
+  left: PlacedNode,
+  right: PlacedNode,
+  leftEnd: LabEnd,
+  rightEnd: LabEnd,
+  between: number,
+  portPlace: (near: LabEnd, far: LabEnd) => number,
+): PlacedLink {
+  const [start, end] = [portPlace(leftEnd, rightEnd), portPlace(rightEnd, leftEnd)];
+  const peak = left.y - (ARC_BASE + ARC_STEP * between) * 1.3;
   return {
     path: `M${start} ${left.y}C${start} ${peak} ${end} ${peak} ${end} ${right.y}`,
     middle: { x: round((start + end) / 2), y: round(left.y * 0.25 + peak * 0.75 + 3) },
@@ -247,17 +313,19 @@ function endsOf(node: string, links: readonly LabLink[]): { near: LabEnd; far: L
 
 function circleLayout(topology: Topology, links: readonly LabLink[]): LabLayout {
   const count = topology.nodes.length;
-  const radius = Math.max(130, (count * (ROUTER_WIDTH + 40)) / (2 * Math.PI));
-  const middle = { x: MARGIN + ROUTER_WIDTH / 2 + radius, y: TOP + NODE_HEIGHT / 2 + radius };
+  const flat = new Map(topology.nodes.map((node) => [node.name, 0]));
+  const nodeWidth = Math.max(...topology.nodes.map((node) => widthOf(node, [], flat)));
+  const radius = Math.max(160, (count * (nodeWidth + 60)) / (2 * Math.PI));
+  const middle = { x: MARGIN + nodeWidth / 2 + radius, y: TOP + NODE_HEIGHT / 2 + radius };
   const nodes = topology.nodes.map((node, index): PlacedNode => {
     const angle = (2 * Math.PI * index) / count - Math.PI / 2;
-    const x = Math.round(middle.x + radius * Math.cos(angle) - ROUTER_WIDTH / 2);
+    const x = Math.round(middle.x + radius * Math.cos(angle) - nodeWidth / 2);
     const y = Math.round(middle.y + radius * Math.sin(angle) - NODE_HEIGHT / 2);
-    return { node, x, y, width: ROUTER_WIDTH, height: NODE_HEIGHT };
+    return { node, x, y, width: nodeWidth, height: NODE_HEIGHT };
   });
   const placed = new Map(nodes.map((node) => [node.node.name, node]));
   return {
-    width: Math.round(2 * (radius + MARGIN) + ROUTER_WIDTH),
+    width: Math.round(2 * (radius + MARGIN) + nodeWidth),
     height: Math.round(2 * radius + NODE_HEIGHT + TOP + BOTTOM),
     nodes,
     links: links.map(({ a, b }) => straightCable(placed.get(a.node)!, placed.get(b.node)!, a, b)),

@@ -86,7 +86,7 @@ const keysOfSections: Record<string, readonly string[]> = {
   clos: 'spines leaves hostsPerLeaf scheme spineAsn spineKind leafKind hold keepalive gracefulRestart'.split(
     ' ',
   ),
-  nodes: 'kind role config configFile addresses ports forwarding sessions commands'.split(' '),
+  nodes: 'kind role config configFile addresses ports forwarding sessions commands afterStart'.split(' '),
   defaults: ['leafd'],
 };
 
@@ -226,6 +226,7 @@ class LabReader {
       forwarding: written.forwarding ?? kind !== 'host',
       ...(written.sessions === undefined ? {} : { sessions: written.sessions }),
       commands: written.commands ?? [],
+      afterStart: written.afterStart ?? [],
     };
   }
 

@@ -41,6 +41,7 @@ const node = section({
   forwarding: z.boolean().optional(),
   sessions: whole(0, 100_000).optional(),
   commands: z.array(text.min(1)).optional(),
+  afterStart: z.array(text.min(1)).optional(),
 });
 
 const clos = section({

@@ -32,6 +32,8 @@ export interface LabNode {
   readonly sessions?: number;
   /** Shell commands run in the namespace before the daemon starts. */
   readonly commands: readonly string[];
+  /** Shell commands run when the daemon is ready, also after a restart; tried for 10 s until they succeed. */
+  readonly afterStart: readonly string[];
   /** For the drawing. */
   readonly asn?: number;
 }

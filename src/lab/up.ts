@@ -24,6 +24,7 @@ import { tearDown } from './teardown.ts';
 import { expectedSessions } from './topology.ts';
 
 const READY_TIMEOUT_MS = 20_000;
+const AFTER_START_TIMEOUT_MS = 10_000;
 const ASK_EVERY_MS = 100;
 const FOREIGN_PATHS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
@@ -195,12 +196,34 @@ export async function runIp(commands: ReadonlyMap<string, readonly string[]>): P
 async function runNodeCommands(plan: LabPlan): Promise<void> {
   for (const { node, netns } of plan.nodes) {
     for (const command of node.commands) {
-      const result = await run(['ip', 'netns', 'exec', netns, 'sh', '-c', command]);
-      if (result.exitCode === 0) continue;
-      const words = result.stderr.trim().split('\n')[0];
-      throw new LeafdError('lab-command-failed', `nodes.${node.name}.commands: ${command}: ${words}`);
+      const fault = await shellFault(netns, command);
+      if (fault !== undefined) throw commandFailed(`${node.name}.commands`, command, fault);
     }
   }
+}
+
+// GoBGP takes commands some time after its start and has no file that says so.
+async function runAfterStart({ node, netns }: NodePlan): Promise<void> {
+  const deadlineMs = performance.now() + AFTER_START_TIMEOUT_MS;
+  for (const command of node.afterStart) {
+    for (;;) {
+      const fault = await shellFault(netns, command);
+      if (fault === undefined) break;
+      if (performance.now() >= deadlineMs) throw commandFailed(`${node.name}.afterStart`, command, fault);
+      await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
+    }
+  }
+}
+
+/** What a shell command complained of in a namespace; undefined when it succeeded. */
+async function shellFault(netns: string, command: string): Promise<string | undefined> {
+  const result = await run(['ip', 'netns', 'exec', netns, 'sh', '-c', command]);
+  if (result.exitCode === 0) return undefined;
+  return (result.stderr.trim() || result.stdout.trim()).split('\n')[0] || `exit code ${result.exitCode}`;
+}
+
+function commandFailed(where: string, command: string, fault: string): LeafdError {
+  return new LeafdError('lab-command-failed', `nodes.${where}: ${command}: ${fault}`);
 }
 
 function writeFiles(plan: NodePlan): void {
@@ -254,8 +277,12 @@ export async function becomeReady(plan: NodePlan, state: LabState): Promise<void
     if (inTime && !ended()) continue;
     throw nodeFailed(plan, wanted.program, ended() ? 'ended at once' : 'is not ready after 20 s');
   }
-  if (plan.daemon.load === undefined) return;
-  const result = await run(plan.daemon.load);
+  if (plan.daemon.load !== undefined) await loadConfiguration(plan, plan.daemon.load);
+  await runAfterStart(plan);
+}
+
+async function loadConfiguration(plan: NodePlan, load: readonly string[]): Promise<void> {
+  const result = await run(load);
   if (result.exitCode === 0) return;
   const words = `${result.stdout}\n${result.stderr}`.split('\n').filter((line) => /%|line|rror/.test(line));
   throw new LeafdError(
