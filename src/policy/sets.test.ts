@@ -13,6 +13,7 @@ import {
   parseCommunityPattern,
   standardKind,
 } from './community-set.ts';
+import { NamePatterns } from './name-pattern.ts';
 import { PrefixSet, type PrefixSetEntry } from './prefix-set.ts';
 
 function has(set: PrefixSet, text: string): boolean {
@@ -178,4 +179,20 @@ describe('community sets', () => {
     expect(setOf(standardKind, '2:*').matchesAny(list, 0, 4)).toBe(false);
     expect(setOf(standardKind, '2:*').matchesAny(list, 8, 8)).toBe(false);
   });
+});
+
+test('peer names: the answer kept for one name is never given for another', () => {
+  const names = new NamePatterns(['spine*', 'leaf?']);
+  const order = ['', 'spine1', '', 'leaf12', 'leaf1', 'leaf1', 'leaf12', 'spine', ''];
+  expect(order.map((name) => names.matches(name))).toEqual([
+    false,
+    true,
+    false,
+    false,
+    true,
+    true,
+    false,
+    true,
+    false,
+  ]);
 });
