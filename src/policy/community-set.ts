@@ -121,7 +121,7 @@ export class CommunitySet {
     return false;
   }
 
-  /** The same for communities of one word, which most policies look for and which are worth a shorter loop. */
+  /** The same for communities of one word, which most policies look for: worth a shorter loop. */
   #matchesAnyWord(bytes: Uint8Array, from: number, to: number): boolean {
     const values = this.#value;
     const masks = this.#mask;
