@@ -10,22 +10,22 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32, sameBytes } from '../lib/bytes.ts';
+import { AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
+import { valueEnd, valueStart } from '../wire/bgp/attribute/canonical.ts';
+import {
+  AS_PATH,
+  CLUSTER_LIST,
+  COMMUNITIES,
+  LOCAL_PREF,
+  MED,
+  ORIGIN,
+  ORIGINATOR_ID,
+} from '../wire/bgp/attribute/table.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 import { IdHash } from './id-hash.ts';
 
 const PAGE_SHIFT = 20;
 const PAGE_SIZE = 1 << PAGE_SHIFT;
-
-const ORIGIN = 1;
-const AS_PATH = 2;
-const MULTI_EXIT_DISC = 4;
-const LOCAL_PREF = 5;
-const COMMUNITIES = 8;
-const ORIGINATOR_ID = 9;
-const CLUSTER_LIST = 10;
-
-const AS_SET = 1;
-const AS_SEQUENCE = 2;
 
 /** LOCAL_PREF of a set that has none (RFC 4271 5.1.5 leaves the value to local configuration). */
 export const DEFAULT_LOCAL_PREF = 100;
@@ -163,9 +163,10 @@ export class AttributePool {
     if (atA < 0 || atB < 0) return atA === atB;
     const pageA = this.page(a);
     const pageB = this.page(b);
-    const length = valueLength(pageA, atA);
-    if (length !== valueLength(pageB, atB)) return false;
-    return sameBytes(pageA, valueStart(pageA, atA), pageB, valueStart(pageB, atB), length);
+    const length = valueEnd(pageA, atA) - atA;
+    // The length is within the compared bytes, and flags cannot differ but for Partial, which AS_PATH never has.
+    if (length !== valueEnd(pageB, atB) - atB) return false;
+    return sameBytes(pageA, atA, pageB, atB, length);
   }
 
   /** Changes who we are and looks at every set again; the owner then re-runs the import of all peers. */
@@ -185,7 +186,7 @@ export class AttributePool {
     const end = at + this.length[id]!;
     while (at < end) {
       if (page[at + 1] === code) return at;
-      at = valueStart(page, at) + valueLength(page, at);
+      at = valueEnd(page, at);
     }
     return -1;
   }
@@ -207,10 +208,10 @@ export class AttributePool {
     while (at < end) {
       const code = page[at + 1]!;
       const value = valueStart(page, at);
-      const next = value + valueLength(page, at);
+      const next = valueEnd(page, at);
       if (code === ORIGIN) this.origin[id] = page[value]!;
       else if (code === AS_PATH) this.#parseAsPath(id, page, value, next);
-      else if (code === MULTI_EXIT_DISC) {
+      else if (code === MED) {
         this.med[id] = readU32(page, value);
         flags |= HAS_MED;
       } else if (code === LOCAL_PREF) {
@@ -317,15 +318,6 @@ function communityFlags(bytes: Uint8Array, start: number, end: number): number {
     else if (community === 0xffff_ff02) flags |= NO_ADVERTISE;
   }
   return flags;
-}
-
-/** Where the value of the attribute at `at` begins; bit 0x10 is Extended Length (RFC 4271 4.3). */
-function valueStart(bytes: Uint8Array, at: number): number {
-  return at + ((bytes[at]! & 0x10) === 0 ? 3 : 4);
-}
-
-function valueLength(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! & 0x10) === 0 ? bytes[at + 2]! : (bytes[at + 2]! << 8) | bytes[at + 3]!;
 }
 
 /** Not cryptographic; a peer that makes collisions slows its own routes down. */

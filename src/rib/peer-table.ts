@@ -47,6 +47,8 @@ export class PeerTable {
   address = new Uint32Array(64);
   /** Indexes are below this. */
   end = 1;
+  /** Grows with every change: whoever caches what a peer is compares it. */
+  version = 0;
   #used = new Uint8Array(16);
 
   constructor() {
@@ -73,6 +75,7 @@ export class PeerTable {
   /** Changes a peer; its routes must be decided again (`Rib.peerChanged`) if there are any. */
   update(index: number, peer: PeerColumns): void {
     assert(index !== LOCAL_PEER && this.#used[index] === 1, 'a peer that exists');
+    this.version++;
     this.kind[index] = peer.kind === 'external' ? PEER_EXTERNAL : PEER_INTERNAL;
     this.asn[index] = peer.asn;
     this.bgpId[index] = peer.bgpId;

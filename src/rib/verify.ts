@@ -2,11 +2,13 @@
 // so after every step. The decision is recomputed by the plain stepwise form (`Decision.explain`), everything
 // that is counted is counted again. Returns differences as sentences; an empty list is what one wants.
 
+import { AWAITS_FIB, NOT_DECIDED } from './export-stage.ts';
 import { LOCAL_SET, NO_SET } from './next-hop-sets.ts';
 import { PATH_USED } from './path-table.ts';
 import { PREFIX_BEST_LOST, PREFIX_DIRTY } from './prefixes.ts';
 import { BEST, MULTIPATH } from './reason.ts';
 import type { Rib } from './rib.ts';
+import type { UpdateGroup } from './update-group.ts';
 
 /**
  * Compares; while `rib.hasWork` or prefixes are dirty, what waits for its turn is left out. At most `limit`
@@ -96,4 +98,33 @@ function verifyCounts(rib: Rib, say: (text: string) => void): void {
     const found = `${received[peer]}/${accepted[peer]}/${retained[peer]}`;
     if (counted !== found) say(`peer ${peer}: received/accepted/retained ${counted}, found ${found}`);
   }
+}
+
+/**
+ * Compares what a group says it sends with an export from scratch, where nothing waits; and its counts. Looking
+ * at a group does not change it.
+ */
+export function verifyGroup(group: UpdateGroup, limit = 20): string[] {
+  const wrong: string[] = [];
+  const { rib, stage } = group;
+  const bySource = new Map<number, number>();
+  let routes = 0;
+  for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
+    const sent = group.attrOut(id);
+    if (sent !== 0) {
+      routes++;
+      bySource.set(group.source[id]!, (bySource.get(group.source[id]!) ?? 0) + 1);
+    }
+    if (group.memberCount === 0 || !group.isSettled(id)) continue;
+    stage.run(id);
+    if (stage.attrId !== 0) rib.pool.release(stage.attrId);
+    if (stage.reason === NOT_DECIDED || stage.reason === AWAITS_FIB) continue;
+    const expected = stage.attrId === 0 ? 'nothing' : `${stage.attrId} ${stage.nextHopId} ${stage.source}`;
+    const found = sent === 0 ? 'nothing' : `${sent} ${group.nextHopOut(id)} ${group.source[id]}`;
+    if (found !== expected) wrong.push(`prefix ${id}: sent ${found}, should be ${expected}`);
+  }
+  if (routes !== group.routeCount) wrong.push(`${group.routeCount} routes counted, ${routes} found`);
+  for (const [source, count] of bySource)
+    if (group.routesBySource[source] !== count) wrong.push(`${count} routes of peer ${source} miscounted`);
+  return wrong.slice(0, limit);
 }
