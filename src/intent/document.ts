@@ -15,15 +15,15 @@ import {
   type Scalar,
 } from 'yaml';
 import type { Place } from '../lib/leafd-error.ts';
-import type { ConfigProblem, MapNode, ScalarNode, TreeNode } from './tree.ts';
+import {
+  type ConfigProblem,
+  MAX_FILE_BYTES,
+  type MapNode,
+  type ScalarNode,
+  type SourceText,
+  type TreeNode,
+} from './tree.ts';
 
-/** A configuration file's name (as shown in errors) and contents. */
-export interface SourceText {
-  file: string;
-  text: string;
-}
-
-export const MAX_FILE_BYTES = 1 << 20;
 const MAX_NODES = 100_000;
 const MAX_DEPTH = 40;
 

@@ -14,7 +14,7 @@ import {
   parseIp4,
 } from '../net/ip.ts';
 import { type Prefix, parsePrefix, prefixText } from '../net/prefix.ts';
-import { readDocument, type SourceText } from './document.ts';
+import { readDocument } from './document.ts';
 import { parseDuration } from './duration.ts';
 import type { BgpIntent, GracefulRestartIntent, Intent, RedistributeSource } from './intent.ts';
 import { problemsOf } from './issues.ts';
@@ -24,7 +24,15 @@ import { type AsPathJudge, checkPolicies, resolvePolicies } from './policy-check
 import { asnOf } from './scalars.ts';
 import { type Config, configSchema } from './schema.ts';
 import type { BgpConfig } from './schema-bgp.ts';
-import { type ConfigProblem, formatProblem, locate, type MapNode, mergeTrees, plainOf } from './tree.ts';
+import {
+  type ConfigProblem,
+  formatProblem,
+  locate,
+  type MapNode,
+  mergeTrees,
+  plainOf,
+  type SourceText,
+} from './tree.ts';
 
 export interface LoadOptions {
   /** The default of node.name. */

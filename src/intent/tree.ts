@@ -4,6 +4,14 @@
 
 import type { Place } from '../lib/leafd-error.ts';
 
+/** A configuration file's name (as shown in errors) and contents. */
+export interface SourceText {
+  file: string;
+  text: string;
+}
+
+export const MAX_FILE_BYTES = 1 << 20;
+
 export type TreeNode = MapNode | ListNode | ScalarNode;
 
 export interface MapNode {
