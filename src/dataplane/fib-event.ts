@@ -44,6 +44,7 @@ export class FibObserver {
   readonly strays: Stray[] = [];
   readonly #state: FibState;
   readonly #record: RouteRecord = newRouteRecord();
+  readonly #delayed: readonly [number[], number[]] = [[], []];
   #dumped = false;
 
   constructor(state: FibState) {
@@ -203,7 +204,23 @@ export class FibObserver {
     }
     if (table.observed[id] === NONE) return;
     this.#state.observe(table, id, NONE);
-    table.queue(id);
+    this.#delayed[table === this.#state.tables[IPV4] ? IPV4 : IPV6].push(id);
+  }
+
+  /** Routes told as deleted wait for `queueDelayed`. */
+  get hasDelayed(): boolean {
+    return this.#delayed[IPV4].length + this.#delayed[IPV6].length > 0;
+  }
+
+  /**
+   * Queues the routes told as deleted a moment ago. The kernel tells the IPv6 routes of a link that goes before it
+   * tells of the link: writing them again at once would be refused one by one.
+   */
+  queueDelayed(): void {
+    for (const family of [IPV4, IPV6] as const) {
+      const table = this.#state.tables[family];
+      for (const id of this.#delayed[family].splice(0)) if (table.prefixes.has(id)) table.queue(id);
+    }
   }
 
   #foreignRoute(table: FibTable, type: number, flags: number): void {

@@ -471,6 +471,8 @@ export class FibState {
   #refused(ops: OpList, i: number, table: FibTable, id: number, failure: Failure): void {
     const target = ops.target[i]!;
     const object = target === NONE ? undefined : this.objects.slots[target];
+    // The kernel does not have the object (any more): so none of the routes on it either.
+    if (failure.text === NO_OBJECT_TEXT && object && object.epoch === ops.epoch[i]) this.objectLost(object);
     // The object went while the route was under way: no failure of the route's own.
     const lacking = failure.errno === EINVAL || failure.errno === ENOENT || failure.errno === ENETDOWN;
     // Something else is wanted by now; whether this would have worked is of no interest.
@@ -552,6 +554,8 @@ export class FibState {
   }
 }
 
+/** The kernel's words; without them a comparison finds out. */
+const NO_OBJECT_TEXT = 'Nexthop id does not exist';
 const CONFLICT_TEXT = 'a foreign route has the same prefix and metric';
 
 /** Key of `failures`. */

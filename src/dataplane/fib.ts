@@ -48,6 +48,8 @@ const DEFAULT_METRIC = 20;
 const COMPARE_EVERY_MS = 30_000;
 /** A comparison asked for waits this long, so that one serves all who ask. */
 const COMPARE_DELAY_MS = 20;
+/** See `FibObserver.queueDelayed`. */
+const REPAIR_DELAY_MS = 30;
 const RETRY_FIRST_MS = 200;
 const RETRY_MOST_MS = 15_000;
 const AF_INET = 2;
@@ -93,6 +95,7 @@ export class Fib {
   #retryMs = RETRY_FIRST_MS;
   #retryTimer: NodeJS.Timeout | undefined;
   #compareTimer: NodeJS.Timeout | undefined;
+  #repairTimer: NodeJS.Timeout | undefined;
   #periodic: NodeJS.Timeout | undefined;
   #comparing: Promise<void> | undefined;
   #turnScheduled = false;
@@ -138,6 +141,7 @@ export class Fib {
       onMessage: (type, flags, bytes, start, end) => {
         this.#observer.message(type, flags, bytes, start, end);
         this.#scheduleTurn();
+        if (this.#observer.hasDelayed) this.#scheduleRepair();
       },
       onOverrun: () => this.#overrun(),
     });
@@ -210,7 +214,7 @@ export class Fib {
   /** Resolves when the kernel has all that is desired, or has refused it; rejects after `timeoutMs`. */
   async settled(timeoutMs = 10_000): Promise<void> {
     const end = performance.now() + timeoutMs;
-    while (this.state.busy || this.#comparing || this.#compareTimer) {
+    while (this.state.busy || this.#comparing || this.#compareTimer || this.#repairTimer) {
       if (performance.now() > end) throw new Error('the forwarding table did not settle in time');
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
@@ -243,26 +247,25 @@ export class Fib {
 
   /** Ends without touching the kernel: a restart takes over what is there. */
   async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#retryTimer);
-    clearTimeout(this.#compareTimer);
-    clearInterval(this.#periodic);
-    this.#listener?.close();
-    await this.#writer.close();
+    await this.#stop();
     this.#rtnl.close();
   }
 
   /** Ends and removes every route and nexthop object with our mark. */
   async flush(): Promise<{ routes: number; objects: number }> {
-    this.#closed = true;
-    this.#listener?.close();
-    clearTimeout(this.#retryTimer);
-    clearTimeout(this.#compareTimer);
-    clearInterval(this.#periodic);
-    await this.#writer.close();
+    await this.#stop();
     const removed = flushRoutes(this.#rtnl);
     this.#rtnl.close();
     return removed;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const timer of [this.#retryTimer, this.#compareTimer, this.#repairTimer]) clearTimeout(timer);
+    clearInterval(this.#periodic);
+    this.#listener?.close();
+    await this.#writer.close();
   }
 
   #scheduleTurn(): void {
@@ -272,6 +275,14 @@ export class Fib {
       this.#turnScheduled = false;
       if (!this.#closed) this.#turn();
     });
+  }
+
+  #scheduleRepair(): void {
+    this.#repairTimer ??= setTimeout(() => {
+      this.#repairTimer = undefined;
+      this.#observer.queueDelayed();
+      if (!this.#closed) this.#turn();
+    }, REPAIR_DELAY_MS);
   }
 
   /** Writes what there is to write and tells what is complete. */
