@@ -1,0 +1,97 @@
+// Fuzzing the text parsers: they answer `undefined` or something that reads back from its own text, never throw,
+// and take no longer for nasty text than for nice.
+import { expect, test } from 'vitest';
+import { Rng } from '../../src/lib/rng.ts';
+import { formatAsn, parseAsn } from '../../src/net/asn.ts';
+import {
+  formatCommunity,
+  formatExtendedCommunity,
+  formatLargeCommunity,
+  parseCommunity,
+  parseExtendedCommunity,
+  parseLargeCommunity,
+} from '../../src/net/community.ts';
+import { formatIp, formatIp4, parseIp, parseIp4 } from '../../src/net/ip.ts';
+import { formatMac, parseMac } from '../../src/net/mac.ts';
+import { parsePrefix, prefixText } from '../../src/net/prefix.ts';
+import { asPathText, parseAsPath } from '../../src/wire/bgp/attribute/as-path.ts';
+import { caseCount, randomBytes, seed } from './cases.ts';
+
+const alphabets = [
+  '0123456789.',
+  '0123456789abcdef:.',
+  '0123456789:',
+  '0123456789abcdef:-./%[](){}, rtsoAx\u0000é',
+];
+
+function nearly(rng: Rng): string {
+  const samples = [
+    formatIp(randomBytes(rng, 4)),
+    formatIp(randomBytes(rng, 16)),
+    `${formatIp(randomBytes(rng, 16))}/${rng.below(129)}`,
+    `${formatIp(randomBytes(rng, 4))}/${rng.below(33)}`,
+    formatMac(randomBytes(rng, 6)),
+    formatLargeCommunity(randomBytes(rng, 12)),
+    formatExtendedCommunity(new Uint8Array([rng.below(3), rng.between(2, 3), ...randomBytes(rng, 6)])),
+    `${rng.below(70_000)}:${rng.below(70_000)}`,
+    `${rng.below(70_000)} {${rng.u32()} ${rng.u32()}} (${rng.below(9)})`,
+    String(rng.u32() * (rng.chance(0.5) ? 1 : 2)),
+  ];
+  return rng.pick(samples);
+}
+
+function text(rng: Rng): string {
+  const alphabet = rng.pick(alphabets);
+  if (rng.chance(0.2)) {
+    return Array.from({ length: rng.below(rng.chance(0.01) ? 5000 : 40) }, () =>
+      rng.pick([...alphabet]),
+    ).join('');
+  }
+  const sample = nearly(rng);
+  if (rng.chance(0.3)) return sample;
+  const at = rng.below(sample.length + 1);
+  return sample.slice(0, at) + rng.pick([...alphabet]) + sample.slice(at + rng.below(3));
+}
+
+// One parser: its text must read back as the same value.
+interface Parser {
+  readonly name: string;
+  readonly parse: (text: string) => unknown;
+  readonly format: (value: never) => string;
+}
+
+function parser<T>(
+  name: string,
+  parse: (text: string) => T | undefined,
+  format: (value: T) => string,
+): Parser {
+  return { name, parse, format };
+}
+
+const parsers: readonly Parser[] = [
+  parser('parseIp', parseIp, (value) => formatIp(value)),
+  parser('parseIp4', parseIp4, formatIp4),
+  parser('parsePrefix', parsePrefix, prefixText),
+  parser('parseAsn', parseAsn, formatAsn),
+  parser('parseMac', parseMac, (value) => formatMac(value)),
+  parser('parseCommunity', parseCommunity, formatCommunity),
+  parser('parseLargeCommunity', parseLargeCommunity, (value) => formatLargeCommunity(value)),
+  parser('parseExtendedCommunity', parseExtendedCommunity, (value) => formatExtendedCommunity(value)),
+  parser('parseAsPath', parseAsPath, asPathText),
+];
+
+test.each(parsers)('$name', ({ name, parse, format }) => {
+  const rng = new Rng(seed);
+  let read = 0;
+  for (let n = caseCount(0.1 / parsers.length); n > 0; n--) {
+    const candidate = text(rng);
+    const value = parse(candidate);
+    if (value === undefined) continue;
+    read++;
+    const again = parse(format(value as never));
+    if (JSON.stringify(again) !== JSON.stringify(value)) {
+      throw new Error(`${name}: seed ${seed}, ${JSON.stringify(candidate)} reads back differently`);
+    }
+  }
+  expect(read).toBeGreaterThan(10);
+});
