@@ -1,0 +1,201 @@
+// Peers as views: the sessions there are, and the patterns and ranges that may bring more.
+
+import { formatIp, formatIp4 } from '../net/ip.ts';
+import { prefixText } from '../net/prefix.ts';
+import type { PeerConfig } from '../router/config.ts';
+import { isEnabled, type Peer } from '../router/peer.ts';
+import type { Router } from '../router/router.ts';
+import { describeDown } from '../session/reason.ts';
+import type { RemoteAs } from '../session/state.ts';
+import type { Capability } from '../wire/bgp/capability.ts';
+import { families, familiesIn } from '../wire/bgp/family.ts';
+import { KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE } from '../wire/bgp/header.ts';
+import type { FamilyName, MessageCountsView, PeerDetailView, PeerFamilyView, PeerView } from './views.ts';
+import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
+
+/** Every session, then the patterns and ranges that have none. */
+export function peerViews(router: Router, time: WallTime): PeerView[] {
+  const views = [...router.directory.byName.values()].map((peer) => peerView(router, peer, time));
+  views.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  for (const config of router.directory.configs) {
+    if (config.kind === 'address' || router.directory.countOf(config) > 0) continue;
+    views.push(waitingView(config));
+  }
+  return views;
+}
+
+/** One session as a row. */
+export function peerView(router: Router, peer: Peer, time: WallTime): PeerView {
+  const { config, negotiated } = peer;
+  const sinceMs = peer.established === undefined ? peer.downAtMs : peer.establishedAtMs;
+  const counts = familiesIn(config.families).map((family) => familyView(router, peer, family));
+  const sum = (key: 'received' | 'accepted' | 'advertised'): number =>
+    counts.reduce((total, count) => total + count[key], 0);
+  const reason = reasonOf(router, peer);
+  return {
+    name: peer.name,
+    kind: config.kind,
+    dynamic: peer.dynamic,
+    ...(config.description !== undefined && { description: config.description }),
+    ...(config.group !== undefined && { group: config.group }),
+    remoteAs: remoteAsText(config.remoteAs),
+    ...(negotiated && { remoteAsn: negotiated.remoteAsn }),
+    ...(peer.remote && { address: formatIp(peer.remote) }),
+    ...(peer.interfaceName !== undefined && { interface: peer.interfaceName }),
+    ...(negotiated?.fqdn && { hostname: negotiated.fqdn.host }),
+    state: (peer.established ?? peer.second ?? peer.main).session.state,
+    adminDown: config.shutdown || peer.adminDown,
+    since: isoOf(time, sinceMs),
+    sinceSeconds: secondsSince(time, sinceMs),
+    families: familiesIn(negotiated?.families ?? config.families).map(familyName),
+    received: sum('received'),
+    accepted: sum('accepted'),
+    advertised: sum('advertised'),
+    ...(reason !== undefined && { reason }),
+  };
+}
+
+/** One session in full. */
+export function peerDetailView(router: Router, peer: Peer, time: WallTime): PeerDetailView {
+  const { config, negotiated, counters } = peer;
+  const { session, local } = peer.established ?? peer.main;
+  const lastError = peer.main.session.lastError;
+  const restart = negotiated?.gracefulRestart;
+  const internal = negotiated?.internal;
+  return {
+    ...peerView(router, peer, time),
+    ...(internal !== undefined && { internal }),
+    local: {
+      asn: router.config.asn,
+      routerId: formatIp4(router.config.bgpId),
+      ...(local && { address: formatIp(local) }),
+    },
+    remote: {
+      ...(negotiated && { routerId: formatIp4(negotiated.remoteBgpId) }),
+      ...(peer.remote && { address: formatIp(peer.remote), port: config.port }),
+      ...(negotiated?.fqdn && { hostname: negotiated.fqdn.host }),
+      ...(negotiated?.fqdn?.domain && { domain: negotiated.fqdn.domain }),
+    },
+    timers: {
+      configured: {
+        holdSeconds: config.holdTimeMs / 1000,
+        keepaliveSeconds: (config.keepaliveMs ?? config.holdTimeMs / 3) / 1000,
+        connectRetrySeconds: config.connectRetryMs / 1000,
+      },
+      ...(negotiated && {
+        negotiated: {
+          holdSeconds: negotiated.holdTimeMs / 1000,
+          keepaliveSeconds: negotiated.keepaliveMs / 1000,
+        },
+      }),
+    },
+    capabilities: {
+      sent: (session.sentOpen?.capabilities ?? []).map(capabilityText),
+      received: (session.remoteOpen?.capabilities ?? []).map(capabilityText),
+    },
+    messages: { sent: messageCounts(counters.sent), received: messageCounts(counters.received) },
+    byFamily: familiesIn(config.families).map((family) => familyView(router, peer, family)),
+    established: counters.establishedCount,
+    ...(lastError && { lastDown: { at: isoOf(time, peer.downAtMs), reason: describeDown(lastError) } }),
+    ...(restart && {
+      gracefulRestart: {
+        restarting: restart.restartState,
+        timeSeconds: restart.timeMs / 1000,
+        families: familiesIn(restart.families).map(familyName),
+      },
+    }),
+    ...(config.ttlSecurity && { ttlSecurityHops: config.multihop }),
+    authenticated: config.password !== undefined,
+    import: router.filters.importChoice(peer, internal ?? config.remoteAs.kind === 'internal').name,
+    export: router.filters.exportChoice(peer, internal ?? config.remoteAs.kind === 'internal').name,
+  };
+}
+
+/** `external`, `65001`, `65000-65199,4200000000`. */
+export function remoteAsText(remoteAs: RemoteAs): string {
+  if (remoteAs.kind !== 'list') return remoteAs.kind;
+  return remoteAs.ranges.map(([low, high]) => (low === high ? `${low}` : `${low}-${high}`)).join(',');
+}
+
+export function familyName(id: number): FamilyName {
+  return families[id]!.name;
+}
+
+function familyView(router: Router, peer: Peer, family: number): PeerFamilyView {
+  const { perPeer } = router.ribs[family]!;
+  const received = perPeer.received[peer.index] ?? 0;
+  const accepted = perPeer.accepted[peer.index] ?? 0;
+  const bit = 1 << family;
+  return {
+    family: familyName(family),
+    received,
+    accepted,
+    rejected: received - accepted,
+    stale: (peer.restart.stale & bit) === 0 ? 0 : (perPeer.retained[peer.index] ?? 0),
+    advertised: router.advertiser.advertisedCount(peer, family),
+    endOfRibReceived: (peer.restart.endOfRibReceived & bit) !== 0,
+    endOfRibSent: router.advertiser.hasSentEndOfRib(peer, family),
+    ...(peer.config.maxPrefix && { maxPrefix: peer.config.maxPrefix.limit }),
+  };
+}
+
+function reasonOf(router: Router, peer: Peer): string | undefined {
+  if (peer.established !== undefined) return undefined;
+  if (peer.config.shutdown || peer.adminDown) return 'shut down here';
+  if (!isEnabled(peer, router.nowMs)) return 'too many prefixes: waiting';
+  const link = peer.ifindex === 0 ? undefined : router.directory.links.get(peer.ifindex);
+  if (peer.ifindex !== 0 && link?.up !== true) return 'interface down';
+  if (peer.remote === undefined) return 'no neighbour heard';
+  const { lastError } = peer.main.session;
+  return lastError === undefined ? undefined : describeDown(lastError);
+}
+
+function waitingView(config: PeerConfig & { kind: 'interface' | 'range' }): PeerView {
+  const name = config.kind === 'interface' ? config.pattern : prefixText(config.range);
+  return {
+    name,
+    kind: config.kind,
+    dynamic: false,
+    ...(config.description !== undefined && { description: config.description }),
+    ...(config.group !== undefined && { group: config.group }),
+    remoteAs: remoteAsText(config.remoteAs),
+    state: 'idle',
+    adminDown: config.shutdown,
+    families: familiesIn(config.families).map(familyName),
+    received: 0,
+    accepted: 0,
+    advertised: 0,
+    reason: config.kind === 'interface' ? 'no interface matches' : 'nobody has come',
+  };
+}
+
+function messageCounts(byType: Uint32Array): MessageCountsView {
+  return {
+    open: byType[OPEN]!,
+    update: byType[UPDATE]!,
+    notification: byType[NOTIFICATION]!,
+    keepalive: byType[KEEPALIVE]!,
+    routeRefresh: byType[ROUTE_REFRESH]!,
+  };
+}
+
+function capabilityText(capability: Capability): string {
+  switch (capability.kind) {
+    case 'multiprotocol':
+      return `multiprotocol ${familyText(capability.afi, capability.safi)}`;
+    case 'asn4':
+      return `asn4 ${capability.asn}`;
+    case 'fqdn':
+      return `fqdn ${capability.host}`;
+    case 'gracefulRestart':
+      return `gracefulRestart ${capability.timeS} s${capability.restartState ? ', restarted' : ''}`;
+    case 'unknown':
+      return `code ${capability.code}`;
+    default:
+      return capability.kind;
+  }
+}
+
+function familyText(afi: number, safi: number): string {
+  return families.find((family) => family.afi === afi && family.safi === safi)?.name ?? `${afi}/${safi}`;
+}

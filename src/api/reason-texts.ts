@@ -1,0 +1,38 @@
+// The sentences that go with the stable reason codes of the decision (rib/reason.ts) and of the export
+// (rib/export-stage.ts). `winner` texts complete "best because …".
+
+/** Why a path is not used, by code. */
+export const reasonTexts: Readonly<Record<string, string>> = {
+  best: 'the best path',
+  multipath: 'shares the load with the best path',
+  policy: 'refused by the import policy',
+  asLoop: 'our own AS is in its AS path',
+  originatorLoop: 'we originated it: ORIGINATOR_ID is ours',
+  clusterLoop: 'it has passed our cluster: CLUSTER_LIST holds our id',
+  notRoutable: 'not a prefix that can be routed',
+  nextHopUnreachable: 'its next hop cannot be reached',
+  gone: 'its session has ended',
+  weight: 'another path has a higher weight',
+  localPref: 'another path has a higher LOCAL_PREF',
+  localOrigin: 'another path originates here',
+  asPathLength: 'another path has a shorter AS path',
+  origin: 'another path has a better ORIGIN',
+  med: 'another path from the same neighbour AS has a lower MED',
+  externalOverInternal: 'another path was learned from an external peer',
+  igpMetric: 'the next hop of another path is nearer',
+  routerId: 'another path comes from a lower router id',
+  clusterListLength: 'another path has a shorter CLUSTER_LIST',
+  peerAddress: 'another path comes from a lower peer address',
+  pathId: 'another path has a lower path identifier',
+  sent: 'sent',
+  noRoute: 'there is no best path',
+  notDecided: 'the decision is under way',
+  awaitsFib: 'the kernel has not confirmed the route yet',
+  internalToInternal: 'an internal route is not given to an internal peer without reflection',
+  noAdvertise: 'it carries the community no-advertise',
+  noExport: 'it carries the community no-export',
+  tooLong: 'its attributes do not fit a message',
+  splitHorizon: 'the best path was learned from this peer',
+  waitsItsTurn: 'waiting to be sent',
+  exportPolicy: 'refused by the export policy',
+};

@@ -1,0 +1,226 @@
+// Routes as views: a page of what the rib holds, what a peer sent, or what we send to a peer. A page looks at a
+// bounded number of prefixes, so that a filter that matches nothing cannot hold the daemon up; its cursor is the
+// place to go on from.
+
+import { readU32 } from '../lib/bytes.ts';
+import { formatIp, parseIp } from '../net/ip.ts';
+import { formatPrefix, parsePrefix } from '../net/prefix.ts';
+import { BEST, MULTIPATH, reasonNames } from '../rib/reason.ts';
+import type { Rib } from '../rib/rib.ts';
+import { nextHopText } from '../router/intake.ts';
+import type { Router } from '../router/router.ts';
+import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
+import { families } from '../wire/bgp/family.ts';
+import type { RoutesQuery } from './backend.ts';
+import { reasonTexts } from './reason-texts.ts';
+import type { AttributesView, ReasonView, RoutesView, RouteView } from './views.ts';
+import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
+
+/** Prefixes one page looks at. */
+const LOOKED_AT_MAX = 50_000;
+
+/** What a route looks like in the kernel, asked for each row shown. */
+export type KernelState = (family: number, prefixId: number) => RouteView['kernel'];
+
+export interface RouteViewContext {
+  router: Router;
+  time: WallTime;
+  kernelState: KernelState;
+}
+
+/** A page of routes; undefined when the peer asked for does not exist. */
+export function routesView(context: RouteViewContext, query: RoutesQuery): RoutesView | undefined {
+  const { router } = context;
+  const peer = query.peer === undefined ? undefined : router.directory.byName.get(query.peer);
+  if (query.peer !== undefined && peer === undefined) return undefined;
+  const wanted = query.prefix !== undefined || query.for !== undefined;
+  const routes: RouteView[] = [];
+  let { family, id } = cursorOf(query);
+  let lookedAt = 0;
+  for (; family < router.ribs.length; family++, id = 0) {
+    const rib = router.ribs[family]!;
+    if (query.family !== undefined && families[family]!.name !== query.family) continue;
+    if (wanted) {
+      const found = prefixIdOf(rib, query);
+      if (found >= 0) addRows(context, rib, found, query, peer?.index, routes);
+      continue;
+    }
+    for (id = rib.nextPrefix(id); id >= 0; id = rib.nextPrefix(id + 1)) {
+      if (routes.length >= query.limit || ++lookedAt > LOOKED_AT_MAX)
+        return { routes, next: `${family}.${id}` };
+      addRows(context, rib, id, query, peer?.index, routes);
+    }
+  }
+  return { routes };
+}
+
+/** The prefix that a query by prefix or address means in this rib, or -1. */
+export function prefixIdOf(rib: Rib, query: { prefix?: string; for?: string }): number {
+  const bytesWanted = rib.table.words * 4;
+  if (query.prefix !== undefined) {
+    const prefix = parsePrefix(query.prefix);
+    if (prefix === undefined || prefix.bytes.length !== bytesWanted) return -1;
+    const [a, b, c, d] = wordsOf(prefix.bytes);
+    return rib.find(a, b, c, d, prefix.length);
+  }
+  const address = parseIp(query.for ?? '');
+  if (address === undefined || address.length !== bytesWanted) return -1;
+  const [a, b, c, d] = wordsOf(address);
+  return rib.lookup(a, b, c, d);
+}
+
+export function wordsOf(bytes: Uint8Array): [number, number, number, number] {
+  if (bytes.length === 4) return [readU32(bytes, 0), 0, 0, 0];
+  return [readU32(bytes, 0), readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
+}
+
+export function prefixTextOf(rib: Rib, prefixId: number): string {
+  const { words, address, length } = rib.table;
+  const bytes = new Uint8Array(words * 4);
+  for (let w = 0; w < words; w++) new DataView(bytes.buffer).setUint32(w * 4, address[prefixId * words + w]!);
+  return formatPrefix(bytes, 0, bytes.length, length[prefixId]!);
+}
+
+/** One path as a row; `reason` is the code that `Rib.explain` gave it. */
+export function pathView(
+  context: RouteViewContext,
+  rib: Rib,
+  path: number,
+  reason: number,
+  received: boolean,
+): RouteView {
+  const { router, time } = context;
+  const { paths, pool, nextHops } = rib;
+  const prefixId = paths.prefix[path]!;
+  const peerIndex = paths.peer[path]!;
+  const accepted = paths.attrId[path] !== 0;
+  const attrId = received || !accepted ? paths.attrIdIn[path]! : paths.attrId[path]!;
+  const nextHopId = received ? paths.receivedNextHop(path) : paths.nextHopId[path]!;
+  const scope = nextHops.scope[nextHopId]!;
+  const sinceMs = paths.since[path]! * 1000;
+  const peer = router.directory.byIndex[peerIndex];
+  const kernel = reason === BEST ? context.kernelState(rib.family, prefixId) : undefined;
+  return {
+    family: families[rib.family]!.name,
+    prefix: prefixTextOf(rib, prefixId),
+    best: reason === BEST,
+    multipath: reason === MULTIPATH,
+    accepted,
+    stale: rib.isStale(path),
+    source: sourceOf(context, rib, prefixId, peerIndex),
+    ...(peer && { peer: peer.name }),
+    ...(nextHopId !== 0 && { nextHop: formatIp(nextHops.addressOf(nextHopId)) }),
+    ...(scope !== 0 && { interface: interfaceName(router, scope) }),
+    ...(nextHopId !== 0 && { reachable: nextHops.reachable[nextHopId] === 1 }),
+    since: isoOf(time, sinceMs),
+    ageSeconds: secondsSince(time, sinceMs),
+    attributes: attributesView(
+      pool.page(attrId),
+      pool.offset(attrId),
+      pool.length[attrId]!,
+      paths.weight[path]!,
+    ),
+    ...(kernel !== undefined && { kernel }),
+    ...(reason !== BEST && { reason: reasonView(reason) }),
+  };
+}
+
+/** Canonical attributes as the API shows them. */
+export function attributesView(bytes: Uint8Array, start: number, length: number, weight = 0): AttributesView {
+  const { asPathSegments, origin, asPath, partial, onlyToCustomer, unknown, ...rest } = describeAttributes(
+    bytes,
+    start,
+    start + length,
+  );
+  let asPathLength = 0;
+  for (const segment of asPathSegments ?? [])
+    asPathLength += segment.kind === 'set' ? 1 : segment.kind === 'sequence' ? segment.asns.length : 0;
+  return {
+    origin: origin ?? 'incomplete',
+    asPath: asPath ?? '',
+    asPathLength,
+    ...(weight !== 0 && { weight }),
+    ...(JSON.parse(JSON.stringify(rest)) as Partial<AttributesView>),
+    ...(unknown && { unknown: unknown.map(({ code, flags, hex }) => ({ code, flags, hex })) }),
+  };
+}
+
+export function reasonView(code: number): ReasonView {
+  const name = reasonNames[code] ?? 'unknown';
+  return { code: name, text: reasonTexts[name] ?? name };
+}
+
+export function interfaceName(router: Router, ifindex: number): string {
+  return router.directory.links.get(ifindex)?.name ?? `if${ifindex}`;
+}
+
+function sourceOf(context: RouteViewContext, rib: Rib, prefixId: number, peer: number): RouteView['source'] {
+  if (peer !== 0) return 'bgp';
+  const { words, address, length } = rib.table;
+  const bytes = new Uint8Array(words * 4);
+  for (let w = 0; w < words; w++) new DataView(bytes.buffer).setUint32(w * 4, address[prefixId * words + w]!);
+  return context.router.origination.sourceOf({ bytes, length: length[prefixId]! }) ?? 'local';
+}
+
+function addRows(
+  context: RouteViewContext,
+  rib: Rib,
+  id: number,
+  query: RoutesQuery,
+  peer: number | undefined,
+  rows: RouteView[],
+): void {
+  if (query.advertised) {
+    if (peer !== undefined) addAdvertised(context, rib, id, query, peer, rows);
+    return;
+  }
+  for (const { path, reason } of rib.explain(id)) {
+    if (peer !== undefined && rib.paths.peer[path] !== peer) continue;
+    const view = pathView(context, rib, path, reason, query.received);
+    if (query.community === undefined || hasCommunity(view, query.community)) rows.push(view);
+  }
+}
+
+function addAdvertised(
+  context: RouteViewContext,
+  rib: Rib,
+  id: number,
+  query: RoutesQuery,
+  peerIndex: number,
+  rows: RouteView[],
+): void {
+  const { router, time } = context;
+  const sent = router.advertiser.sentTo(peerIndex, rib, id);
+  const path = rib.prefixes.bestPath[id]!;
+  if (sent === undefined || path === 0) return;
+  const { pool } = rib;
+  const sinceMs = rib.paths.since[path]! * 1000;
+  const nextHop =
+    sent.nextHopId === 0
+      ? undefined
+      : nextHopText(rib.nextHops, sent.nextHopId, (i) => interfaceName(router, i));
+  const view: RouteView = {
+    family: families[rib.family]!.name,
+    prefix: prefixTextOf(rib, id),
+    best: true,
+    multipath: false,
+    accepted: true,
+    stale: false,
+    source: sourceOf(context, rib, id, rib.paths.peer[path]!),
+    nextHop: nextHop ?? formatIp(sent.selfNextHop),
+    since: isoOf(time, sinceMs),
+    ageSeconds: secondsSince(time, sinceMs),
+    attributes: attributesView(pool.page(sent.attrId), pool.offset(sent.attrId), pool.length[sent.attrId]!),
+  };
+  if (query.community === undefined || hasCommunity(view, query.community)) rows.push(view);
+}
+
+function hasCommunity(view: RouteView, community: string): boolean {
+  const { communities = [], largeCommunities = [], extendedCommunities = [] } = view.attributes;
+  return [communities, largeCommunities, extendedCommunities].some((list) => list.includes(community));
+}
+
+function cursorOf(query: RoutesQuery): { family: number; id: number } {
+  const found = /^(\d{1,2})\.(\d{1,10})$/.exec(query.cursor ?? '');
+  return found === null ? { family: 0, id: 0 } : { family: Number(found[1]), id: Number(found[2]) };
+}

@@ -1,0 +1,158 @@
+// The explanation of one thing in one answer: why this path, why not the others, what the kernel has, who is told
+// and who is not and why. Nothing is kept for it; the rib and the update groups are asked again.
+
+import { formatIp, parseIp } from '../net/ip.ts';
+import { parsePrefix } from '../net/prefix.ts';
+import { explain } from '../policy/explain.ts';
+import { newPolicyOutput } from '../policy/program.ts';
+import { BEST, MULTIPATH, POLICY } from '../rib/reason.ts';
+import type { Rib } from '../rib/rib.ts';
+import type { Peer } from '../router/peer.ts';
+import { describeDown } from '../session/reason.ts';
+import { peerView } from './peer-views.ts';
+import { reasonTexts } from './reason-texts.ts';
+import { pathView, prefixIdOf, prefixTextOf, type RouteViewContext, reasonView } from './route-views.ts';
+import type { AdvertisedView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
+
+export interface WhyContext extends RouteViewContext {
+  /** What the kernel has for a prefix, if this router forwards. */
+  kernelRoute(family: number, prefixId: number): KernelRouteView | undefined;
+}
+
+/** Explains a prefix, an address, a peer or an interface; undefined when there is no such thing here. */
+export function whyView(context: WhyContext, thing: string): WhyView | undefined {
+  const peer = context.router.directory.byName.get(thing);
+  if (peer !== undefined) return whyPeer(context, peer);
+  const isPrefix = parsePrefix(thing) !== undefined;
+  if (!isPrefix && parseIp(thing) === undefined) return undefined;
+  for (const rib of context.router.ribs) {
+    const id = prefixIdOf(rib, isPrefix ? { prefix: thing } : { for: thing });
+    if (id >= 0) return whyPrefix(context, rib, id, thing, isPrefix ? 'prefix' : 'address');
+  }
+  return undefined;
+}
+
+function whyPrefix(
+  context: WhyContext,
+  rib: Rib,
+  id: number,
+  thing: string,
+  kind: 'prefix' | 'address',
+): WhyView {
+  const { router } = context;
+  const paths: WhyPathView[] = rib.explain(id).map(({ path, reason }) => {
+    const view = reasonView(reason);
+    if (reason === POLICY) addPolicyRule(context, rib, path, view);
+    const verdict =
+      reason === BEST
+        ? 'best'
+        : reason === MULTIPATH
+          ? 'multipath'
+          : rib.paths.attrId[path] === 0
+            ? 'rejected'
+            : 'lost';
+    return { route: pathView(context, rib, path, reason, false), verdict, reason: view };
+  });
+  const order = { best: 0, multipath: 1, lost: 2, rejected: 3 };
+  paths.sort((a, b) => order[a.verdict] - order[b.verdict]);
+  const winner = paths.find((one) => one.verdict === 'best')?.route;
+  const prefix = prefixTextOf(rib, id);
+  const kernel = context.kernelRoute(rib.family, id);
+  const advertised: AdvertisedView[] = [];
+  for (const peer of router.directory.byName.values()) {
+    if (peer.established === undefined || (peer.families & (1 << rib.family)) === 0) continue;
+    const code = router.advertiser.explain(peer, rib, id);
+    const key = code === 'policy' ? 'exportPolicy' : code;
+    advertised.push({
+      peer: peer.name,
+      sent: code === 'sent',
+      reason: { code, text: reasonTexts[key] ?? code },
+    });
+  }
+  return {
+    thing,
+    kind,
+    summary: summaryOf(prefix, paths),
+    prefix,
+    ...(winner && { winner }),
+    paths,
+    ...(kernel && { kernel }),
+    advertised,
+  };
+}
+
+function summaryOf(prefix: string, paths: readonly WhyPathView[]): string {
+  const best = paths.find((one) => one.verdict === 'best');
+  if (best === undefined) return `${prefix}: none of ${paths.length} paths can be used`;
+  const { peer, nextHop, interface: port, source } = best.route;
+  const by = peer === undefined ? `originated here (${source})` : `learned from ${peer}`;
+  const via = nextHop === undefined ? '' : ` via ${nextHop}${port === undefined ? '' : ` on ${port}`}`;
+  const shared = paths.filter((one) => one.verdict === 'multipath').length;
+  const load = shared === 0 ? '' : `, shared with ${shared} more`;
+  const loser = paths.find((one) => one.verdict === 'lost');
+  const decided = loser === undefined ? '' : `; decided by ${loser.reason.code}`;
+  return `${prefix} is ${by}${via}${load}${decided}`;
+}
+
+/** Names the rule of the import policy that refused a path. */
+function addPolicyRule(context: WhyContext, rib: Rib, path: number, reason: ReasonView): void {
+  const { router } = context;
+  const peer = router.directory.byIndex[rib.paths.peer[path]!];
+  if (peer === undefined) return;
+  const choice = router.filters.importChoice(peer, peer.negotiated?.internal === true);
+  if (choice.policy === undefined) {
+    reason.rule = choice.name;
+    if (choice.rejectsAll) reason.text = 'an external peer without an import policy (RFC 8212)';
+    return;
+  }
+  const attrId = rib.paths.attrIdIn[path]!;
+  const input = router.filters.inputFor(
+    rib,
+    rib.paths.prefix[path]!,
+    attrId,
+    peer.index,
+    rib.paths.receivedNextHop(path),
+  );
+  const explanation = explain(choice.policy, input, newPolicyOutput());
+  reason.rule = explanation.text;
+}
+
+function whyPeer(context: WhyContext, peer: Peer): WhyView {
+  const { router } = context;
+  const view = peerView(router, peer, context.time);
+  const steps: ReasonView[] = [];
+  const link = peer.ifindex === 0 ? undefined : router.directory.links.get(peer.ifindex);
+  if (peer.config.kind === 'interface') {
+    steps.push(
+      { code: 'interfaceMatches', text: `interface ${peer.name} matches ${peer.config.pattern}` },
+      {
+        code: link?.up === true ? 'linkUp' : 'linkDown',
+        text: `the link is ${link?.up === true ? 'up' : 'down'}`,
+      },
+    );
+    steps.push(
+      peer.remote === undefined
+        ? { code: 'noNeighbour', text: 'no router advertisement has been heard on it' }
+        : { code: 'neighbour', text: `the neighbour is ${formatIp(peer.remote)}` },
+    );
+  }
+  const { lastError } = peer.main.session;
+  if (peer.established !== undefined) {
+    const internal = peer.negotiated!.internal;
+    steps.push(
+      { code: 'established', text: `Established with AS ${peer.negotiated!.remoteAsn}` },
+      { code: 'import', text: `import by ${router.filters.importChoice(peer, internal).name}` },
+      { code: 'export', text: `export by ${router.filters.exportChoice(peer, internal).name}` },
+    );
+  } else if (lastError !== undefined) steps.push({ code: lastError.kind, text: describeDown(lastError) });
+  const state =
+    peer.established === undefined ? `not Established: ${view.reason ?? view.state}` : 'Established';
+  return {
+    thing: peer.name,
+    kind: 'peer',
+    summary: `${peer.name} is ${state}`,
+    paths: [],
+    advertised: [],
+    steps,
+  };
+}

@@ -1,0 +1,197 @@
+// Answers the API's questions from the parts that know: the router for sessions and routes, the FIB for the kernel,
+// the configuration for itself. It only asks and puts together; shapes are the api room's.
+
+import type { Backend, KernelQuery, RoutesQuery } from '../api/backend.ts';
+import { fibRouteView, fibSums, foreignRouteView, stateOf } from '../api/kernel-view.ts';
+import { peerDetailView, peerViews } from '../api/peer-views.ts';
+import { interfaceName, routesView } from '../api/route-views.ts';
+import type { FamilyCountView, KernelRouteView, KernelView, PeerAction, StatusView } from '../api/views.ts';
+import { isoOf, secondsSince, type WallTime } from '../api/wall-time.ts';
+import { type WhyContext, whyView } from '../api/why-view.ts';
+import type { Fib } from '../dataplane/fib.ts';
+import { type RouteView as FibRouteView, fibRoute } from '../dataplane/fib-view.ts';
+import { formatIp4 } from '../net/ip.ts';
+import type { Peer } from '../router/peer.ts';
+import type { Router } from '../router/router.ts';
+import { families } from '../wire/bgp/family.ts';
+import type { Configuration } from './configuration.ts';
+import type { Sysctls } from './sysctls.ts';
+
+export interface BackendParts {
+  router: Router;
+  fib: Fib | undefined;
+  sysctls: Sysctls | undefined;
+  configuration: Configuration;
+  time: WallTime;
+  version: string;
+}
+
+export function createBackend(parts: BackendParts): Backend {
+  const { router, configuration, time } = parts;
+  const name = (ifindex: number): string => interfaceName(router, ifindex);
+  const context: WhyContext = {
+    router,
+    time,
+    kernelState: (family, id) => kernelState(parts, family, id),
+    kernelRoute: (family, id) => {
+      const route = fibRouteOf(parts, family, id);
+      return route && fibRouteView(route, name);
+    },
+  };
+  const found = (peer: string): Peer | undefined => router.directory.byName.get(peer);
+  return {
+    status: () => statusView(parts),
+    peers: () => peerViews(router, time),
+    peer: (peerName) => {
+      const peer = found(peerName);
+      return peer && peerDetailView(router, peer, time);
+    },
+    routes: (query: RoutesQuery) => routesView(context, query),
+    why: (thing) => whyView(context, thing),
+    kernel: (query) => kernelView(parts, query, name),
+    plan: (files) => configuration.plan(files),
+    apply: (files) => configuration.apply(files),
+    peerAction: (peerName, action, text) => {
+      const peer = found(peerName);
+      if (peer === undefined) return undefined;
+      router.act(peer, action, text);
+      return { peer: peerName, action, text: actionTexts[action] };
+    },
+    schema: () => configuration.schema(),
+  };
+}
+
+const actionTexts: Readonly<Record<PeerAction, string>> = {
+  reset: 'the session is being reset',
+  refresh: 'routes are asked for and sent again',
+  shutdown: 'the peer is shut down until it is enabled',
+  enable: 'the peer is enabled',
+};
+
+function statusView(parts: BackendParts): StatusView {
+  const { router, fib, configuration, time, version } = parts;
+  const { intent, loaded } = configuration;
+  const peers = [...router.directory.byName.values()];
+  const sums = fib && fibSums(fib.counts());
+  const profile = intent.bgp.profile;
+  const waitingFor = router.restart.waitingFor();
+  return {
+    node: intent.node.name,
+    labels: { ...intent.node.labels },
+    version,
+    pid: process.pid,
+    startedAt: isoOf(time, 0),
+    uptimeSeconds: secondsSince(time, 0),
+    bgp: {
+      asn: intent.bgp.asn,
+      routerId: formatIp4(intent.bgp.routerId),
+      ...(profile !== undefined && { profile }),
+      peers: {
+        configured: intent.bgp.peers.length,
+        known: peers.length,
+        established: peers.filter((peer) => peer.established !== undefined).length,
+      },
+      ...(router.restart.isDeferring && {
+        restarting: { until: isoOf(time, router.restart.deferUntilMs), waitingFor },
+      }),
+    },
+    routes: router.ribs.map(
+      (rib): FamilyCountView => ({
+        family: families[rib.family]!.name,
+        prefixes: rib.routeCount,
+        paths: rib.paths.size,
+      }),
+    ),
+    kernel: {
+      fib: fib !== undefined,
+      installed: sums?.installed ?? 0,
+      pending: sums?.pending ?? 0,
+      failed: sums?.failed ?? 0,
+    },
+    config: {
+      files: loaded.files,
+      loadedAt: loaded.at,
+      ...(loaded.lastError && { lastError: loaded.lastError }),
+    },
+    memoryBytes: process.memoryUsage.rss(),
+  };
+}
+
+function kernelState(
+  { fib, router }: BackendParts,
+  family: number,
+  prefixId: number,
+): 'installed' | 'pending' | 'failed' | undefined {
+  if (fib === undefined || router.gates[family]?.isRefused(prefixId)) return fib && 'failed';
+  const route = fibRouteOf({ fib, router }, family, prefixId);
+  return route && stateOf(route);
+}
+
+function fibRouteOf(
+  { fib, router }: Pick<BackendParts, 'fib' | 'router'>,
+  family: number,
+  prefixId: number,
+): FibRouteView | undefined {
+  if (fib === undefined) return undefined;
+  const { words, address, length } = router.ribs[family]!.table;
+  const key = Array.from(address.subarray(prefixId * words, (prefixId + 1) * words));
+  const route = fibRoute(fib.state, family, key, length[prefixId]!);
+  return route?.members === undefined ? undefined : route;
+}
+
+async function kernelView(
+  parts: BackendParts,
+  query: KernelQuery,
+  name: (ifindex: number) => string,
+): Promise<KernelView> {
+  const { fib, sysctls, configuration } = parts;
+  const { kernel } = configuration.intent;
+  const intended: KernelRouteView[] = [];
+  const leftover: KernelRouteView[] = [];
+  const foreign: KernelRouteView[] = [];
+  const failures: KernelView['failures'] = [];
+  let foreignTotal = 0;
+  let truncated = false;
+  for (const family of [0, 1]) {
+    if (fib === undefined) break;
+    const page = fib.routes({ family, limit: query.limit });
+    truncated ||= page.next !== undefined;
+    for (const route of page.routes) {
+      const view = fibRouteView(route, name);
+      if (route.state === 'found') leftover.push({ ...view, state: 'leftover' });
+      else intended.push(view);
+    }
+    const others = await fib.foreign({ family, limit: query.limit });
+    foreignTotal += others.total;
+    truncated ||= others.total > others.routes.length;
+    for (const route of others.routes) foreign.push(foreignRouteView(route, name));
+  }
+  for (const view of intended)
+    if (view.state === 'failed')
+      failures.push({
+        what: view.prefix,
+        error: view.error ?? 'refused',
+        at: new Date().toISOString(),
+        attempts: 1,
+      });
+  const sums = fib && fibSums(fib.counts());
+  return {
+    fib: fib !== undefined,
+    table: kernel.table,
+    metric: kernel.metric,
+    nexthopCompat: sysctls?.nexthopCompat ?? 1,
+    counts: {
+      intended: sums?.intended ?? 0,
+      installed: sums?.installed ?? 0,
+      pending: sums?.pending ?? 0,
+      failed: sums?.failed ?? 0,
+      foreign: foreignTotal,
+    },
+    intended,
+    leftover,
+    foreign,
+    sysctls: sysctls?.list() ?? [],
+    failures,
+    truncated,
+  };
+}

@@ -1,0 +1,148 @@
+// The configuration in force: where it came from, what another one would change, and putting another one in force
+// whole or not at all. Applying is one reload at a time; a file that is refused leaves everything as it is.
+
+import type { ConfigAnswer, ConfigFile } from '../api/backend.ts';
+import type { ApplyView, ChangeView, EffectView, ErrorBody, PlanView, ProblemView } from '../api/views.ts';
+import { type Change, diffIntents } from '../intent/diff.ts';
+import { localOptions, readConfigFiles } from '../intent/files-read.ts';
+import type { Intent } from '../intent/intent.ts';
+import { configError, type LoadResult, loadConfig } from '../intent/load.ts';
+import { jsonSchema } from '../intent/schema.ts';
+import type { ConfigProblem } from '../intent/tree.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import { judgeAsPathPattern } from '../policy/as-path-pattern.ts';
+import type { RouterConfig } from '../router/config.ts';
+import { routerConfigOf } from './router-config.ts';
+
+export interface Loaded {
+  files: string[];
+  at: string;
+  lastError?: ErrorBody;
+}
+
+/** Puts a configuration in force; the parts that can change while the daemon runs. */
+export type PutInForce = (next: {
+  intent: Intent;
+  router: RouterConfig;
+  before: Intent;
+}) => Promise<void> | void;
+
+const weight: Readonly<Record<EffectView, number>> = {
+  live: 0,
+  'soft refresh': 1,
+  'session reset': 2,
+  restart: 3,
+};
+
+export class Configuration {
+  intent: Intent;
+  router: RouterConfig;
+  readonly loaded: Loaded;
+  readonly #path: string;
+  #putInForce: PutInForce = () => {};
+  #busy: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string, files: string[], intent: Intent) {
+    this.#path = path;
+    this.intent = intent;
+    this.router = routerConfigOf(intent);
+    this.loaded = { files, at: new Date().toISOString() };
+  }
+
+  /** Reads the configuration the daemon starts with. Throws LeafdError with the first problem. */
+  static read(path: string): Configuration {
+    const sources = readConfigFiles(path);
+    const result = load(sources);
+    if (result.intent === undefined) throw configError(result.problems);
+    return new Configuration(
+      path,
+      sources.map((source) => source.file),
+      result.intent,
+    );
+  }
+
+  onChange(putInForce: PutInForce): void {
+    this.#putInForce = putInForce;
+  }
+
+  /** What the files would change. */
+  async plan(files: ConfigFile[]): Promise<ConfigAnswer<PlanView>> {
+    const result = load(files);
+    if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
+    return { kind: 'done', view: planView(diffIntents(this.intent, result.intent), result.warnings) };
+  }
+
+  /** Puts the files in force; they stay where they are, the next start reads its own. */
+  apply(files: ConfigFile[]): Promise<ConfigAnswer<ApplyView>> {
+    const turn = this.#busy.then(() => this.#apply(files));
+    this.#busy = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Reads the files of the start again (SIGHUP). Throws LeafdError; the configuration in force stays. */
+  async reload(): Promise<void> {
+    try {
+      const sources = readConfigFiles(this.#path);
+      const answer = await this.apply(sources);
+      if (answer.kind === 'invalid') {
+        const [first] = answer.problems;
+        throw new LeafdError('config-invalid', `${first!.path}: ${first!.reason}`, { where: first!.where });
+      }
+    } catch (error) {
+      if (error instanceof LeafdError) this.loaded.lastError = errorBody(error);
+      throw error;
+    }
+  }
+
+  /** JSON Schema of leafd.yaml. */
+  schema(): unknown {
+    return jsonSchema();
+  }
+
+  async #apply(files: ConfigFile[]): Promise<ConfigAnswer<ApplyView>> {
+    const result = load(files);
+    if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
+    const { intent } = result;
+    const changes = diffIntents(this.intent, intent);
+    const router = routerConfigOf(intent);
+    const before = this.intent;
+    await this.#putInForce({ intent, router, before });
+    this.intent = intent;
+    this.router = router;
+    this.loaded.files = files.map((file) => file.file);
+    this.loaded.at = new Date().toISOString();
+    delete this.loaded.lastError;
+    const view = planView(changes, result.warnings);
+    const needRestart = view.changes.filter((change) => change.effect === 'restart');
+    return { kind: 'done', view: { ...view, applied: true, needRestart } };
+  }
+}
+
+function load(files: readonly ConfigFile[]): LoadResult {
+  return loadConfig(files, localOptions({ judgeAsPath: judgeAsPathPattern }));
+}
+
+function planView(changes: readonly Change[], warnings: readonly ConfigProblem[]): PlanView {
+  const views: ChangeView[] = changes.map(({ kind, owner, what, effect, text }) => ({
+    kind,
+    owner,
+    what,
+    effect,
+    text,
+  }));
+  const effect = views.reduce<EffectView>(
+    (heaviest, change) => (weight[change.effect] > weight[heaviest] ? change.effect : heaviest),
+    'live',
+  );
+  return { changes: views, effect, warnings: warnings.map(problemView) };
+}
+
+function problemView(problem: ConfigProblem): ProblemView {
+  const { where, path, reason, hint } = problem;
+  return { where: { ...where }, path, reason, ...(hint !== undefined && { hint }) };
+}
+
+export function errorBody(error: LeafdError): ErrorBody {
+  const { code, message, hint, where } = error;
+  return { code, message, ...(hint !== undefined && { hint }), ...(where && { where: { ...where } }) };
+}

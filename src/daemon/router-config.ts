@@ -1,0 +1,103 @@
+// From what the operator wants to what the router is told: names of policies become compiled policies, secrets
+// become keys, and the kinds of peers take the router's form. Pure; an unknown policy name cannot occur, because
+// the intent has been checked.
+
+import type { Intent, PeerFamily, PeerIntent, RedistributeSource } from '../intent/intent.ts';
+import { assert } from '../lib/assert.ts';
+import { compilePolicies, policyNamed } from '../policy/compile.ts';
+import type { CompiledPolicy } from '../policy/program.ts';
+import type { PeerConfig, PeerSettings, RedistributeRule, RouterConfig } from '../router/config.ts';
+import { familyByName } from '../wire/bgp/family.ts';
+
+/** The router's configuration. Throws LeafdError when a policy cannot be compiled. */
+export function routerConfigOf(intent: Intent): RouterConfig {
+  const { bgp } = intent;
+  const policies = compilePolicies(intent.policies);
+  const named = (name: string | undefined): CompiledPolicy | undefined =>
+    name === undefined ? undefined : policyNamed(policies, name, 'bgp');
+  const rule = (source: RedistributeSource): RedistributeRule => {
+    const policy = named(source.policy);
+    return policy === undefined ? {} : { policy };
+  };
+  const { connected, static: fromStatic, kernel } = bgp.redistribute;
+  const restart = bgp.gracefulRestart;
+  return {
+    nodeName: intent.node.name,
+    asn: bgp.asn,
+    bgpId: bgp.routerId,
+    clusterId: bgp.clusterId,
+    profile: bgp.profile ?? 'none',
+    networks: [...bgp.loopbacks, ...bgp.networks],
+    redistribute: {
+      ...(connected && { connected: rule(connected) }),
+      ...(fromStatic && { static: rule(fromStatic) }),
+      ...(kernel && { kernel: rule(kernel) }),
+    },
+    multipath: bgp.multipath,
+    multipathRelax: bgp.multipathRelax,
+    ...(restart.enabled && {
+      gracefulRestart: { restartTimeMs: restart.restartTimeMs, stalePathTimeMs: restart.stalePathTimeMs },
+    }),
+    peers: bgp.peers.map((peer) => peerConfigOf(peer, named)),
+  };
+}
+
+function peerConfigOf(
+  peer: PeerIntent,
+  named: (name: string | undefined) => CompiledPolicy | undefined,
+): PeerConfig {
+  const importPolicy = named(peer.import);
+  const exportPolicy = named(peer.export);
+  const settings: PeerSettings = {
+    ...(peer.description !== undefined && { description: peer.description }),
+    ...(peer.group !== undefined && { group: peer.group }),
+    remoteAs: peer.remoteAs,
+    families: maskOf(peer.families),
+    ...(peer.password && { password: peer.password.reveal() }),
+    ttlSecurity: peer.ttlSecurityHops !== undefined,
+    multihop: peer.ttlSecurityHops ?? peer.multihopTtl ?? 1,
+    holdTimeMs: peer.timers.holdMs,
+    keepaliveMs: peer.timers.keepaliveMs,
+    connectRetryMs: peer.timers.connectRetryMs,
+    passive: peer.passive,
+    shutdown: peer.shutdown,
+    ...(importPolicy && { import: importPolicy }),
+    ...(exportPolicy && { export: exportPolicy }),
+    nextHopSelf: peer.nextHopSelf,
+    routeReflectorClient: peer.routeReflectorClient,
+    weight: 0,
+    ...(peer.maxPrefix && {
+      maxPrefix: {
+        limit: peer.maxPrefix.limit,
+        action: peer.maxPrefix.action === 'shutdown' ? ('drop' as const) : peer.maxPrefix.action,
+        restartAfterMs: peer.maxPrefix.restartAfterMs,
+      },
+    }),
+    port: peer.port,
+    ...(peer.localAddress && { localAddress: peer.localAddress }),
+  };
+  const { where } = peer;
+  switch (where.kind) {
+    case 'interface':
+      return { ...settings, kind: 'interface', pattern: where.pattern };
+    case 'range':
+      return { ...settings, kind: 'range', range: where.range, limit: peer.maxPeers };
+    case 'address':
+      return {
+        ...settings,
+        kind: 'address',
+        address: where.address,
+        ...(where.scope !== undefined && { interface: where.scope }),
+      };
+  }
+}
+
+function maskOf(names: readonly PeerFamily[]): number {
+  let mask = 0;
+  for (const name of names) {
+    const id = familyByName(name);
+    assert(id >= 0, `family ${name} is known to the intent, not to the wire`);
+    mask |= 1 << id;
+  }
+  return mask;
+}

@@ -1,0 +1,280 @@
+// From policies to the filters that the rib calls: which policy a session has in each direction (RFC 8212 and the
+// profile decide where the operator did not), and the translation between the rib's query and the policy's input.
+// One filter object serves all peers with the same policy, so that the rib keeps its verdicts once.
+
+import { defaultPolicies } from '../intent/profile.ts';
+import { readU32 } from '../lib/bytes.ts';
+import type { Prefix } from '../net/prefix.ts';
+import { evaluate } from '../policy/evaluate.ts';
+import {
+  ACCEPT,
+  type CompiledPolicy,
+  IF_SOURCE,
+  NEXT_HOP_ADDRESS,
+  NEXT_HOP_SELF,
+  newPolicyInput,
+  newPolicyOutput,
+  NEXT_HOP_UNCHANGED as POLICY_UNCHANGED,
+  type PolicyInput,
+  SET_MED,
+  sourceCodes,
+} from '../policy/program.ts';
+import { LOCAL_PEER } from '../rib/peer-table.ts';
+import type { Rib } from '../rib/rib.ts';
+import { NEXT_HOP_KEEP, type RouteFilter, type RouteQuery, type RouteVerdict } from '../rib/route-filter.ts';
+import type { Negotiated } from '../session/negotiate.ts';
+import { u32Attribute } from '../wire/bgp/attribute/canonical.ts';
+import { MED } from '../wire/bgp/attribute/table.ts';
+import { IPV4, IPV6 } from '../wire/bgp/family.ts';
+import type { RouterConfig } from './config.ts';
+import type { LocalSource } from './origination.ts';
+import type { Peer } from './peer.ts';
+import type { Router } from './router.ts';
+
+/** Name and text of a session's policy, for display. */
+export interface PolicyChoice {
+  /** The operator's policy, or the built-in one that the profile or RFC 8212 chose. */
+  name: string;
+  policy: CompiledPolicy | undefined;
+  /** Only what this router originates, whatever the policy says. */
+  ownOnly: boolean;
+  rejectsAll: boolean;
+}
+
+const rejecting: RouteFilter = {
+  readsPrefix: false,
+  readsNextHop: false,
+  readsPeer: false,
+  evaluate: (_query, verdict) => {
+    verdict.accept = false;
+  },
+};
+
+const LOCAL_SOURCES =
+  (1 << sourceCodes.local) |
+  (1 << sourceCodes.connected) |
+  (1 << sourceCodes.static) |
+  (1 << sourceCodes.kernel);
+
+export class FilterFactory {
+  readonly #router: Router;
+  readonly #input = newPolicyInput();
+  readonly #output = newPolicyOutput();
+  #config: RouterConfig;
+  /** By policy (or its absence), family and direction; emptied when the configuration changes. */
+  #made = new Map<CompiledPolicy | string, Map<string, RouteFilter>>();
+  readonly #nextHopIds = new Map<string, number>();
+
+  constructor(router: Router) {
+    this.#router = router;
+    this.#config = router.config;
+  }
+
+  /** Filters of the former configuration are not handed out again. */
+  configure(config: RouterConfig): void {
+    this.#config = config;
+    this.#made = new Map();
+  }
+
+  importChoice(peer: Peer, internal: boolean): PolicyChoice {
+    const policy = peer.config.import;
+    if (policy !== undefined) return { name: policy.name, policy, ownOnly: false, rejectsAll: false };
+    const name = defaultPolicies(this.#profile(), internal).import;
+    return { name, policy: undefined, ownOnly: false, rejectsAll: name === 'reject-all' };
+  }
+
+  exportChoice(peer: Peer, internal: boolean): PolicyChoice {
+    const policy = peer.config.export;
+    const ownOnly = this.#config.profile === 'host';
+    if (policy !== undefined) return { name: policy.name, policy, ownOnly, rejectsAll: false };
+    const name = defaultPolicies(this.#profile(), internal).export;
+    return {
+      name,
+      policy: undefined,
+      ownOnly: ownOnly || name === 'own-only',
+      rejectsAll: name === 'reject-all',
+    };
+  }
+
+  importFor(peer: Peer, negotiated: Negotiated, family: number): RouteFilter | undefined {
+    return this.#filter(this.importChoice(peer, negotiated.internal), family, 'import');
+  }
+
+  exportFor(peer: Peer, negotiated: Negotiated, family: number): RouteFilter | undefined {
+    return this.#filter(this.exportChoice(peer, negotiated.internal), family, 'export');
+  }
+
+  /** Runs the policy of `redistribute`; undefined refuses the route. */
+  redistribute(prefix: Prefix, source: LocalSource, attributes: Uint8Array): Uint8Array | undefined {
+    const rule = source === 'local' ? {} : this.#config.redistribute[source];
+    if (rule === undefined) return undefined;
+    if (rule.policy === undefined) return attributes;
+    const input = this.#input;
+    const four = prefix.bytes.length === 4;
+    input.family = four ? IPV4 : IPV6;
+    input.a = readU32(prefix.bytes, 0);
+    input.b = four ? 0 : readU32(prefix.bytes, 4);
+    input.c = four ? 0 : readU32(prefix.bytes, 8);
+    input.d = four ? 0 : readU32(prefix.bytes, 12);
+    input.length = prefix.length;
+    this.#asLocal(source);
+    input.attrs = attributes;
+    input.start = 0;
+    input.end = attributes.length;
+    input.nextHopLength = 0;
+    if (evaluate(rule.policy, input, this.#output) !== ACCEPT) return undefined;
+    return this.#output.attrsChanged ? this.#output.attrs.take() : attributes;
+  }
+
+  /** The policy input of a received path, for an explanation; valid until the next use of a filter. */
+  inputFor(rib: Rib, prefixId: number, attrId: number, peer: number, nextHopId: number): PolicyInput {
+    const { address, words, length } = rib.table;
+    const input = this.#input;
+    input.family = rib.family;
+    input.a = address[prefixId * words]!;
+    input.b = words === 1 ? 0 : address[prefixId * 4 + 1]!;
+    input.c = words === 1 ? 0 : address[prefixId * 4 + 2]!;
+    input.d = words === 1 ? 0 : address[prefixId * 4 + 3]!;
+    input.length = length[prefixId]!;
+    input.attrs = rib.pool.page(attrId);
+    input.start = rib.pool.offset(attrId);
+    input.end = input.start + rib.pool.length[attrId]!;
+    input.localAsn = this.#config.asn;
+    this.#asLearned(peer);
+    this.#setNextHop(nextHopId);
+    return input;
+  }
+
+  #profile(): 'fabric' | 'host' | undefined {
+    return this.#config.profile === 'none' ? undefined : this.#config.profile;
+  }
+
+  #filter(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter | undefined {
+    if (choice.rejectsAll) return rejecting;
+    if (choice.policy === undefined && !choice.ownOnly) return undefined;
+    const key = `${direction} ${family} ${choice.ownOnly}`;
+    const owner = choice.policy ?? choice.name;
+    let filters = this.#made.get(owner);
+    if (filters === undefined) this.#made.set(owner, (filters = new Map()));
+    let filter = filters.get(key);
+    if (filter === undefined) filters.set(key, (filter = this.#make(choice, family, direction)));
+    return filter;
+  }
+
+  #make(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter {
+    const { policy, ownOnly } = choice;
+    const setsMed = policy?.change.includes(SET_MED) === true;
+    return {
+      readsPrefix: policy !== undefined && (policy.readsPrefix || tellsLocalSourcesApart(policy)),
+      readsNextHop: policy?.readsNextHop === true,
+      readsPeer: ownOnly || policy?.readsPeer === true,
+      evaluate: (query, verdict) => {
+        if (ownOnly && query.peer !== LOCAL_PEER) {
+          verdict.accept = false;
+          return;
+        }
+        if (policy !== undefined) this.#run(policy, family, direction, setsMed, query, verdict);
+      },
+    };
+  }
+
+  #run(
+    policy: CompiledPolicy,
+    family: number,
+    direction: 'import' | 'export',
+    setsMed: boolean,
+    query: RouteQuery,
+    verdict: RouteVerdict,
+  ): void {
+    const input = this.#input;
+    const output = this.#output;
+    input.family = family;
+    input.a = query.a;
+    input.b = query.b;
+    input.c = query.c;
+    input.d = query.d;
+    input.length = query.prefixLength;
+    input.attrs = query.bytes;
+    input.start = query.start;
+    input.end = query.end;
+    input.localAsn = this.#config.asn;
+    this.#fillOrigin(policy, query);
+    this.#setNextHop(query.nextHopId);
+    const accepted = evaluate(policy, input, output) === ACCEPT;
+    verdict.accept = accepted;
+    if (!accepted) return;
+    verdict.weight = output.weight;
+    verdict.attrsChanged = output.attrsChanged;
+    if (output.attrsChanged) {
+      verdict.attrs.reset().copy(output.attrs.bytes, 0, output.attrs.length);
+      verdict.medSet = setsMed && this.#medChanged(query, verdict);
+    }
+    if (output.nextHop === NEXT_HOP_ADDRESS) verdict.nextHopId = this.#nextHopId(output.nextHopAddress);
+    else if (direction === 'export') {
+      if (output.nextHop === NEXT_HOP_SELF) verdict.nextHopId = 0;
+      if (output.nextHop === POLICY_UNCHANGED) verdict.nextHopId = NEXT_HOP_KEEP;
+    }
+  }
+
+  #medChanged(query: RouteQuery, verdict: RouteVerdict): boolean {
+    const med = u32Attribute(verdict.attrs.bytes, 0, verdict.attrs.length, MED);
+    return med >= 0 && med !== u32Attribute(query.bytes, query.start, query.end, MED);
+  }
+
+  #fillOrigin(policy: CompiledPolicy, query: RouteQuery): void {
+    if (query.peer === LOCAL_PEER) {
+      const source = policy.readsPeer ? this.#localSource(query) : 'local';
+      this.#asLocal(source);
+      return;
+    }
+    this.#asLearned(query.peer);
+  }
+
+  #asLearned(peer: number): void {
+    this.#input.peerName = this.#router.directory.byIndex[peer]?.name ?? '';
+    this.#input.peerAsn = this.#router.peerTable.asn[peer]!;
+    this.#input.source = sourceCodes.bgp;
+  }
+
+  #setNextHop(id: number): void {
+    const { address, addressLength } = this.#router.nextHopTable;
+    this.#input.nextHop = address;
+    this.#input.nextHopStart = id * 16;
+    this.#input.nextHopLength = addressLength[id]!;
+  }
+
+  #asLocal(source: LocalSource): void {
+    this.#input.peerName = '';
+    this.#input.peerAsn = 0;
+    this.#input.source = sourceCodes[source];
+    this.#input.localAsn = this.#config.asn;
+  }
+
+  #localSource(query: RouteQuery): LocalSource {
+    const words = this.#input.family === IPV4 ? [query.a] : [query.a, query.b, query.c, query.d];
+    const bytes = new Uint8Array(words.length * 4);
+    words.forEach((word, i) => new DataView(bytes.buffer).setUint32(i * 4, word));
+    return this.#router.origination.sourceOf({ bytes, length: query.prefixLength }) ?? 'local';
+  }
+
+  /** Next hops that policies set live as long as the router: they are few. */
+  #nextHopId(address: Uint8Array): number {
+    const key = address.join('.');
+    let id = this.#nextHopIds.get(key);
+    if (id === undefined) {
+      id = this.#router.nextHopTable.intern(address, 0, address.length, 0);
+      this.#nextHopIds.set(key, id);
+    }
+    return id;
+  }
+}
+
+/** Whether a rule treats, say, connected and static routes differently: then the verdict depends on the prefix. */
+function tellsLocalSourcesApart(policy: CompiledPolicy): boolean {
+  for (let i = 0; i < policy.condition.length; i++) {
+    if (policy.condition[i] !== IF_SOURCE) continue;
+    const local = policy.conditionArg[i]! & LOCAL_SOURCES;
+    if (local !== 0 && local !== LOCAL_SOURCES) return true;
+  }
+  return false;
+}

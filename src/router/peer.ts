@@ -1,0 +1,131 @@
+// A peer as the router holds it: who it is, its one or two connections, what was negotiated, what graceful
+// restart remembers of it. Born whole, changed in place by `sessions.ts`, `restart.ts` and `router.ts`; the
+// routes themselves are the rib's.
+
+import type { Negotiated } from '../session/negotiate.ts';
+import { newSession, type Session } from '../session/state.ts';
+import type { PeerConfig } from './config.ts';
+
+/** One connection, made or wanted, and the state machine that goes with it (RFC 4271, section 8.2.1). */
+export interface Fsm {
+  session: Session;
+  /** The transport's id, 0 while there is none. */
+  connection: number;
+  outgoing: boolean;
+  /** Whether TCP is up. */
+  connected: boolean;
+  /** Local address and port of the connection, once it is up. */
+  local: Uint8Array | undefined;
+  /** Bytes of a message whose rest has not come yet. */
+  partial: Uint8Array | undefined;
+  /** The socket has said "enough for now". */
+  blocked: boolean;
+}
+
+export interface PeerCounters {
+  /** Messages by type code (RFC 4271, 4.1). */
+  received: Uint32Array;
+  sent: Uint32Array;
+  /** Faults by RFC 7606 that did not end the session. */
+  treatedAsWithdraw: number;
+  attributesDiscarded: number;
+  establishedCount: number;
+}
+
+/** What graceful restart remembers (RFC 4724). Masks by family id; times are deadlines, 0 for none. */
+export interface PeerRestart {
+  /** Families whose paths of the peer are stale. */
+  stale: number;
+  /** Until then the peer has to be back. */
+  backByMs: number;
+  /** Until then the stale paths have to be refreshed. */
+  refreshedByMs: number;
+  /** Families whose End-of-RIB has come in this session. */
+  endOfRibReceived: number;
+}
+
+export interface Peer {
+  /** Index in the rib's peer table. */
+  index: number;
+  /** What the operator calls it: an address, or the interface of an unnumbered peer. */
+  name: string;
+  config: PeerConfig;
+  /** Made by a pattern or a range; such a peer goes when nothing holds it any more. */
+  dynamic: boolean;
+  /** Undefined until an unnumbered neighbour has been heard. */
+  remote: Uint8Array | undefined;
+  /** Interface of a link-local remote, else 0. */
+  ifindex: number;
+  interfaceName: string | undefined;
+  /** Heard while a session with another address is up; taken when that ends. */
+  nextRemote: Uint8Array | undefined;
+  main: Fsm;
+  /** A connection that came in while `main` is busy. */
+  second: Fsm | undefined;
+  /** The one of the two that is Established. */
+  established: Fsm | undefined;
+  negotiated: Negotiated | undefined;
+  /** Mask of the families in use in this session. */
+  families: number;
+  establishedAtMs: number;
+  downAtMs: number;
+  counters: PeerCounters;
+  restart: PeerRestart;
+  /** Too many prefixes: not started again before this time; Infinity until the operator asks. */
+  heldUntilMs: number;
+  /** By the operator, at run time. */
+  adminDown: boolean;
+}
+
+export function newFsm(session: Session, outgoing: boolean): Fsm {
+  return {
+    session,
+    connection: 0,
+    outgoing,
+    connected: false,
+    local: undefined,
+    partial: undefined,
+    blocked: false,
+  };
+}
+
+export function newPeer(
+  index: number,
+  name: string,
+  config: PeerConfig,
+  place: { remote?: Uint8Array; ifindex?: number; interfaceName?: string; dynamic: boolean },
+  nowMs: number,
+): Peer {
+  return {
+    index,
+    name,
+    config,
+    dynamic: place.dynamic,
+    remote: place.remote,
+    ifindex: place.ifindex ?? 0,
+    interfaceName: place.interfaceName,
+    nextRemote: undefined,
+    main: newFsm(newSession(nowMs), true),
+    second: undefined,
+    established: undefined,
+    negotiated: undefined,
+    families: 0,
+    establishedAtMs: 0,
+    downAtMs: nowMs,
+    counters: {
+      received: new Uint32Array(6),
+      sent: new Uint32Array(6),
+      treatedAsWithdraw: 0,
+      attributesDiscarded: 0,
+      establishedCount: 0,
+    },
+    restart: { stale: 0, backByMs: 0, refreshedByMs: 0, endOfRibReceived: 0 },
+    heldUntilMs: 0,
+    adminDown: false,
+  };
+}
+
+/** Whether the peer may be tried now, as far as configuration and operator are concerned. */
+export function isEnabled(peer: Peer, nowMs: number): boolean {
+  return !peer.config.shutdown && !peer.adminDown && nowMs >= peer.heldUntilMs;
+}

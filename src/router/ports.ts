@@ -1,0 +1,78 @@
+// What a router does to the world. `speaker` implements these ports with sockets and the kernel, `sim` with
+// queues under a virtual clock. Every answer comes back later as a call on the router, never from inside a port.
+
+import type { DownReason } from '../session/reason.ts';
+
+/** Where an outgoing connection goes, and how its socket is made. */
+export interface ConnectTarget {
+  peer: number;
+  remote: Uint8Array;
+  port: number;
+  /** Interface index for a link-local remote, else 0. */
+  ifindex: number;
+  localAddress?: Uint8Array;
+  password?: string;
+  /** TTL to send with; 255 with TTL security. */
+  ttl: number;
+  /** Lowest TTL to accept, or 0. */
+  minTtl: number;
+}
+
+/** One way out of the router: a gateway (absent when on link) through an interface. */
+export interface ForwardingMember {
+  gateway?: Uint8Array;
+  ifindex: number;
+  weight: number;
+}
+
+/** Routes for the kernel. Arrays are owned by the receiver. */
+export interface FibBatch {
+  seq: number;
+  family: number;
+  count: number;
+  /** Address words, 1 (IPv4) or 4 (IPv6) an entry. */
+  words: Uint32Array;
+  lengths: Uint8Array;
+  /** Next-hop set an entry; -1 takes the route away. */
+  setIds: Int32Array;
+}
+
+/** The kernel's forwarding table. Acknowledges each batch by `Router.fibAcked(seq, failedIndexes)`. */
+export interface FibPort {
+  defineSet(setId: number, members: ForwardingMember[]): void;
+  redefineSet(setId: number, members: ForwardingMember[]): void;
+  releaseSet(setId: number): void;
+  apply(batch: FibBatch): void;
+  /** Routes of an earlier life that nobody asked for again may go now. */
+  sweep(): void;
+}
+
+/** Something an operator may want to know. */
+export type RouterEvent =
+  | { kind: 'peerUp'; peer: string; name?: string; remoteAsn: number }
+  | { kind: 'peerDown'; peer: string; reason: DownReason }
+  | { kind: 'peerAdded' | 'peerRemoved'; peer: string }
+  | { kind: 'sessionRefused'; peer: string; text: string }
+  | { kind: 'malformed'; peer: string; text: string }
+  | { kind: 'maxPrefix'; peer: string; text: string }
+  | { kind: 'restartDone'; text: string };
+
+export interface RouterPorts {
+  /** Starts a connection; answered by `connected` or `connectionLost` with the same id. */
+  connect(connection: number, target: ConnectTarget): void;
+  /** Closes a connection, or gives up one that is being made. No answer. */
+  close(connection: number): void;
+  /** Takes bytes[0, length) over for sending; false means: enough for now, `writable` will be called. */
+  send(connection: number, bytes: Uint8Array, length: number): boolean;
+  /** Absent: no forwarding here (a route reflector, a benchmark). */
+  fib?: FibPort;
+  /** There is work to do, or an earlier deadline: call `work` soon. Called often; must be cheap. */
+  wake(): void;
+  event(event: RouterEvent): void;
+  /** A factor in [0.75, 1] for timers (RFC 4271, section 10). */
+  jitter(): number;
+  /** Connections from these addresses must carry this key (RFC 2385); null for none. */
+  setKey(address: Uint8Array, prefixLength: number, key: string | null): void;
+  /** Router advertisements are wanted, or no longer wanted, on an interface. */
+  discover(ifindex: number, wanted: boolean): void;
+}

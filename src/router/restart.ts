@@ -1,0 +1,175 @@
+// Graceful restart (RFC 4724) in both roles.
+//
+// As the one that restarted: the kernel still forwards on the routes of our former life. We take routes in but
+// decide nothing and say nothing until every peer that can be heard has told us all it knows (End-of-RIB), or
+// the deferral ends; then one decision, only the differences go to the kernel, and what nobody asked for again
+// is swept. A port needs a moment to find its neighbour, so the deferral never ends in the first seconds.
+//
+// As the helper: when a peer that negotiated it goes without a NOTIFICATION, its paths stay as stale until it is
+// back and has sent End-of-RIB, or the times it named are over. Not over a lost link: behind the same port may
+// now be another neighbour.
+
+import type { Rib } from '../rib/rib.ts';
+import type { Negotiated } from '../session/negotiate.ts';
+import type { DownReason } from '../session/reason.ts';
+import { familiesIn } from '../wire/bgp/family.ts';
+import type { Peer } from './peer.ts';
+
+/** How long ports and peers have to show up before the deferral may end early. */
+const SETTLE_MS = 2500;
+/** RFC 4724, 4.1: Selection_Deferral_Timer, the upper bound. */
+const DEFERRAL_MS = 60_000;
+
+export interface RestartHost {
+  nowMs(): number;
+  peers(): Iterable<Peer>;
+  rib(family: number): Rib;
+  /** Whether the peer could be talked to at all: enabled, address known, link up. */
+  isReachable(peer: Peer): boolean;
+  /** Paths of a peer have changed their standing: there is work to do. */
+  wake(): void;
+}
+
+export class Restart {
+  readonly #host: RestartHost;
+  #settleAtMs = 0;
+  #deferUntilMs = 0;
+  #stalePathTimeMs = 360_000;
+  #enabled = false;
+
+  constructor(host: RestartHost) {
+    this.#host = host;
+  }
+
+  configure(times: { stalePathTimeMs: number } | undefined): void {
+    this.#enabled = times !== undefined;
+    if (times !== undefined) this.#stalePathTimeMs = times.stalePathTimeMs;
+  }
+
+  /** We have restarted: routes of a former life are in the kernel. */
+  begin(): void {
+    const nowMs = this.#host.nowMs();
+    this.#settleAtMs = nowMs + SETTLE_MS;
+    this.#deferUntilMs = nowMs + DEFERRAL_MS;
+  }
+
+  /** Whether decisions wait for the peers to tell all they know. */
+  get isDeferring(): boolean {
+    return this.#deferUntilMs !== 0;
+  }
+
+  /** When the deferral ends at the latest; 0 when there is none. */
+  get deferUntilMs(): number {
+    return this.#deferUntilMs;
+  }
+
+  /** The peers whose End-of-RIB is waited for. */
+  waitingFor(): string[] {
+    const names: string[] = [];
+    if (!this.isDeferring) return names;
+    for (const peer of this.#host.peers()) if (!this.#hasSpoken(peer)) names.push(peer.name);
+    return names;
+  }
+
+  /** Ends the deferral when its time has come; true on the call that ends it. */
+  endIfDue(): boolean {
+    if (!this.isDeferring) return false;
+    const nowMs = this.#host.nowMs();
+    if (nowMs < this.#settleAtMs) return false;
+    if (nowMs < this.#deferUntilMs && !this.#allHaveSpoken()) return false;
+    this.#deferUntilMs = 0;
+    return true;
+  }
+
+  /** The earliest time at which something here falls due, or Infinity. */
+  nextDeadlineMs(): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    if (this.isDeferring) {
+      const nowMs = this.#host.nowMs();
+      earliest = nowMs < this.#settleAtMs ? this.#settleAtMs : this.#deferUntilMs;
+    }
+    for (const { restart } of this.#host.peers()) {
+      if (restart.backByMs !== 0) earliest = Math.min(earliest, restart.backByMs);
+      if (restart.refreshedByMs !== 0) earliest = Math.min(earliest, restart.refreshedByMs);
+    }
+    return earliest;
+  }
+
+  /** The session is over: paths of the peer become stale or go. */
+  peerDown(peer: Peer, reason: DownReason, negotiated: Negotiated, staleFamilies: number): void {
+    const lostLink = reason.kind === 'interfaceDown';
+    const keep = this.#enabled && !lostLink ? staleFamilies & peer.families : 0;
+    for (const family of familiesIn(peer.families)) {
+      if ((keep & (1 << family)) !== 0) this.#host.rib(family).markStale(peer.index);
+      else this.#host.rib(family).dropPeer(peer.index);
+    }
+    const { restart } = peer;
+    restart.stale = keep;
+    restart.refreshedByMs = 0;
+    restart.backByMs = keep === 0 ? 0 : this.#host.nowMs() + (negotiated.gracefulRestart?.timeMs ?? 0);
+    restart.endOfRibReceived = 0;
+    this.#host.wake();
+  }
+
+  /** The peer is back: RFC 4724, 4.2 says which stale paths may wait for being announced again. */
+  peerEstablished(peer: Peer, negotiated: Negotiated): void {
+    const { restart } = peer;
+    restart.endOfRibReceived = 0;
+    restart.backByMs = 0;
+    const forwarding = negotiated.gracefulRestart?.forwarding ?? 0;
+    const gone = restart.stale & ~(forwarding & negotiated.families);
+    for (const family of familiesIn(gone)) this.#sweep(peer, family);
+    restart.refreshedByMs = restart.stale === 0 ? 0 : this.#host.nowMs() + this.#stalePathTimeMs;
+  }
+
+  endOfRib(peer: Peer, family: number): void {
+    peer.restart.endOfRibReceived |= 1 << family;
+    if ((peer.restart.stale & (1 << family)) !== 0) this.#sweep(peer, family);
+  }
+
+  /** The peer will not be waited for: an operator's stop, a lost link, a removed peer. */
+  forget(peer: Peer): void {
+    for (const family of familiesIn(peer.restart.stale)) this.#sweep(peer, family);
+  }
+
+  /** Ends the waiting that has lasted too long. */
+  expire(): void {
+    const nowMs = this.#host.nowMs();
+    for (const peer of this.#host.peers()) {
+      const { restart } = peer;
+      const over =
+        (restart.backByMs !== 0 && restart.backByMs <= nowMs) ||
+        (restart.refreshedByMs !== 0 && restart.refreshedByMs <= nowMs);
+      if (over) this.forget(peer);
+    }
+  }
+
+  #sweep(peer: Peer, family: number): void {
+    const { restart } = peer;
+    this.#host.rib(family).sweepStale(peer.index);
+    restart.stale &= ~(1 << family);
+    if (restart.stale === 0) {
+      restart.backByMs = 0;
+      restart.refreshedByMs = 0;
+    }
+    this.#host.wake();
+  }
+
+  #allHaveSpoken(): boolean {
+    for (const peer of this.#host.peers()) if (!this.#hasSpoken(peer)) return false;
+    return true;
+  }
+
+  /**
+   * RFC 4724, 4.1: End-of-RIB from every peer, but not from one that has restarted itself or that does not
+   * know of End-of-RIB. A peer that can be heard but is not Established yet is waited for.
+   */
+  #hasSpoken(peer: Peer): boolean {
+    if (!this.#host.isReachable(peer)) return true;
+    const { negotiated } = peer;
+    if (peer.established === undefined || negotiated === undefined) return false;
+    const restart = negotiated.gracefulRestart;
+    if (restart === undefined || restart.restartState) return true;
+    return (negotiated.families & ~peer.restart.endOfRibReceived) === 0;
+  }
+}

@@ -1,0 +1,381 @@
+// Drives the state machines of all peers: turns what the transport and the clock say into events of the session
+// room, carries out the actions that come back, cuts the byte stream into messages, and settles collisions.
+// What a message means for routes is the host's (`router.ts`); which peer a stranger is, too.
+
+import { resolveCollision } from '../session/collision.ts';
+import type { Negotiated } from '../session/negotiate.ts';
+import type { DownReason, StopCause } from '../session/reason.ts';
+import {
+  incomingSession,
+  nextDeadline,
+  promote,
+  type SessionAction,
+  type SessionConfig,
+  type SessionEvent,
+} from '../session/state.ts';
+import { step } from '../session/step.ts';
+import { type Fault, isFault } from '../wire/bgp/fault.ts';
+import {
+  EXTENDED_MESSAGE_LENGTH_MAX,
+  frameLength,
+  HEADER_LENGTH,
+  headerFault,
+  KEEPALIVE,
+  keepaliveMessage,
+  MESSAGE_LENGTH_MAX,
+  messageType,
+  NOTIFICATION,
+  OPEN,
+  UPDATE,
+} from '../wire/bgp/header.ts';
+import { decodeNotification, encodeNotification } from '../wire/bgp/notification.ts';
+import { decodeOpen, encodeOpen } from '../wire/bgp/open.ts';
+import { decodeRouteRefresh, type RouteRefresh } from '../wire/bgp/refresh.ts';
+import { type Fsm, newFsm, type Peer } from './peer.ts';
+import type { ConnectTarget, RouterPorts } from './ports.ts';
+
+/** What the driver asks of the router. */
+export interface SessionHost {
+  nowMs(): number;
+  sessionConfig(peer: Peer): SessionConfig;
+  connectTarget(peer: Peer): ConnectTarget | undefined;
+  established(peer: Peer, negotiated: Negotiated): void;
+  /** An Established session ended; `staleFamilies` may be kept (RFC 4724). */
+  down(peer: Peer, reason: DownReason, staleFamilies: number): void;
+  /** One UPDATE, body in [start, end); a fault only where the session has to end. */
+  update(peer: Peer, bytes: Uint8Array, start: number, end: number): Fault | undefined;
+  routeRefresh(peer: Peer, refresh: RouteRefresh): void;
+}
+
+interface Connection {
+  peer: Peer;
+  fsm: Fsm;
+}
+
+export class Sessions {
+  readonly #host: SessionHost;
+  readonly #ports: RouterPorts;
+  readonly #peers = new Set<Peer>();
+  readonly #connections = new Map<number, Connection>();
+  #nextConnection = 1;
+
+  constructor(host: SessionHost, ports: RouterPorts) {
+    this.#host = host;
+    this.#ports = ports;
+  }
+
+  add(peer: Peer): void {
+    this.#peers.add(peer);
+  }
+
+  /** Forgets a peer whose sessions have been stopped. */
+  remove(peer: Peer): void {
+    this.#peers.delete(peer);
+  }
+
+  /** An id for a connection that came in; the transport uses it from then on. */
+  newConnection(): number {
+    return this.#nextConnection++;
+  }
+
+  start(peer: Peer): void {
+    if (peer.main.session.state === 'idle') this.#feed(peer, peer.main, { kind: 'automaticStart' });
+  }
+
+  /** Ends whatever the peer has; `text` is told to it (RFC 9003). */
+  stop(peer: Peer, cause: StopCause, text?: string, data?: Uint8Array): void {
+    const event: SessionEvent =
+      cause === 'adminDown' || cause === 'deconfigured'
+        ? { kind: 'manualStop', cause, communication: text }
+        : { kind: 'automaticStop', cause, communication: text, data };
+    if (peer.second !== undefined) this.#feed(peer, peer.second, event);
+    this.#feed(peer, peer.main, event);
+  }
+
+  /**
+   * A connection the peer opened. It takes the place of the main one when that has nothing of its own yet,
+   * else it stands beside it until OPEN tells them apart. False: the peer has two already.
+   */
+  accepted(peer: Peer, connection: number, local: Uint8Array): boolean {
+    const fsm = this.#fsmForIncoming(peer);
+    if (fsm === undefined) return false;
+    fsm.connection = connection;
+    fsm.outgoing = false;
+    fsm.connected = true;
+    fsm.local = local;
+    this.#connections.set(connection, { peer, fsm });
+    this.#feed(peer, fsm, { kind: 'tcpConnectionConfirmed' });
+    return true;
+  }
+
+  connected(connection: number, local: Uint8Array): void {
+    const found = this.#connections.get(connection);
+    if (found === undefined) return;
+    found.fsm.connected = true;
+    found.fsm.local = local;
+    this.#feed(found.peer, found.fsm, { kind: 'tcpRequestAcked' });
+  }
+
+  /** A connection could not be made, or ended. */
+  lost(connection: number, message?: string): void {
+    const found = this.#connections.get(connection);
+    if (found === undefined) return;
+    this.#forget(found.fsm);
+    this.#feed(found.peer, found.fsm, { kind: 'tcpConnectionFails', message });
+  }
+
+  /** The socket takes bytes again; returns the peer if routes may flow to it. */
+  writable(connection: number): Peer | undefined {
+    const found = this.#connections.get(connection);
+    if (found === undefined) return undefined;
+    found.fsm.blocked = false;
+    return found.peer.established === found.fsm ? found.peer : undefined;
+  }
+
+  /** Bytes of a connection, in order, any number of messages or parts of them. */
+  received(connection: number, chunk: Uint8Array): void {
+    const found = this.#connections.get(connection);
+    if (found === undefined) return;
+    const { peer, fsm } = found;
+    const bytes = fsm.partial === undefined ? chunk : concat(fsm.partial, chunk);
+    fsm.partial = undefined;
+    const extended = peer.established === fsm && peer.negotiated?.extendedMessage === true;
+    const maxLength = extended ? EXTENDED_MESSAGE_LENGTH_MAX : MESSAGE_LENGTH_MAX;
+    let updates = 0;
+    let at = 0;
+    while (fsm.connection === connection) {
+      const length = frameLength(bytes, at, bytes.length, maxLength);
+      if (length <= 0) {
+        if (length < 0)
+          this.#feed(peer, fsm, { kind: 'headerError', fault: headerFault(bytes, at, maxLength) });
+        else if (at < bytes.length) fsm.partial = bytes.slice(at);
+        break;
+      }
+      const type = messageType(bytes, at);
+      peer.counters.received[type]!++;
+      if (type === UPDATE && peer.established === fsm) {
+        updates++;
+        const fault = this.#host.update(peer, bytes, at + HEADER_LENGTH, at + length);
+        if (fault !== undefined) this.#feed(peer, fsm, { kind: 'updateError', fault });
+      } else this.#message(peer, fsm, bytes, at, at + length);
+      at += length;
+    }
+    // One event stands for all UPDATEs of the chunk: it only restarts the hold timer.
+    if (updates > 0 && peer.established === fsm) this.#feed(peer, fsm, { kind: 'updateReceived' });
+  }
+
+  /** Sends `count` UPDATEs, or another message, on the Established session; false when the socket has enough. */
+  send(peer: Peer, bytes: Uint8Array, length: number, count = 1): boolean {
+    const fsm = peer.established;
+    if (fsm === undefined) return true;
+    peer.counters.sent[messageType(bytes, 0)]! += count;
+    const more = this.#ports.send(fsm.connection, bytes, length);
+    if (!more) fsm.blocked = true;
+    return more;
+  }
+
+  /** The earliest timer of all, or Infinity. */
+  nextDeadlineMs(): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const peer of this.#peers) {
+      earliest = Math.min(earliest, nextDeadline(peer.main.session)?.atMs ?? earliest);
+      if (peer.second) earliest = Math.min(earliest, nextDeadline(peer.second.session)?.atMs ?? earliest);
+    }
+    return earliest;
+  }
+
+  /** Fires every timer that is due. */
+  expire(): void {
+    const nowMs = this.#host.nowMs();
+    for (const peer of [...this.#peers])
+      for (const fsm of [peer.main, peer.second])
+        for (let rounds = 0; fsm !== undefined && rounds < 8; rounds++) {
+          const due = nextDeadline(fsm.session);
+          if (due === undefined || due.atMs > nowMs) break;
+          this.#feed(peer, fsm, { kind: 'timerExpired', timer: due.timer });
+        }
+  }
+
+  #message(peer: Peer, fsm: Fsm, bytes: Uint8Array, start: number, end: number): void {
+    const body = start + HEADER_LENGTH;
+    switch (messageType(bytes, start)) {
+      case OPEN: {
+        const open = decodeOpen(bytes, body, end);
+        if (isFault(open)) this.#feed(peer, fsm, { kind: 'openError', fault: open });
+        else {
+          this.#settleCollision(peer, fsm, open.bgpId, open.asn);
+          if (fsm.connection !== 0) this.#feed(peer, fsm, { kind: 'openReceived', open });
+        }
+        return;
+      }
+      case UPDATE:
+        this.#feed(peer, fsm, { kind: 'updateReceived' });
+        return;
+      case KEEPALIVE:
+        this.#feed(peer, fsm, { kind: 'keepaliveReceived' });
+        return;
+      case NOTIFICATION: {
+        const { code, subcode, data } = decodeNotification(bytes, body, end);
+        this.#feed(peer, fsm, { kind: 'notificationReceived', code, subcode, data });
+        return;
+      }
+      default:
+        this.#refresh(peer, fsm, bytes, body, end);
+    }
+  }
+
+  #refresh(peer: Peer, fsm: Fsm, bytes: Uint8Array, start: number, end: number): void {
+    const refresh = decodeRouteRefresh(bytes, start, end);
+    if (isFault(refresh)) {
+      this.#feed(peer, fsm, { kind: 'routeRefreshError', fault: refresh });
+      return;
+    }
+    this.#feed(peer, fsm, { kind: 'routeRefreshReceived' });
+    if (peer.established === fsm) this.#host.routeRefresh(peer, refresh);
+  }
+
+  #fsmForIncoming(peer: Peer): Fsm | undefined {
+    const { main } = peer;
+    const free = main.connection === 0 && (main.session.state === 'idle' || main.session.state === 'active');
+    if (free) {
+      if (main.session.state === 'idle') {
+        // The peer is sooner back than our idle hold: its wish to talk is worth more than our pause.
+        const { oscillations, connectRetryCounter, lastError } = main.session;
+        const waiting = incomingSession(this.#host.nowMs());
+        main.session = { ...waiting, incoming: false, oscillations, connectRetryCounter, lastError };
+      }
+      return main;
+    }
+    if (peer.second !== undefined) return undefined;
+    peer.second = newFsm(incomingSession(this.#host.nowMs()), false);
+    return peer.second;
+  }
+
+  /** RFC 4271, section 6.8; RFC 4724, section 5, where the other connection is Established. */
+  #settleCollision(peer: Peer, fsm: Fsm, remoteBgpId: number, remoteAsn: number): void {
+    const other = fsm === peer.main ? peer.second : peer.main;
+    if (other === undefined || other.connection === 0 || !other.connected) return;
+    const config = this.#host.sessionConfig(peer);
+    const outcome = resolveCollision({
+      localBgpId: config.bgpId,
+      localAsn: config.localAsn,
+      remoteBgpId,
+      remoteAsn,
+      arrivingIsOurs: fsm.outgoing,
+      existingState: other.session.state,
+      existingIsOurs: other.outgoing,
+      existingHasGracefulRestart: other.session.negotiated?.gracefulRestart !== undefined,
+    });
+    if (outcome === 'keepBoth') return;
+    if (outcome === 'closeArriving') this.#feed(peer, fsm, { kind: 'openCollisionDump' });
+    else {
+      this.#feed(peer, other, {
+        kind: outcome === 'replaceExisting' ? 'peerRestarted' : 'openCollisionDump',
+      });
+      this.#promote(peer, fsm);
+    }
+  }
+
+  /** Makes `fsm` the main one; whatever the old main was has ended. */
+  #promote(peer: Peer, fsm: Fsm): void {
+    if (fsm !== peer.second) return;
+    const old = peer.main;
+    peer.main = fsm;
+    peer.second = undefined;
+    fsm.session = { ...promote(fsm.session), oscillations: old.session.oscillations };
+    if (old.connection !== 0) this.#close(old);
+  }
+
+  #feed(peer: Peer, fsm: Fsm, event: SessionEvent): void {
+    const wasEstablished = fsm.session.state === 'established';
+    const config = this.#host.sessionConfig(peer);
+    const { session, actions } = step(fsm.session, event, config, this.#host.nowMs(), this.#ports.jitter());
+    fsm.session = session;
+    for (const action of actions) this.#perform(peer, fsm, action);
+    if (fsm === peer.second && session.state === 'idle') {
+      peer.second = undefined;
+      if (fsm.connection !== 0) this.#close(fsm);
+    }
+    if (wasEstablished || session.state !== 'established') this.#ports.wake();
+  }
+
+  #perform(peer: Peer, fsm: Fsm, action: SessionAction): void {
+    switch (action.kind) {
+      case 'connect':
+        this.#connect(peer, fsm);
+        return;
+      case 'closeConnection':
+        this.#close(fsm);
+        return;
+      case 'sendOpen':
+        this.#transmit(peer, fsm, encodeOpen(action.open));
+        return;
+      case 'sendKeepalive':
+        this.#transmit(peer, fsm, keepaliveMessage);
+        return;
+      case 'sendNotification':
+        this.#transmit(peer, fsm, encodeNotification(action.code, action.subcode, action.data));
+        return;
+      case 'established':
+        this.#established(peer, fsm, action.negotiated);
+        return;
+      case 'down':
+        this.#down(peer, fsm, action.reason, action.staleFamilies);
+    }
+  }
+
+  #established(peer: Peer, fsm: Fsm, negotiated: Negotiated): void {
+    const other = fsm === peer.main ? peer.second : peer.main;
+    if (other !== undefined && other.session.state !== 'idle')
+      this.#feed(peer, other, { kind: 'openCollisionDump' });
+    this.#promote(peer, fsm);
+    peer.established = fsm;
+    peer.negotiated = negotiated;
+    this.#host.established(peer, negotiated);
+  }
+
+  #down(peer: Peer, fsm: Fsm, reason: DownReason, staleFamilies: number): void {
+    if (peer.established !== fsm) return;
+    peer.established = undefined;
+    this.#host.down(peer, reason, staleFamilies);
+    peer.negotiated = undefined;
+  }
+
+  #connect(peer: Peer, fsm: Fsm): void {
+    const target = this.#host.connectTarget(peer);
+    const connection = this.newConnection();
+    fsm.connection = connection;
+    fsm.outgoing = true;
+    fsm.connected = false;
+    this.#connections.set(connection, { peer, fsm });
+    // Without a target there is nobody yet to connect to: the connect-retry timer tries again.
+    if (target !== undefined) this.#ports.connect(connection, target);
+  }
+
+  #close(fsm: Fsm): void {
+    if (fsm.connection === 0) return;
+    this.#ports.close(fsm.connection);
+    this.#forget(fsm);
+  }
+
+  #forget(fsm: Fsm): void {
+    this.#connections.delete(fsm.connection);
+    fsm.connection = 0;
+    fsm.connected = false;
+    fsm.partial = undefined;
+    fsm.blocked = false;
+  }
+
+  #transmit(peer: Peer, fsm: Fsm, message: Uint8Array): void {
+    if (fsm.connection === 0) return;
+    peer.counters.sent[messageType(message, 0)]!++;
+    if (!this.#ports.send(fsm.connection, message, message.length)) fsm.blocked = true;
+  }
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
+}

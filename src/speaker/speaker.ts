@@ -1,0 +1,217 @@
+// Drives the router with the real world: sockets, the clock, router advertisements, links, addresses and routes of
+// the kernel. It adds nothing of its own to BGP. Work is done in turns of at most two milliseconds between which
+// Node serves sockets and timers; a timer never fires before the bytes that have already come are read, because a
+// hold timer must not fall due over a KEEPALIVE that waits in the socket.
+
+import { realClock } from '../lib/clock-real.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import { isLinkLocal6 } from '../net/ip.ts';
+import { prefixOf } from '../net/prefix.ts';
+import type { LinkAddress } from '../netlink/address.ts';
+import type { Link } from '../netlink/link.ts';
+import type { Change, LinkMonitor } from '../netlink/monitor.ts';
+import type { KernelRoute as FeedRoute } from '../netlink/route.ts';
+import type { RouteFeed } from '../netlink/route-feed.ts';
+import type { Accepted } from '../netlink/tcp.ts';
+import type { RouterConfig } from '../router/config.ts';
+import type { Peer } from '../router/peer.ts';
+import type { FibPort, RouterEvent } from '../router/ports.ts';
+import type { KernelRoute } from '../router/resolver.ts';
+import { Router } from '../router/router.ts';
+import { Discovery } from './discovery.ts';
+import { Transport } from './transport.ts';
+
+const TURN_MS = 2;
+const RT_SCOPE_UNIVERSE = 0;
+const RTPROT_KERNEL = 2;
+const RTPROT_STATIC = 4;
+/** An interval that Node's timers can hold. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+export interface SpeakerWorld {
+  /** Absent: routes are exchanged but not forwarded here. */
+  fib?: FibPort;
+  monitor: LinkMonitor;
+  feed: RouteFeed;
+  event(event: RouterEvent): void;
+  trouble(error: LeafdError): void;
+}
+
+export class Speaker {
+  readonly router: Router;
+  readonly #world: SpeakerWorld;
+  readonly #transport: Transport;
+  readonly #discovery: Discovery;
+  readonly #discovering = new Set<number>();
+  readonly #granted = new Map<number, Peer>();
+  readonly #subscriptions: { close(): void }[] = [];
+  #scheduled = false;
+  #stopped = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+
+  /** `restarting`: the kernel holds routes of a former life (RFC 4724). Throws LeafdError when a port is taken. */
+  constructor(config: RouterConfig, world: SpeakerWorld, options: { port: number; restarting: boolean }) {
+    this.#world = world;
+    this.#discovery = new Discovery((ifindex, address) => this.router.neighbourHeard(ifindex, address));
+    this.#transport = new Transport({
+      connected: (connection, local) => this.router.connected(connection, local),
+      lost: (connection, message) => this.router.connectionLost(connection, message),
+      received: (connection, bytes) => this.router.received(connection, bytes),
+      writable: (connection) => this.router.writable(connection),
+      incoming: (accepted) => this.#incoming(accepted),
+      accepted: (connection, local) => this.#accepted(connection, local),
+      trouble: (error) => world.trouble(error),
+    });
+    this.#transport.listen(options.port);
+    this.router = new Router(config, realClock, {
+      connect: (connection, target) => this.#transport.connect(connection, target),
+      close: (connection) => this.#transport.close(connection),
+      send: (connection, bytes, length) => this.#transport.send(connection, bytes, length),
+      ...(world.fib === undefined ? {} : { fib: world.fib }),
+      wake: () => this.#wake(),
+      event: (event) => world.event(event),
+      jitter: () => 0.75 + Math.random() / 4,
+      discover: (ifindex, wanted) => this.#discover(ifindex, wanted),
+      setKey: (address, prefixLength, key) => this.#setKey(address, prefixLength, key),
+    });
+    if (options.restarting) this.router.beginRestart();
+    this.router.start();
+    this.#subscriptions.push(
+      world.monitor.subscribe({
+        link: (link, change) => this.#link(link, change),
+        address: (address, change) => this.#address(address, change),
+      }),
+      world.feed.subscribe((route, change) => this.#route(route, change)),
+    );
+    this.#wake();
+  }
+
+  /** The kernel's answer to a batch of routes. */
+  fibAcked(seq: number, failedIndexes: readonly number[]): void {
+    this.router.fibAcked(seq, failedIndexes);
+  }
+
+  /** Ends everything. `final` tells the peers to forget us; else they keep our routes for a graceful restart. */
+  async stop(final: boolean): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    for (const subscription of this.#subscriptions) subscription.close();
+    this.#discovery.close();
+    this.router.stop(final);
+    // A NOTIFICATION has to leave before the sockets go.
+    if (final) await new Promise((resolve) => setTimeout(resolve, 50));
+    this.#transport.shutdown();
+  }
+
+  #wake(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#run());
+  }
+
+  #run(): void {
+    this.#scheduled = false;
+    if (this.#stopped) return;
+    const endMs = performance.now() + TURN_MS;
+    let more = true;
+    while (more && performance.now() < endMs) more = this.router.work();
+    if (more) this.#wake();
+    else this.#arm();
+  }
+
+  #arm(): void {
+    const atMs = this.router.nextDeadlineMs();
+    if (atMs === this.#timerAtMs) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAtMs = atMs;
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    const waitMs = Math.min(TIMER_MAX_MS, Math.max(1, Math.ceil(atMs - realClock.nowMs())));
+    this.#timer = setTimeout(() => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      this.#wake();
+    }, waitMs);
+  }
+
+  #incoming(accepted: Accepted): { connection: number; ttl: number; minTtl: number } | undefined {
+    const { remote } = accepted;
+    const peer = this.router.incoming(remote.address, remote.scopeId);
+    if (peer === undefined) return undefined;
+    const connection = this.router.sessions.newConnection();
+    this.#granted.set(connection, peer);
+    return { connection, ...this.router.hops(peer) };
+  }
+
+  #accepted(connection: number, local: Uint8Array): void {
+    const peer = this.#granted.get(connection)!;
+    this.#granted.delete(connection);
+    if (!this.router.accepted(peer, connection, local)) this.#transport.close(connection);
+  }
+
+  #setKey(address: Uint8Array, prefixLength: number, key: string | null): void {
+    try {
+      this.#transport.setKey(address, prefixLength, key);
+    } catch (error) {
+      if (!(error instanceof LeafdError)) throw error;
+      this.#world.trouble(error);
+    }
+  }
+
+  #discover(ifindex: number, wanted: boolean): void {
+    if (!wanted) {
+      this.#discovering.delete(ifindex);
+      this.#discovery.stop(ifindex);
+      return;
+    }
+    this.#discovering.add(ifindex);
+    const mac = this.#world.monitor.links.get(ifindex)?.mac;
+    this.#discovery.start(ifindex, mac?.length === 6 ? mac : undefined);
+  }
+
+  #link(link: Link, change: Change): void {
+    if (change === 'removed') this.router.linkRemoved(link.ifindex);
+    else this.router.linkChanged({ ifindex: link.ifindex, name: link.name, up: link.up && link.carrier });
+  }
+
+  /** Addresses are what is connected: the kernel has no main-table route for an IPv4 address on `lo`. */
+  #address(address: LinkAddress, change: Change): void {
+    const { bytes, ifindex, prefixLength } = address;
+    const present = change !== 'removed';
+    this.router.localAddress(bytes, present);
+    const linkLocal = bytes.length === 16 && isLinkLocal6(bytes);
+    // A link-local address that has just become usable is told to the neighbour at once.
+    if (linkLocal && present && !address.tentative && this.#discovering.has(ifindex))
+      this.#discover(ifindex, true);
+    if (address.scope !== RT_SCOPE_UNIVERSE || linkLocal) return;
+    const { bytes: network, length } = prefixOf(bytes, prefixLength);
+    const route: KernelRoute = {
+      bytes: network,
+      length,
+      source: 'connected',
+      metric: 0,
+      ifindex,
+      protocol: RTPROT_KERNEL,
+    };
+    if (present) this.router.kernelRouteAdded(route);
+    else this.router.kernelRouteRemoved(route);
+  }
+
+  #route(route: FeedRoute, change: Change): void {
+    const { bytes, length, metric, protocol, hops } = route;
+    // The kernel's own routes are those of the addresses, which have been told already.
+    if (protocol === RTPROT_KERNEL) return;
+    const hop = hops[0];
+    const told: KernelRoute = {
+      bytes,
+      length,
+      source: protocol === RTPROT_STATIC ? 'static' : 'kernel',
+      metric,
+      ifindex: hop?.ifindex ?? 0,
+      protocol,
+      ...(hop?.gateway === undefined ? {} : { gateway: hop.gateway }),
+    };
+    if (change === 'removed') this.router.kernelRouteRemoved(told);
+    else this.router.kernelRouteAdded(told);
+  }
+}

@@ -1,0 +1,164 @@
+// TCP for the router: connections by libc (netlink/tcp.ts), then Node's sockets. Ids are the router's; a socket
+// is known here by that id only. Closing lets what was written leave first, so that a NOTIFICATION arrives, but
+// not for longer than a second. A socket with more than `HIGH_WATER` bytes unsent says "enough for now".
+
+import type { Socket } from 'node:net';
+import type { LeafdError } from '../lib/leafd-error.ts';
+import {
+  type Accepted,
+  connectTcp,
+  type Listener,
+  listenTcp,
+  setMinTtl,
+  setTtl,
+  socketFromFd,
+} from '../netlink/tcp.ts';
+import type { ConnectTarget } from '../router/ports.ts';
+
+/** Unsent bytes a connection may have before the router waits for it. */
+const HIGH_WATER = 1 << 20;
+const LINGER_MS = 1000;
+
+/** What the transport tells the router. */
+export interface TransportEvents {
+  connected(connection: number, local: Uint8Array): void;
+  lost(connection: number, message?: string): void;
+  received(connection: number, bytes: Uint8Array): void;
+  writable(connection: number): void;
+  /** Somebody connected: an id and how to treat it, or undefined to refuse. */
+  incoming(accepted: Accepted): { connection: number; ttl: number; minTtl: number } | undefined;
+  /** After `incoming` was granted and the socket is ready. */
+  accepted(connection: number, local: Uint8Array): void;
+  trouble(error: LeafdError): void;
+}
+
+interface Wire {
+  socket: Socket | undefined;
+  attempt: { cancel(): void } | undefined;
+  waiting: boolean;
+}
+
+export class Transport {
+  readonly #events: TransportEvents;
+  readonly #wires = new Map<number, Wire>();
+  readonly #listeners: Listener[] = [];
+
+  constructor(events: TransportEvents) {
+    this.#events = events;
+  }
+
+  /** Listens on both families. Throws LeafdError (`address-in-use`, `permission-denied`). */
+  listen(port: number): void {
+    for (const length of [4, 16])
+      this.#listeners.push(
+        listenTcp(
+          { address: new Uint8Array(length), port, ttl: 255 },
+          (accepted) => this.#accept(accepted),
+          (error) => this.#events.trouble(error),
+        ),
+      );
+  }
+
+  /** Sets or removes the key that incoming connections from an address or a range must carry (RFC 2385). */
+  setKey(address: Uint8Array, prefixLength: number, key: string | null): void {
+    const whole = prefixLength === address.length * 8;
+    for (const listener of this.#listeners)
+      if (listener.local.address.length === address.length)
+        listener.setMd5(address, whole ? undefined : prefixLength, key);
+  }
+
+  connect(connection: number, target: ConnectTarget): void {
+    const wire: Wire = { socket: undefined, attempt: undefined, waiting: false };
+    this.#wires.set(connection, wire);
+    const options = {
+      remote: target.remote,
+      port: target.port,
+      ttl: target.ttl,
+      ...(target.ifindex === 0 ? {} : { scopeId: target.ifindex }),
+      ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+      ...(target.password === undefined ? {} : { md5Key: target.password }),
+      ...(target.minTtl === 0 ? {} : { minTtl: target.minTtl }),
+    };
+    wire.attempt = connectTcp(options, (result) => {
+      wire.attempt = undefined;
+      if (result.kind === 'failed') {
+        this.#wires.delete(connection);
+        this.#events.lost(connection, result.error.message);
+        return;
+      }
+      this.#adopt(connection, wire, result.fd);
+      this.#events.connected(connection, result.local.address);
+    });
+  }
+
+  close(connection: number): void {
+    const wire = this.#wires.get(connection);
+    if (wire === undefined) return;
+    this.#wires.delete(connection);
+    wire.attempt?.cancel();
+    const { socket } = wire;
+    if (socket === undefined) return;
+    socket.removeAllListeners('data');
+    socket.resume();
+    socket.end();
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  }
+
+  /** Writes a copy-free view; the caller does not touch the bytes again. */
+  send(connection: number, bytes: Uint8Array, length: number): boolean {
+    const wire = this.#wires.get(connection);
+    if (wire?.socket === undefined) return true;
+    wire.socket.write(length === bytes.length ? bytes : bytes.subarray(0, length));
+    if (wire.socket.writableLength <= HIGH_WATER) return true;
+    wire.waiting = true;
+    return false;
+  }
+
+  /** Stops listening and drops every connection without a word, as a restart wants it. */
+  shutdown(): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const wire of this.#wires.values()) {
+      wire.attempt?.cancel();
+      wire.socket?.destroy();
+    }
+    this.#wires.clear();
+  }
+
+  #accept(accepted: Accepted): void {
+    const granted = this.#events.incoming(accepted);
+    if (granted === undefined) {
+      socketFromFd(accepted.fd).destroy();
+      return;
+    }
+    const { connection, ttl, minTtl } = granted;
+    const addressLength = accepted.remote.address.length;
+    setTtl(accepted.fd, addressLength, ttl);
+    if (minTtl > 0) setMinTtl(accepted.fd, addressLength, minTtl);
+    const wire: Wire = { socket: undefined, attempt: undefined, waiting: false };
+    this.#wires.set(connection, wire);
+    this.#adopt(connection, wire, accepted.fd);
+    this.#events.accepted(connection, accepted.local.address);
+  }
+
+  #adopt(connection: number, wire: Wire, fd: number): void {
+    const socket = socketFromFd(fd);
+    wire.socket = socket;
+    const gone = (message?: string) => {
+      if (this.#wires.get(connection) !== wire) return;
+      this.#wires.delete(connection);
+      socket.destroy();
+      this.#events.lost(connection, message);
+    };
+    socket.on('data', (chunk: Uint8Array) => {
+      if (this.#wires.get(connection) === wire) this.#events.received(connection, chunk);
+    });
+    socket.on('drain', () => {
+      if (!wire.waiting) return;
+      wire.waiting = false;
+      if (this.#wires.get(connection) === wire) this.#events.writable(connection);
+    });
+    socket.on('error', (error) => gone(error.message));
+    socket.on('end', () => gone('closed by the peer'));
+    socket.on('close', () => gone());
+  }
+}
