@@ -25,17 +25,6 @@ export function validPrefixes(
   return at === end;
 }
 
-/** How many prefixes a valid section holds. */
-export function countPrefixes(bytes: Uint8Array, start: number, end: number, addPath: boolean): number {
-  const skip = addPath ? 4 : 0;
-  let count = 0;
-  for (let at = start; at < end; count++) {
-    at += skip;
-    at += 1 + ((bytes[at]! + 7) >>> 3);
-  }
-  return count;
-}
-
 /** Bytes of the prefix whose length byte is at `at`, that byte included. */
 export function prefixSize(bytes: Uint8Array, at: number): number {
   return 1 + ((bytes[at]! + 7) >>> 3);
