@@ -289,7 +289,7 @@ interface Announcement {
 
 const sampleAttributes: fc.Arbitrary<SampleAttributes> = fc.record(
   {
-    asPath: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
+    asPath: fc.array(fc.constantFrom(1, 1, 2, 2, 3, LOCAL_AS), { minLength: 1, maxLength: 3 }),
     origin: fc.integer({ min: 0, max: 1 }),
     med: fc.integer({ min: 0, max: 2 }),
     localPref: fc.constantFrom(100, 101),
@@ -322,7 +322,7 @@ test('property: the order of arrival changes neither the best path nor the next 
   const key = (a: Announcement): string => `${a.peer}/${a.prefix}/${a.pathId}`;
   fc.assert(
     fc.property(
-      fc.uniqueArray(announcement, { selector: key, maxLength: 24 }),
+      fc.uniqueArray(announcement, { selector: key, maxLength: 24, size: 'max' }),
       fc.integer(),
       fc.integer({ min: 1, max: 4 }),
       fc.boolean(),
@@ -427,7 +427,7 @@ function filters(hop: number): (RouteFilter | undefined)[] {
 test('property: after anything that happens, the state equals a full recompute and nothing leaks', () => {
   fc.assert(
     fc.property(
-      fc.array(step, { maxLength: 60 }),
+      fc.array(step, { maxLength: 60, size: 'max' }),
       fc.integer({ min: 1, max: 3 }),
       (happenings, multipath) => {
         const { rib, pool, nextHops, others, hops, say, settle } = arena(multipath, false, false);
