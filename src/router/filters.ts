@@ -3,7 +3,7 @@
 // One filter object serves all peers with the same policy, so that the rib keeps its verdicts once.
 
 import { defaultPolicies } from '../intent/profile.ts';
-import { readU32 } from '../lib/bytes.ts';
+import { readU32, writeU32 } from '../lib/bytes.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { evaluate } from '../policy/evaluate.ts';
 import {
@@ -253,7 +253,7 @@ export class FilterFactory {
   #localSource(query: RouteQuery): LocalSource {
     const words = this.#input.family === IPV4 ? [query.a] : [query.a, query.b, query.c, query.d];
     const bytes = new Uint8Array(words.length * 4);
-    words.forEach((word, i) => new DataView(bytes.buffer).setUint32(i * 4, word));
+    for (let i = 0; i < words.length; i++) writeU32(bytes, i * 4, words[i]!);
     return this.#router.origination.sourceOf({ bytes, length: query.prefixLength }) ?? 'local';
   }
 

@@ -11,7 +11,7 @@
 // `nextDeadlineMs()` has come. A call of `work` is bounded, so that keepalives never wait for routes.
 
 import type { Clock } from '../lib/clock.ts';
-import { isLinkLocal6, sameIp } from '../net/ip.ts';
+import { sameIp } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { AttributePool } from '../rib/attribute-pool.ts';
 import { NextHopSets } from '../rib/next-hop-sets.ts';
@@ -20,9 +20,7 @@ import { PeerTable } from '../rib/peer-table.ts';
 import { Rib } from '../rib/rib.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason, StopCause } from '../session/reason.ts';
-import type { SessionConfig } from '../session/state.ts';
-import type { Capability } from '../wire/bgp/capability.ts';
-import { families, familiesIn, IPV4, type IPV6 } from '../wire/bgp/family.ts';
+import { families, familiesIn, type IPV4, type IPV6 } from '../wire/bgp/family.ts';
 import type { Fault } from '../wire/bgp/fault.ts';
 import type { RouteRefresh } from '../wire/bgp/refresh.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
@@ -33,18 +31,16 @@ import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
 import { NextHops } from './next-hops.ts';
+import { connectTargetOf, hopsOf, isOnLink, Keys, type OfferState, sessionConfigOf } from './offer.ts';
 import { type LocalSource, Origination } from './origination.ts';
 import { isEnabled, newPeer, type Peer } from './peer.ts';
-import type { ConnectTarget, RouterPorts } from './ports.ts';
+import type { RouterPorts } from './ports.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
 import { Sessions } from './sessions.ts';
 
 /** Prefixes or paths one call of `work` handles a family: about half a millisecond. */
 const SLICE = 1024;
-const IDLE_HOLD_MS = 1000;
-/** TTL of sessions that may cross routers. */
-const FAR_TTL = 255;
 
 export class Router {
   readonly directory = new Directory();
@@ -66,6 +62,7 @@ export class Router {
   readonly #ports: RouterPorts;
   readonly #intake: Intake;
   readonly #nextHops: NextHops;
+  readonly #keys: Keys;
   readonly #localAddresses = new Set<string>();
   readonly #leaving = new Set<Peer>();
   #resolveAgain = false;
@@ -75,6 +72,7 @@ export class Router {
     this.#config = config;
     this.#clock = clock;
     this.#ports = ports;
+    this.#keys = new Keys(ports);
     const clusterId = config.clusterId ?? config.bgpId;
     this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId });
     this.nextHopSets = new NextHopSets(this.nextHopTable);
@@ -93,8 +91,8 @@ export class Router {
     this.sessions = new Sessions(
       {
         nowMs,
-        sessionConfig: (peer) => this.#sessionConfig(peer),
-        connectTarget: (peer) => this.#connectTarget(peer),
+        sessionConfig: (peer) => sessionConfigOf(this.#config, peer, this.#offerState(peer)),
+        connectTarget: (peer) => connectTargetOf(this.#config, peer),
         established: (peer, negotiated) => this.#established(peer, negotiated),
         down: (peer, reason, stale) => this.#down(peer, reason, stale),
         update: (peer, bytes, start, end) => this.#update(peer, bytes, start, end),
@@ -263,7 +261,7 @@ export class Router {
 
   /** Somebody connects to us: the peer it is, or undefined when nobody is expected from there. */
   incoming(remote: Uint8Array, ifindex: number): Peer | undefined {
-    const scope = isLinkLocal6(remote) && remote.length === 16 ? ifindex : 0;
+    const scope = isOnLink(remote) ? ifindex : 0;
     let peer = this.directory.byAddress(remote, scope);
     if (peer === undefined) {
       const range = this.directory.rangeFor(remote);
@@ -388,6 +386,7 @@ export class Router {
       if (peer.kind === 'address' && !this.directory.byName.has(nameOfConfig(peer)))
         this.#addAddressPeer(peer);
     for (const link of [...this.directory.links.values()]) this.#matchLink(link);
+    this.#keys.follow(this.directory);
   }
 
   #applyNetworks(wanted: readonly Prefix[], present: readonly Prefix[]): void {
@@ -452,6 +451,7 @@ export class Router {
     this.sessions.remove(peer);
     this.restart.forget(peer);
     this.directory.remove(peer);
+    this.#keys.follow(this.directory);
     this.#leaving.add(peer);
     this.#ports.event({ kind: 'peerRemoved', peer: peer.name });
   }
@@ -483,6 +483,7 @@ export class Router {
     if (peer.remote === undefined || !sameIp(peer.remote, address)) {
       if (peer.main.session.state !== 'idle') this.sessions.stop(peer, 'interfaceDown');
       peer.remote = address;
+      this.#keys.follow(this.directory);
     }
     peer.nextRemote = undefined;
     this.#startIfPossible(peer);
@@ -501,71 +502,17 @@ export class Router {
     }
   }
 
-  #sessionConfig(peer: Peer): SessionConfig {
-    const { config } = peer;
-    return {
-      localAsn: this.#config.asn,
-      bgpId: this.#config.bgpId,
-      remoteAs: config.remoteAs,
-      holdTimeMs: config.holdTimeMs,
-      keepaliveMs: config.keepaliveMs,
-      connectRetryMs: config.connectRetryMs,
-      idleHoldMs: Math.min(IDLE_HOLD_MS, config.connectRetryMs),
-      passive: config.passive || config.kind === 'range',
-      automaticRestart: isEnabled(peer, this.nowMs) && !this.#leaving.has(peer) && config.kind !== 'range',
-      capabilities: this.#capabilities(peer),
-    };
-  }
-
-  #capabilities(peer: Peer): Capability[] {
-    const offered = familiesIn(peer.config.families).map((id) => families[id]!);
-    const capabilities: Capability[] = offered.map(({ afi, safi }) => ({ kind: 'multiprotocol', afi, safi }));
-    capabilities.push({ kind: 'routeRefresh' }, { kind: 'asn4', asn: this.#config.asn });
-    if ((peer.config.families & (1 << IPV4)) !== 0)
-      capabilities.push({ kind: 'extendedNextHop', entries: [{ afi: 1, safi: 1, nextHopAfi: 2 }] });
-    const restart = this.#config.gracefulRestart;
-    if (restart !== undefined) {
-      capabilities.push({
-        kind: 'gracefulRestart',
-        restartState: this.restart.isDeferring,
-        notification: false,
-        timeS: Math.min(4095, Math.ceil(restart.restartTimeMs / 1000)),
-        families: offered.map(({ afi, safi }) => ({ afi, safi, forwarding: this.#ports.fib !== undefined })),
-      });
-    }
-    capabilities.push({ kind: 'fqdn', host: this.#config.nodeName.slice(0, 64), domain: '' });
-    return capabilities;
-  }
-
-  #connectTarget(peer: Peer): ConnectTarget | undefined {
-    if (peer.remote === undefined) return undefined;
-    const { config } = peer;
-    const { ttl, minTtl } = this.hops(peer);
-    const target: ConnectTarget = {
-      peer: peer.index,
-      remote: peer.remote,
-      port: config.port,
-      ifindex: peer.ifindex,
-      ttl,
-      minTtl,
-    };
-    if (config.localAddress !== undefined) target.localAddress = config.localAddress;
-    if (config.password !== undefined) target.password = config.password;
-    return target;
-  }
-
-  /** TTL to send with and the lowest to accept (RFC 5082; RFC 4271 wants external peers on the link). */
+  /** TTL of a peer's connections; the transport asks it for those that come in. */
   hops(peer: Peer): { ttl: number; minTtl: number } {
-    const { config } = peer;
-    if (config.ttlSecurity) return { ttl: 255, minTtl: 256 - config.multihop };
-    if (peer.ifindex !== 0) return { ttl: FAR_TTL, minTtl: 0 };
-    const { remoteAs } = config;
-    const mayBeInternal =
-      remoteAs.kind === 'internal' ||
-      remoteAs.kind === 'any' ||
-      (remoteAs.kind === 'list' &&
-        remoteAs.ranges.some(([low, high]) => low <= this.#config.asn && high >= this.#config.asn));
-    return { ttl: mayBeInternal ? FAR_TTL : config.multihop, minTtl: 0 };
+    return hopsOf(this.#config, peer);
+  }
+
+  #offerState(peer: Peer): OfferState {
+    return {
+      restarting: this.restart.isDeferring,
+      forwards: this.#ports.fib !== undefined,
+      mayRestart: isEnabled(peer, this.nowMs) && !this.#leaving.has(peer),
+    };
   }
 
   #established(peer: Peer, negotiated: Negotiated): void {
