@@ -2,7 +2,7 @@
 // names become words of people, and an unknown key is told with the one that was probably meant. No message here
 // repeats a value, because the value may be a password.
 
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { isLaterKey, knownKeysAt, laterFamilies } from './schema.ts';
 import { nearest, suggestion } from './suggest.ts';
 import type { Path, Problem } from './tree.ts';

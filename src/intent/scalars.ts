@@ -1,7 +1,7 @@
 // The text forms that appear in a configuration, each as a zod schema whose message is what the operator reads.
 // Schemas only judge; resolve.ts turns the judged text into bytes and numbers with the same parsers.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseAsn } from '../net/asn.ts';
 import { parseIp } from '../net/ip.ts';
 import { parsePrefix, prefixOf, prefixText } from '../net/prefix.ts';

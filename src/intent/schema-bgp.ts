@@ -1,7 +1,7 @@
 // The `bgp:` section of leafd.yaml. Only shapes and single values are judged here; what depends on more than one
 // key is in checks.ts, and defaults are filled in by resolve.ts (groups could not be merged otherwise).
 
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   absolutePath,
   asn,

@@ -1,7 +1,7 @@
 // The `policies:` section: named policies, and under reserved names the sets they refer to. Grammar of single values
 // is judged here; whether a name exists is in policy-checks.ts.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
 import { parseIp } from '../net/ip.ts';
 import { asn, asnItem, identifier, prefixFault, section, text, whole } from './scalars.ts';

@@ -1,7 +1,7 @@
 // The shape of leafd.yaml as one zod schema, for validation and for the JSON Schema that editors read. Its types do
 // not leave this room: everyone else works with intent.ts.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { identifier, section, text } from './scalars.ts';
 import { apiSection, bgpSection, kernelSection } from './schema-bgp.ts';
 import { policiesSection } from './schema-policy.ts';

@@ -1,0 +1,79 @@
+// The words that may come next on a command line: commands, options, choices, and names that exist now (peers from
+// the daemon, labs from this machine). It is quick and silent: whatever fails means no candidates.
+
+import { readdirSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { PeersView } from '../api/views.ts';
+import type { Context } from './context.ts';
+
+const DAEMON_TIMEOUT_MS = 300;
+const LABS = '/run/leafd-lab';
+
+/** Candidates for the last of `words` (which may be empty), those before it being complete. */
+export async function complete(root: Command, words: readonly string[], context: Context): Promise<string[]> {
+  const last = words.at(-1) ?? '';
+  let command = root;
+  let taken = 0;
+  for (let at = 0; at < words.length - 1; at++) {
+    const word = words[at]!;
+    if (word === '--') return [];
+    const option = word.startsWith('-') ? optionOf(root, command, word) : undefined;
+    if (option?.required === true) {
+      if (at === words.length - 2) return valuesOf(option.long ?? '', context);
+      at++;
+    }
+    if (word.startsWith('-')) continue;
+    const below = command.commands.filter((one) => one.name().startsWith(word));
+    const exact = below.find((one) => one.name() === word) ?? (below.length === 1 ? below[0] : undefined);
+    if (exact === undefined) taken++;
+    else command = exact;
+  }
+  const candidates = last.startsWith('-')
+    ? [...command.options, ...root.options].map((one) => one.long ?? '')
+    : [...visibleCommands(command), ...(await argumentsOf(root, command, taken, context))];
+  return candidates.filter((one) => one !== '' && one.startsWith(last));
+}
+
+function optionOf(root: Command, command: Command, word: string) {
+  return [...command.options, ...root.options].find((one) => one.long === word || one.short === word);
+}
+
+function visibleCommands(command: Command): string[] {
+  return command.commands.map((one) => one.name()).filter((name) => !name.startsWith('_'));
+}
+
+async function argumentsOf(
+  root: Command,
+  command: Command,
+  taken: number,
+  context: Context,
+): Promise<string[]> {
+  const argument = command.registeredArguments[taken];
+  if (argument === undefined) return [];
+  if (argument.argChoices !== undefined) return [...argument.argChoices];
+  if (argument.name() === 'peer') return peers(context);
+  return command.parent !== root && argument.name() === 'lab' ? labs() : [];
+}
+
+async function valuesOf(option: string, context: Context): Promise<string[]> {
+  if (option === '--peer') return peers(context);
+  if (option === '--family') return ['ipv4', 'ipv6'];
+  return [];
+}
+
+async function peers(context: Context): Promise<string[]> {
+  try {
+    const view = await context.client(DAEMON_TIMEOUT_MS).get<PeersView>('/v1/peers');
+    return view.peers.map((one) => one.name);
+  } catch {
+    return [];
+  }
+}
+
+function labs(): string[] {
+  try {
+    return readdirSync(LABS).filter((name) => !name.includes('.'));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,227 @@
+// Status, peers, routes and explanations for people, in the columns that users of gobgp, birdc and vtysh look for.
+// Views in, text out; programs read the views themselves with -j.
+
+import type {
+  AttributesView,
+  PeerDetailView,
+  PeersView,
+  PeerView,
+  RoutesView,
+  RouteView,
+  StatusView,
+  WhyView,
+} from '../api/views.ts';
+import { age, type Column, details, table } from './table.ts';
+import { paint, type Terminal } from './terminal.ts';
+
+type Ink = Pick<Terminal, 'colour'>;
+
+export function renderStatus(status: StatusView, ink: Ink): string {
+  const { bgp, kernel, config } = status;
+  const routes = status.routes.map((one) => `${one.family} ${one.prefixes} prefixes, ${one.paths} paths`);
+  const peers = `${bgp.peers.established} of ${bgp.peers.known} established`;
+  const restart = bgp.restarting;
+  const text = details([
+    ['node', status.node],
+    [
+      'labels',
+      Object.entries(status.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(' '),
+    ],
+    ['leafd', `${status.version}, pid ${status.pid}, up ${age(status.uptimeSeconds)}`],
+    [
+      'bgp',
+      `AS ${bgp.asn}, router id ${bgp.routerId}${bgp.profile === undefined ? '' : `, profile ${bgp.profile}`}`,
+    ],
+    ['peers', bgp.peers.established < bgp.peers.known ? paint(ink, 'yellow', peers) : peers],
+    [
+      'restart',
+      restart && `until ${restart.until}, waiting for ${restart.waitingFor.join(', ') || 'nobody'}`,
+    ],
+    ['routes', routes.join('; ')],
+    ['kernel', kernel.fib ? kernelSummary(kernel, ink) : 'not written (kernel.fib: false)'],
+    ['config', `${config.files.join(', ')}, loaded ${config.loadedAt}`],
+    ['memory', `${Math.round(status.memoryBytes / 1e6)} MB`],
+  ]);
+  if (config.lastError === undefined) return text;
+  return `${text}${paint(ink, 'red', `the last configuration was refused: ${config.lastError.message}`)}\n`;
+}
+
+function kernelSummary(kernel: StatusView['kernel'], ink: Ink): string {
+  const failed = kernel.failed === 0 ? '' : paint(ink, 'red', `, ${kernel.failed} failed`);
+  const pending = kernel.pending === 0 ? '' : `, ${kernel.pending} pending`;
+  return `${kernel.installed} routes installed${pending}${failed}`;
+}
+
+/** The state's word: an administrator's decision before the protocol's. */
+function stateText(peer: PeerView, ink: Ink): string {
+  if (peer.adminDown) return paint(ink, 'dim', 'shutdown');
+  if (peer.state === 'established') return paint(ink, 'green', 'Established');
+  return paint(ink, 'red', peer.state[0]!.toUpperCase() + peer.state.slice(1));
+}
+
+export function renderPeers(view: PeersView, ink: Ink): string {
+  if (view.peers.length === 0) return 'no peers\n';
+  const count = (of: (peer: PeerView) => number) => (peer: PeerView) =>
+    peer.state === 'established' ? String(of(peer)) : '';
+  const columns: Column<PeerView>[] = [
+    { title: 'Peer', of: (peer) => peer.name },
+    { title: 'Host', of: (peer) => peer.hostname ?? '' },
+    { title: 'AS', of: (peer) => String(peer.remoteAsn ?? peer.remoteAs), align: 'right' },
+    { title: 'Up/Down', of: (peer) => age(peer.sinceSeconds) || 'never', align: 'right' },
+    { title: 'State', of: (peer) => stateText(peer, ink) },
+    { title: '|#Received', of: count((peer) => peer.received), align: 'right' },
+    { title: 'Accepted', of: count((peer) => peer.accepted), align: 'right' },
+    { title: 'Advertised', of: count((peer) => peer.advertised), align: 'right' },
+    { title: 'Why', of: (peer) => (peer.state === 'established' ? '' : (peer.reason ?? '')) },
+  ];
+  return table(view.peers, columns);
+}
+
+export function renderPeer(peer: PeerDetailView, ink: Ink): string {
+  const { configured, negotiated } = peer.timers;
+  const seconds = (one: { holdSeconds: number; keepaliveSeconds: number }) =>
+    `hold ${one.holdSeconds}s, keepalive ${one.keepaliveSeconds}s`;
+  const kind = peer.internal === undefined ? '' : peer.internal ? ' (internal)' : ' (external)';
+  const head = details([
+    ['peer', peer.name],
+    ['description', peer.description],
+    ['group', peer.group],
+    ['host', [peer.remote.hostname, peer.remote.domain].filter(Boolean).join('.')],
+    [
+      'state',
+      `${stateText(peer, ink)}${peer.sinceSeconds === undefined ? '' : ` since ${age(peer.sinceSeconds)}`}`,
+    ],
+    ['why', peer.state === 'established' ? undefined : peer.reason],
+    ['AS', `${peer.remoteAsn ?? peer.remoteAs}${kind}, ours ${peer.local.asn}`],
+    ['remote', endText(peer.remote)],
+    ['local', endText(peer.local)],
+    ['interface', peer.interface],
+    ['timers', `${seconds(configured)}, connect retry ${configured.connectRetrySeconds}s`],
+    ['negotiated', negotiated && seconds(negotiated)],
+    ['password', peer.authenticated ? 'yes (TCP-MD5)' : 'no'],
+    ['ttl security', peer.ttlSecurityHops && `${peer.ttlSecurityHops} hops`],
+    ['policies', `import ${peer.import ?? 'by profile'}, export ${peer.export ?? 'by profile'}`],
+    ['sent', peer.capabilities.sent.join(', ')],
+    ['received', peer.capabilities.received.join(', ')],
+    [
+      'restart',
+      peer.gracefulRestart &&
+        `graceful, ${peer.gracefulRestart.timeSeconds}s, ${peer.gracefulRestart.families.join(' ')}`,
+    ],
+    ['sessions', `established ${peer.established} times`],
+    ['last down', peer.lastDown && `${peer.lastDown.at}: ${peer.lastDown.reason}`],
+    [
+      'last error',
+      peer.lastError && `${peer.lastError.direction} ${peer.lastError.at}: ${peer.lastError.text}`,
+    ],
+  ]);
+  const families = table(peer.byFamily, [
+    { title: 'Family', of: (one) => one.family },
+    { title: '|#Received', of: (one) => String(one.received), align: 'right' },
+    { title: 'Accepted', of: (one) => String(one.accepted), align: 'right' },
+    { title: 'Rejected', of: (one) => String(one.rejected), align: 'right' },
+    { title: 'Stale', of: (one) => (one.stale === 0 ? '' : String(one.stale)), align: 'right' },
+    { title: 'Advertised', of: (one) => String(one.advertised), align: 'right' },
+    { title: 'End-of-RIB', of: (one) => endOfRibText(one) },
+    { title: 'Limit', of: (one) => String(one.maxPrefix ?? ''), align: 'right' },
+  ]);
+  const messages = table(Object.entries(peer.messages), [
+    { title: 'Messages', of: ([direction]) => direction },
+    ...(['open', 'update', 'notification', 'keepalive', 'routeRefresh'] as const).map((name) => ({
+      title: name[0]!.toUpperCase() + name.slice(1),
+      of: ([, counts]: [string, PeerDetailView['messages']['sent']]) => String(counts[name]),
+      align: 'right' as const,
+    })),
+  ]);
+  return [head, families, messages].filter(Boolean).join('\n');
+}
+
+function endText(end: { routerId?: string; address?: string; port?: number }): string | undefined {
+  if (end.address === undefined && end.routerId === undefined) return undefined;
+  const port = end.port === undefined ? '' : ` port ${end.port}`;
+  return `${end.address ?? ''}${port}${end.routerId === undefined ? '' : ` router id ${end.routerId}`}`.trim();
+}
+
+function endOfRibText(one: PeerDetailView['byFamily'][number]): string {
+  const both = [one.endOfRibReceived && 'received', one.endOfRibSent && 'sent'].filter(Boolean);
+  return both.join(' ') || 'none';
+}
+
+/** `*` usable, `>` best, `=` shares the load, `S` stale. */
+function flags(route: RouteView): string {
+  const usable = route.accepted && route.reachable !== false ? '*' : ' ';
+  const rank = route.best ? '>' : route.multipath ? '=' : ' ';
+  return `${usable}${rank}${route.stale ? 'S' : ''}`;
+}
+
+function nextHopText(route: RouteView): string {
+  if (route.nextHop === undefined) return route.source;
+  return route.interface === undefined ? route.nextHop : `${route.nextHop}%${route.interface}`;
+}
+
+const originLetters = { igp: 'i', egp: 'e', incomplete: '?' } as const;
+
+function attributesText(attributes: AttributesView): string {
+  const parts: string[] = [];
+  if (attributes.origin !== undefined) parts.push(originLetters[attributes.origin]);
+  if (attributes.localPref !== undefined) parts.push(`pref ${attributes.localPref}`);
+  if (attributes.med !== undefined) parts.push(`med ${attributes.med}`);
+  if (attributes.weight !== undefined) parts.push(`weight ${attributes.weight}`);
+  for (const list of [attributes.communities, attributes.largeCommunities, attributes.extendedCommunities])
+    if (list !== undefined && list.length > 0) parts.push(list.join(' '));
+  if (attributes.originatorId !== undefined) parts.push(`originator ${attributes.originatorId}`);
+  return parts.join(', ');
+}
+
+const routeColumns = (ink: Ink): Column<RouteView>[] => [
+  { title: '  ', of: flags },
+  { title: 'Network', of: (route) => (route.best ? paint(ink, 'bold', route.prefix) : route.prefix) },
+  { title: 'Next Hop', of: nextHopText },
+  { title: 'AS_PATH', of: (route) => route.attributes.asPath ?? '' },
+  { title: 'Age', of: (route) => age(route.ageSeconds), align: 'right' },
+  { title: 'Peer', of: (route) => route.peer ?? '' },
+  { title: 'Attrs', of: (route) => attributesText(route.attributes) },
+  {
+    title: 'Kernel',
+    of: (route) => (route.kernel === undefined || route.kernel === 'installed' ? '' : route.kernel),
+  },
+];
+
+/** Rows of a table; with `reasons` the words for what was rejected or not sent. */
+export function renderRoutes(view: RoutesView, ink: Ink, reasons: boolean): string {
+  const columns = routeColumns(ink);
+  if (reasons) columns.push({ title: 'Why', of: (route) => route.reason?.text ?? '' });
+  const more = view.next === undefined ? '' : 'there are more: --limit shows more rows, --cursor goes on\n';
+  return view.routes.length === 0 ? 'no routes\n' : table(view.routes, columns) + more;
+}
+
+export function renderWhy(why: WhyView, ink: Ink): string {
+  const paths = table(why.paths, [
+    { title: '  ', of: ({ route }) => flags(route) },
+    { title: 'Next Hop', of: ({ route }) => nextHopText(route) },
+    { title: 'Peer', of: ({ route }) => route.peer ?? '' },
+    { title: 'AS_PATH', of: ({ route }) => route.attributes.asPath ?? '' },
+    { title: 'Verdict', of: ({ verdict }) => paint(ink, verdict === 'best' ? 'green' : 'dim', verdict) },
+    {
+      title: 'Why',
+      of: ({ reason }) => (reason.rule === undefined ? reason.text : `${reason.text} (${reason.rule})`),
+    },
+  ]);
+  const advertised = table(why.advertised, [
+    { title: 'Sent to', of: (one) => one.peer },
+    { title: '', of: (one) => (one.sent ? 'yes' : 'no') },
+    {
+      title: 'Why',
+      of: (one) =>
+        one.reason.rule === undefined ? one.reason.text : `${one.reason.text} (${one.reason.rule})`,
+    },
+  ]);
+  const steps = (why.steps ?? []).map((one) => `- ${one.text}\n`).join('');
+  const kernel =
+    why.kernel === undefined
+      ? ''
+      : `kernel: ${why.kernel.state}${why.kernel.error ? `, ${why.kernel.error}` : ''}\n`;
+  return [`${why.summary}\n`, steps, paths, kernel, advertised].filter(Boolean).join('\n');
+}
