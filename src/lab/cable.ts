@@ -56,6 +56,7 @@ export async function cutCable(state: LabState, text: string, options: CutOption
   const { end, far } = cabled(state, text);
   const cut = cutOf(end, options);
   await restore(state, [end, far]);
+  state.cuts = [...state.cuts.filter((one) => !touches(one, [end, far])), cut];
   if (cut.kind === 'down') {
     await runOrThrow(['ip', '-n', netnsOf(state.topology.name, end.node), 'link', 'set', end.port, 'down']);
   } else {
@@ -63,7 +64,6 @@ export async function cutCable(state: LabState, text: string, options: CutOption
     await drop(state, far, cut);
     if (cut.kind !== 'one-way') await drop(state, end, cut);
   }
-  state.cuts = [...state.cuts.filter((one) => !touches(one, [end, far])), cut];
   return cut;
 }
 
@@ -105,19 +105,29 @@ export async function moveCable(
     throw new LeafdError('lab-end-invalid', 'a cable joins two nodes, not one to itself');
   const old = [cableAt(state.links, from), cableAt(state.links, to)].filter((cable) => cable !== undefined);
   const ends = [from, to, ...old.map((cable) => cable.far)];
+  for (const end of [from, to]) await refuseOtherPort(state, end);
   await restore(state, ends);
   const { name } = state.topology;
   for (const link of new Set(old.map((cable) => cable.link))) {
     await runOrThrow(['ip', '-n', netnsOf(name, link.a.node), 'link', 'delete', link.a.port]);
   }
   const links = movedLinks(state.links, from, to);
-  state.cuts = state.cuts.filter((cut) => !touches(cut, ends));
-  state.links = links;
   const added = links.at(-1)!;
+  state.cuts = state.cuts.filter((cut) => !touches(cut, ends));
+  state.links = links.slice(0, -1);
   await runIp(cableCommands(name, [added]));
+  state.links = links;
   await runIp(onlyPortsOf(state, added));
   const gone = old.map((cable) => cable.far).filter((end) => !sameEnd(end, from) && !sameEnd(end, to));
   return { unplugged: gone.map(formatEnd) };
+}
+
+/** A port that is no cable's (lo, a bridge) is not replaced: nothing has been touched when this throws. */
+async function refuseOtherPort(state: LabState, end: LabEnd): Promise<void> {
+  if (cableAt(state.links, end) !== undefined) return;
+  const netns = netnsOf(state.topology.name, end.node);
+  if ((await run(['ip', '-n', netns, 'link', 'show', end.port])).exitCode !== 0) return;
+  throw new LeafdError('lab-end-invalid', `${formatEnd(end)} is there already and is not a cable's end`);
 }
 
 /** The port commands of one cable, with all the lab's cables in view. */
@@ -139,7 +149,8 @@ async function restore(state: LabState, ends: readonly LabEnd[]): Promise<void> 
 }
 
 async function drop(state: LabState, end: LabEnd, cut: CutState): Promise<void> {
-  const share = cut.kind === 'loss' ? `numgen random mod 10000 < ${Math.round(cut.lossPercent! * 100)} ` : '';
+  const lossPercent = cut.lossPercent ?? 100;
+  const share = lossPercent === 100 ? '' : `numgen random mod 10000 < ${Math.ceil(lossPercent * 100)} `;
   const rules = [
     `table netdev ${tableOf(end.port)} {`,
     'chain cut {',

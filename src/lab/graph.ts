@@ -111,7 +111,8 @@ function drawNode({ node, x, y, width, height }: PlacedNode, live: DrawnNode | u
     return `<text ${attributes} text-anchor="middle">${escapeXml(text)}</text>`;
   });
   return [
-    `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="7" fill="${fill}" stroke="${edge}" stroke-width="1.5"/>`,
+    `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="7" `,
+    `fill="${fill}" stroke="${edge}" stroke-width="1.5"/>`,
     `<text class="name" x="${center}" y="${first}" text-anchor="middle">${escapeXml(node.name)}</text>`,
     ...lines,
   ].join('');

@@ -49,7 +49,7 @@ export interface UpView {
   nodes: number;
   links: number;
   sessions: SessionCount;
-  /** Namespaces, cables and daemons, without the wait for sessions. */
+  /** Altogether, with the wait for sessions. */
   tookMs: number;
 }
 

@@ -85,25 +85,30 @@ function choosePair(ours: readonly NodeAddress[], theirs: readonly NodeAddress[]
   return undefined;
 }
 
-/** A node's global addresses: host addresses first, which are its own wherever it is cabled. */
-async function addressesOf(state: LabState, node: string): Promise<NodeAddress[]> {
-  if (nodeNamed(state.topology, node) === undefined) {
+/** A node's addresses, host addresses first: those it has, and those the file gives it that a dead port lost. */
+async function addressesOf(state: LabState, name: string): Promise<NodeAddress[]> {
+  const node = nodeNamed(state.topology, name);
+  if (node === undefined) {
     const names = state.topology.nodes.map((one) => one.name).join(', ');
-    throw new LeafdError('lab-node-absent', `there is no node ${node} in ${state.topology.name}`, {
+    throw new LeafdError('lab-node-absent', `there is no node ${name} in ${state.topology.name}`, {
       hint: `nodes: ${names}`,
     });
   }
-  const netns = netnsOf(state.topology.name, node);
+  const netns = netnsOf(state.topology.name, name);
   const text = await runOrThrow(['ip', '-n', netns, '-j', 'addr', 'show', 'scope', 'global']);
-  type Shown = { addr_info?: { family: string; local: string; prefixlen: number }[] };
-  const addresses: NodeAddress[] = [];
-  for (const { addr_info } of JSON.parse(text) as Shown[]) {
-    for (const { family, local, prefixlen } of addr_info ?? []) {
-      addresses.push({ family: family === 'inet' ? 'ipv4' : 'ipv6', address: local, length: prefixlen });
-    }
-  }
+  type Shown = { addr_info?: { local: string; prefixlen: number }[] };
+  const present = (JSON.parse(text) as Shown[]).flatMap(({ addr_info }) => addr_info ?? []);
+  const declared = [...node.addresses, ...Object.values(node.ports).flat()];
+  const addresses = [...present.map(({ local, prefixlen }) => `${local}/${prefixlen}`), ...declared].map(
+    nodeAddress,
+  );
   const isHost = (one: NodeAddress) => one.length === (one.family === 'ipv4' ? 32 : 128);
   return addresses.sort((one, other) => Number(isHost(other)) - Number(isHost(one)));
+}
+
+function nodeAddress(text: string): NodeAddress {
+  const [address, length] = text.split('/');
+  return { family: address.includes(':') ? 'ipv6' : 'ipv4', address, length: Number(length) };
 }
 
 /** The closing lines of ping(8). */
