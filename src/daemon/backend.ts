@@ -8,6 +8,7 @@ import { interfaceName, routesView } from '../api/route-views.ts';
 import type { FamilyCountView, KernelRouteView, KernelView, PeerAction, StatusView } from '../api/views.ts';
 import { isoOf, secondsSince, type WallTime } from '../api/wall-time.ts';
 import { type WhyContext, whyView } from '../api/why-view.ts';
+import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Fib } from '../dataplane/fib.ts';
 import { type RouteView as FibRouteView, fibRoute } from '../dataplane/fib-view.ts';
 import { formatIp4 } from '../net/ip.ts';
@@ -15,12 +16,11 @@ import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Configuration } from './configuration.ts';
-import type { Sysctls } from './sysctls.ts';
 
 export interface BackendParts {
   router: Router;
   fib: Fib | undefined;
-  sysctls: Sysctls | undefined;
+  dataplane: Dataplane;
   configuration: Configuration;
   time: WallTime;
   version: string;
@@ -60,6 +60,8 @@ export function createBackend(parts: BackendParts): Backend {
     schema: () => configuration.schema(),
   };
 }
+
+const COMPAT = 'net.ipv4.nexthop_compat_mode';
 
 const actionTexts: Readonly<Record<PeerAction, string>> = {
   reset: 'the session is being reset',
@@ -144,7 +146,7 @@ async function kernelView(
   query: KernelQuery,
   name: (ifindex: number) => string,
 ): Promise<KernelView> {
-  const { fib, sysctls, configuration } = parts;
+  const { fib, dataplane, configuration } = parts;
   const { kernel } = configuration.intent;
   const intended: KernelRouteView[] = [];
   const leftover: KernelRouteView[] = [];
@@ -152,6 +154,7 @@ async function kernelView(
   const failures: KernelView['failures'] = [];
   let foreignTotal = 0;
   let truncated = false;
+  const now = new Date().toISOString();
   for (const family of [0, 1]) {
     if (fib === undefined) break;
     const page = fib.routes({ family, limit: query.limit });
@@ -174,12 +177,16 @@ async function kernelView(
         at: new Date().toISOString(),
         attempts: 1,
       });
+  for (const object of dataplane.status())
+    if (object.state === 'error')
+      failures.push({ what: object.key, error: `${object.errno}: ${object.text}`, at: now, attempts: 1 });
+  const sysctls = dataplane.sysctls();
   const sums = fib && fibSums(fib.counts());
   return {
     fib: fib !== undefined,
     table: kernel.table,
     metric: kernel.metric,
-    nexthopCompat: sysctls?.nexthopCompat ?? 1,
+    nexthopCompat: sysctls.some(({ key, now }) => key === COMPAT && now === '0') ? 0 : 1,
     counts: {
       intended: sums?.intended ?? 0,
       installed: sums?.installed ?? 0,
@@ -190,7 +197,7 @@ async function kernelView(
     intended,
     leftover,
     foreign,
-    sysctls: sysctls?.list() ?? [],
+    sysctls: sysctls.map(({ key, before, now }) => ({ name: key, value: now, before })),
     failures,
     truncated,
   };

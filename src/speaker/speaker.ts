@@ -92,6 +92,16 @@ export class Speaker {
     this.router.fibAcked(seq, failedIndexes);
   }
 
+  /** The kernel took a route after all that it had refused. */
+  fibRecovered(family: number, words: readonly number[], length: number): void {
+    this.router.fibRecovered(family, words, length);
+  }
+
+  /** Puts another configuration in force. */
+  configure(config: RouterConfig): void {
+    this.router.configure(config);
+  }
+
   /** Ends everything. `final` tells the peers to forget us; else they keep our routes for a graceful restart. */
   async stop(final: boolean): Promise<void> {
     this.#stopped = true;

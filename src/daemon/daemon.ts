@@ -1,0 +1,206 @@
+// The daemon's life: start order, reload, stop. Wiring only.
+//
+//   configuration -> links -> sysctls and loopbacks -> FIB (what the kernel holds is kept) -> speaker -> API
+//
+// The kernel is read before the first session, so that a restart knows whether it has to be graceful, and the API
+// comes last, so that whoever finds the socket finds a daemon that answers. Stopping leaves the kernel forwarding.
+
+import { EventRing } from '../api/events.ts';
+import { type ApiServer, startApi } from '../api/server.ts';
+import type { WallTime } from '../api/wall-time.ts';
+import { Dataplane } from '../dataplane/dataplane.ts';
+import type { KernelIntent } from '../dataplane/desired.ts';
+import { Fib } from '../dataplane/fib.ts';
+import type { Intent } from '../intent/intent.ts';
+import { matchesPattern } from '../intent/pattern.ts';
+import { realClock } from '../lib/clock-real.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import type { Prefix } from '../net/prefix.ts';
+import { LinkMonitor } from '../netlink/monitor.ts';
+import { RouteFeed } from '../netlink/route-feed.ts';
+import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
+import { Speaker } from '../speaker/speaker.ts';
+import type { Arguments } from './arguments.ts';
+import { createBackend } from './backend.ts';
+import { Configuration } from './configuration.ts';
+import { createLog, eventOf, type Log } from './log.ts';
+import { routesForRouting } from './protocols.ts';
+import { notifySystemd } from './systemd.ts';
+
+export class Daemon {
+  readonly #configuration: Configuration;
+  readonly #log: Log;
+  readonly #rtnl: Rtnl;
+  readonly #monitor: LinkMonitor;
+  readonly #dataplane: Dataplane;
+  readonly #feed: RouteFeed;
+  readonly #fib: Fib | undefined;
+  readonly #speaker: Speaker;
+  readonly #api: ApiServer;
+  readonly #subscription: { close(): void };
+  #ports = '';
+  #stopping = false;
+
+  /** Starts everything; what was started is ended again when a later part fails. Throws LeafdError. */
+  static async start(options: Arguments, version: string): Promise<Daemon> {
+    const configuration = Configuration.read(options.config);
+    const { intent } = configuration;
+    const time: WallTime = { originMs: Date.now() - realClock.nowMs(), nowMs: () => realClock.nowMs() };
+    const events = new EventRing(() => Date.now());
+    const log = createLog(events);
+    const undo: (() => unknown)[] = [];
+    try {
+      const rtnl = kernelRtnl();
+      undo.push(() => rtnl.close());
+      const monitor = new LinkMonitor(rtnl);
+      undo.push(() => monitor.close());
+      const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state });
+      undo.push(() => dataplane.close());
+      dataplane.setIntent(kernelIntentOf(intent, monitor));
+      const speakerOf: { speaker?: Speaker } = {};
+      const fib = intent.kernel.fib ? await startFib(intent, speakerOf) : undefined;
+      if (fib !== undefined) undo.push(() => fib.close());
+      const ignorePortIds = fib === undefined ? [] : [fib.writerPortId];
+      const feed = new RouteFeed(rtnl, {
+        table: intent.kernel.table,
+        protocols: routesForRouting,
+        ignorePortIds,
+      });
+      undo.push(() => feed.close());
+      const found = fib === undefined ? 0 : fib.counts().ipv4.found + fib.counts().ipv6.found;
+      const restarting = intent.bgp.gracefulRestart.enabled && found > 0;
+      if (fib !== undefined) fib.holdSweep();
+      const speaker = new Speaker(
+        configuration.router,
+        {
+          ...(fib === undefined ? {} : { fib }),
+          monitor,
+          feed,
+          event: (event) => log.event(eventOf(event)),
+          trouble: (error) => log.error(error),
+        },
+        { port: intent.bgp.port, restarting },
+      );
+      speakerOf.speaker = speaker;
+      undo.push(() => speaker.stop(false));
+      if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
+      else fib?.sweep();
+      const parts = { router: speaker.router, fib, dataplane, configuration, time, version };
+      const api = await startApi({
+        backend: createBackend(parts),
+        events,
+        socket: options.socket ?? intent.api.socket,
+        listen: intent.api.listen,
+        onBug: (error, request) => log.bug(error, request),
+      });
+      return new Daemon({ configuration, log, rtnl, monitor, dataplane, feed, fib, speaker, api });
+    } catch (error) {
+      for (const step of undo.reverse()) await step();
+      throw error;
+    }
+  }
+
+  private constructor(parts: {
+    configuration: Configuration;
+    log: Log;
+    rtnl: Rtnl;
+    monitor: LinkMonitor;
+    dataplane: Dataplane;
+    feed: RouteFeed;
+    fib: Fib | undefined;
+    speaker: Speaker;
+    api: ApiServer;
+  }) {
+    this.#configuration = parts.configuration;
+    this.#log = parts.log;
+    this.#rtnl = parts.rtnl;
+    this.#monitor = parts.monitor;
+    this.#dataplane = parts.dataplane;
+    this.#feed = parts.feed;
+    this.#fib = parts.fib;
+    this.#speaker = parts.speaker;
+    this.#api = parts.api;
+    this.#subscription = this.#monitor.subscribe({ link: () => this.#followPorts() });
+    this.#configuration.onChange(({ intent, router }) => {
+      this.#dataplane.setIntent(kernelIntentOf(intent, this.#monitor));
+      const [source4, source6] = sourcesOf(intent);
+      this.#fib?.setPrefSrc(0, source4);
+      this.#fib?.setPrefSrc(1, source6);
+      this.#speaker.configure(router);
+      this.#log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
+    });
+    this.#log.info(`leafd is up: AS ${this.#configuration.intent.bgp.asn}`);
+    notifySystemd('READY=1');
+  }
+
+  /** Reads the configuration again; a bad one is told and changes nothing. */
+  async reload(): Promise<void> {
+    notifySystemd('RELOADING=1');
+    try {
+      await this.#configuration.reload();
+    } catch (error) {
+      if (!(error instanceof LeafdError)) throw error;
+      this.#log.error(error);
+    } finally {
+      notifySystemd('READY=1');
+    }
+  }
+
+  /** Ends the daemon. The kernel goes on forwarding, and peers that can keep our routes. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    notifySystemd('STOPPING=1');
+    this.#log.info('stopping; the kernel goes on forwarding');
+    this.#subscription.close();
+    await this.#api.close();
+    await this.#speaker.stop(!this.#configuration.intent.bgp.gracefulRestart.enabled);
+    await this.#fib?.close();
+    this.#feed.close();
+    this.#dataplane.close();
+    this.#monitor.close();
+    this.#rtnl.close();
+  }
+
+  /** Ports come and go: their sysctls follow. */
+  #followPorts(): void {
+    const wanted = kernelIntentOf(this.#configuration.intent, this.#monitor);
+    const ports = wanted.fabricPorts.join(' ');
+    if (ports === this.#ports) return;
+    this.#ports = ports;
+    this.#dataplane.setIntent(wanted);
+  }
+}
+
+async function startFib(intent: Intent, late: { speaker?: Speaker }): Promise<Fib> {
+  const [prefSrc4, prefSrc6] = sourcesOf(intent);
+  return Fib.start({
+    table: intent.kernel.table,
+    metric: intent.kernel.metric,
+    prefSrc4,
+    prefSrc6,
+    onAcked: (seq, failed) => late.speaker?.fibAcked(seq, failed),
+    onRecovered: (family, words, length) => late.speaker?.fibRecovered(family, words, length),
+  });
+}
+
+/** Packets of this machine carry its loopback, which is reachable whatever link fails. */
+function sourcesOf(intent: Intent): [Uint8Array | undefined, Uint8Array | undefined] {
+  const first = (length: number): Uint8Array | undefined =>
+    intent.bgp.loopbacks.find((prefix: Prefix) => prefix.bytes.length === length)?.bytes;
+  return [first(4), first(16)];
+}
+
+function kernelIntentOf(intent: Intent, monitor: LinkMonitor): KernelIntent {
+  const patterns = intent.bgp.peers.flatMap(({ where }) =>
+    where.kind === 'interface' ? [where.pattern] : [],
+  );
+  const names = [...monitor.links.values()].map((link) => link.name).sort();
+  return {
+    profile: intent.bgp.profile ?? 'host',
+    loopbacks: intent.bgp.loopbacks,
+    fabricPorts: names.filter((name) => patterns.some((pattern) => matchesPattern(pattern, name))),
+    nexthopCompat: intent.kernel.nexthopCompat,
+    otherRoutingDaemon: false,
+  };
+}

@@ -1,0 +1,81 @@
+// Log lines: JSON for journald and files, short text on a terminal. Peers that come and go are information with
+// their reason; what an operator has to look at is a warning; a part that failed is an error. Secrets never get here:
+// intent wraps them, and events carry text made for people.
+
+import { pino } from 'pino';
+import type { EventPublisher, NewEvent } from '../api/events.ts';
+import type { LeafdError } from '../lib/leafd-error.ts';
+import type { RouterEvent } from '../router/ports.ts';
+import { describeDown } from '../session/reason.ts';
+
+export interface Log {
+  event(event: NewEvent): void;
+  error(error: LeafdError): void;
+  info(text: string): void;
+  bug(error: unknown, where: string): void;
+}
+
+/** A log that also publishes what is an event. */
+export function createLog(events: EventPublisher): Log {
+  const terminal = process.stdout.isTTY === true;
+  const logger = pino(
+    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ sync: true }),
+  );
+  const write = (level: 'info' | 'warn' | 'error', text: string, fields: object = {}): void => {
+    if (terminal)
+      process.stdout.write(`${new Date().toISOString()} ${level === 'info' ? '' : `${level}: `}${text}\n`);
+    else logger[level](fields, text);
+  };
+  return {
+    event: (event) => {
+      events.publish(event);
+      const { level, text, ...fields } = event;
+      write(level === 'warning' ? 'warn' : level, text, fields);
+    },
+    error: (error) => {
+      events.publish({ level: 'error', kind: error.code, text: error.message });
+      write('error', error.message, { code: error.code, hint: error.hint });
+    },
+    info: (text) => write('info', text),
+    bug: (error, where) =>
+      write('error', `${where}: ${error instanceof Error ? error.stack : String(error)}`),
+  };
+}
+
+/** A router's event in words. */
+export function eventOf(event: RouterEvent): NewEvent {
+  switch (event.kind) {
+    case 'peerUp': {
+      const who = event.name === undefined ? '' : ` (${event.name})`;
+      const text = `${event.peer}${who}: Established with AS ${event.remoteAsn}`;
+      return { level: 'info', kind: 'peer-up', text, peer: event.peer };
+    }
+    case 'peerDown': {
+      const text = `${event.peer}: down: ${describeDown(event.reason)}`;
+      return { level: 'info', kind: 'peer-down', text, peer: event.peer };
+    }
+    case 'peerAdded':
+      return { level: 'info', kind: 'peer-added', text: `${event.peer}: known`, peer: event.peer };
+    case 'peerRemoved':
+      return { level: 'info', kind: 'peer-removed', text: `${event.peer}: gone`, peer: event.peer };
+    case 'sessionRefused':
+      return {
+        level: 'warning',
+        kind: 'session-refused',
+        text: `${event.peer}: ${event.text}`,
+        peer: event.peer,
+      };
+    case 'malformed':
+      return {
+        level: 'warning',
+        kind: 'update-malformed',
+        text: `${event.peer}: ${event.text}`,
+        peer: event.peer,
+      };
+    case 'maxPrefix':
+      return { level: 'warning', kind: 'max-prefix', text: `${event.peer}: ${event.text}`, peer: event.peer };
+    case 'restartDone':
+      return { level: 'info', kind: 'restart-done', text: `graceful restart is over: ${event.text}` };
+  }
+}

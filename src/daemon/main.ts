@@ -1,0 +1,54 @@
+// leafd's entry: arguments, one of four modes, signals, exit codes (0 ok, 2 usage, 4 configuration invalid, 5 failed).
+
+import { flushAll } from '../dataplane/dataplane.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import { LinkMonitor } from '../netlink/monitor.ts';
+import { kernelRtnl } from '../netlink/rtnl.ts';
+import { readArguments, usage } from './arguments.ts';
+import { Daemon } from './daemon.ts';
+import { version } from './version.ts';
+
+const exitCodes: Readonly<Record<string, number>> = { usage: 2, 'config-invalid': 4, 'config-unreadable': 4 };
+
+/** Runs the program; `argv` without node and the script. */
+export async function leafd(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  try {
+    const options = readArguments(argv);
+    if (options.mode === 'help') process.stdout.write(usage);
+    else if (options.mode === 'version') process.stdout.write(`leafd ${version}\n`);
+    else if (options.mode === 'flush') flush(options.state);
+    else await serve(await Daemon.start(options, version));
+  } catch (error) {
+    if (!(error instanceof LeafdError)) throw error;
+    process.stderr.write(`leafd: ${oneLine(error)}\n`);
+    if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
+    process.exit(exitCodes[error.code] ?? 5);
+  }
+}
+
+async function serve(daemon: Daemon): Promise<void> {
+  const signalled = new Promise<void>((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+  process.on('SIGHUP', () => void daemon.reload());
+  await signalled;
+  await daemon.stop();
+  process.exit(0);
+}
+
+function flush(stateDir: string): void {
+  const rtnl = kernelRtnl();
+  const links = new LinkMonitor(rtnl);
+  const { routes, objects, addresses, sysctls } = flushAll({ stateDir, links });
+  links.close();
+  rtnl.close();
+  process.stdout.write(
+    `removed ${routes} routes, ${objects} nexthop objects, ${addresses} addresses; restored ${sysctls} sysctls\n`,
+  );
+}
+
+function oneLine(error: LeafdError): string {
+  const { where, message } = error;
+  return where === undefined ? message : `${where.file}:${where.line}:${where.column}: ${message}`;
+}
