@@ -295,7 +295,8 @@ describe('the unix socket', () => {
   });
 
   test('a socket left by a crash is replaced, a living one is not, a file is not', async () => {
-    const code = `require('node:net').createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, 'SIGKILL'))`;
+    const die = `() => process.kill(process.pid, 'SIGKILL')`;
+    const code = `require('node:net').createServer().listen(${JSON.stringify(socket)}, ${die})`;
     spawnSync(process.execPath, ['-e', code]);
     expect(existsSync(socket)).toBe(true);
     await start();

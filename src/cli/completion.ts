@@ -5,8 +5,9 @@ export type Shell = 'bash' | 'zsh' | 'fish';
 
 const scripts: Record<Shell, string> = {
   bash: `_leafctl() {
-  local IFS=$'\\n'
-  COMPREPLY=($(compgen -W "$("\${COMP_WORDS[0]}" __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  local IFS=$'\\n' last="\${COMP_WORDS[COMP_CWORD]}"
+  local candidates="$("\${COMP_WORDS[0]}" __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)"
+  COMPREPLY=($(compgen -W "$candidates" -- "$last"))
 }
 complete -o default -F _leafctl leafctl
 `,

@@ -5,6 +5,7 @@ import { loadConfigFile } from '../intent/files.ts';
 import { nearest } from '../intent/suggest.ts';
 import { readU32 } from '../lib/bytes.ts';
 import { parseAsn } from '../net/asn.ts';
+import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
 import { parseIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import { judgeAsPathPattern } from '../policy/as-path-pattern.ts';
@@ -117,10 +118,19 @@ function attributesOf(route: RouteDescription): AttributesInput {
   if (route.med !== undefined) attributes.med = numberOf('--med', route.med, parseU32);
   if (route.localPref !== undefined)
     attributes.localPref = numberOf('--local-pref', route.localPref, parseU32);
-  if (route.community !== undefined) attributes.communities = route.community;
-  if (route.largeCommunity !== undefined) attributes.largeCommunities = route.largeCommunity;
-  if (route.extendedCommunity !== undefined) attributes.extendedCommunities = route.extendedCommunity;
+  attributes.communities = communitiesOf(route.community, parseCommunity);
+  attributes.largeCommunities = communitiesOf(route.largeCommunity, parseLargeCommunity);
+  attributes.extendedCommunities = communitiesOf(route.extendedCommunity, parseExtendedCommunity);
   return attributes;
+}
+
+function communitiesOf(
+  texts: readonly string[] | undefined,
+  parse: (text: string) => unknown,
+): readonly string[] {
+  for (const text of texts ?? [])
+    if (parse(text) === undefined) throw usageError(`${text} is not such a community`);
+  return texts ?? [];
 }
 
 function asPathOf(text: string): number[] {

@@ -66,7 +66,8 @@ export type Bind = (
 
 const helpEnd = `
 Commands may be shortened: leafctl st, leafctl pe eth0.
-Exit codes: 0 ok, 1 absent, down or differs, 2 usage, 3 daemon unreachable, 4 configuration invalid, 5 refused or failed.`;
+Exit codes: 0 ok, 1 absent, down or differs, 2 usage, 3 daemon unreachable, 4 configuration invalid,
+5 refused or failed.`;
 
 function addQueries(root: Command, bind: Bind): void {
   root.command('status').description('the node in a few lines').action(bind(showStatus));

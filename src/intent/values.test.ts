@@ -8,6 +8,7 @@ import { afterAll, expect, test } from 'vitest';
 import { formatDuration, parseDuration } from './duration.ts';
 import { loadConfigFile, readSecretFile } from './files.ts';
 import { readConfigFiles } from './files-read.ts';
+import { loadConfig, problemLines } from './load.ts';
 import { matchesPattern } from './pattern.ts';
 import { defaultPolicies } from './profile.ts';
 import { jsonSchema, knownKeysAt } from './schema.ts';
@@ -95,4 +96,28 @@ test('the shipped JSON Schema is the one this version makes', () => {
   expect(shipped, 'run: leafctl schema > docs/leafd.schema.json').toBe(
     `${JSON.stringify(jsonSchema(), null, 2)}\n`,
   );
+});
+
+test('docs/configuration.md names every key, and its examples are good configurations', () => {
+  const text = readFileSync('docs/configuration.md', 'utf8');
+  const keys = new Set<string>();
+  const collect = (schema: unknown): void => {
+    if (typeof schema !== 'object' || schema === null) return;
+    const { properties } = schema as { properties?: Record<string, unknown> };
+    for (const key of Object.keys(properties ?? {})) keys.add(key);
+    for (const inner of Object.values(schema)) collect(inner);
+  };
+  collect(jsonSchema());
+  expect(keys.size).toBeGreaterThan(80);
+  expect([...keys].filter((key) => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([]);
+  const examples = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((found) => found[1]!);
+  const policies = examples.find((one) => one.startsWith('policies:'))!;
+  for (const [index, example] of examples.entries()) {
+    if (example.startsWith('#') || example === policies) continue;
+    const result = loadConfig([{ file: `example ${index}`, text: example + policies }], {
+      hostname: 'a',
+      readSecret: () => ({ kind: 'read', text: 'secret', exposed: false }),
+    });
+    expect(problemLines(result.problems)).toEqual([]);
+  }
 });
