@@ -4,6 +4,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { localOptions } from './files.ts';
 import { configError, type LoadResult, loadConfig, problemLines } from './load.ts';
@@ -189,6 +190,58 @@ describe('limits', () => {
     const { intent } = load(`node: {labels: {a: &x one, b: *x, c: &x two, d: *x}}\n${head}`);
     expect(intent!.node.labels).toEqual({ a: 'one', b: 'one', c: 'two', d: 'two' });
   });
+});
+
+test('whatever the bytes, there is an intent or a placed problem, and never an exception', () => {
+  const sources = readdirSync('test/good-config').map((name) =>
+    readFileSync(`test/good-config/${name}`, 'utf8'),
+  );
+  const scraps = fc.constantFrom(
+    '*a',
+    '&a ',
+    '<<: ',
+    '{',
+    '}',
+    '[',
+    ']',
+    '- ',
+    ': ',
+    '!x ',
+    '"',
+    "'",
+    '\t',
+    '\n',
+    '0',
+    '~',
+    '|',
+    '\0',
+    '\u2028',
+  );
+  const edit = fc.tuple(fc.nat(), fc.nat(12), scraps);
+  const mutated = fc
+    .tuple(fc.constantFrom(...sources), fc.array(edit, { minLength: 1, maxLength: 4 }))
+    .map(([text, edits]) =>
+      edits.reduce((now, [at, cut, put]) => {
+        const from = at % (now.length + 1);
+        return now.slice(0, from) + put + now.slice(from + cut);
+      }, text),
+    );
+  fc.assert(
+    fc.property(
+      fc.oneof({ weight: 9, arbitrary: mutated }, { weight: 1, arbitrary: fc.string() }),
+      (text) => {
+        const { intent, problems } = load(text);
+        const lines = text.split(/\r?\n/).length;
+        expect(intent === undefined).toBe(problems.length > 0);
+        for (const { where, reason } of problems) {
+          expect(reason).not.toBe('');
+          expect(where.line).toBeLessThanOrEqual(lines + 1);
+          expect(Math.min(where.line, where.column)).toBeGreaterThan(0);
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
 });
 
 test('secrets do not show', () => {
