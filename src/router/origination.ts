@@ -36,8 +36,8 @@ export class Origination {
   readonly #pool: AttributePool;
   readonly #routes = new Map<string, Originated>();
   readonly #plain = {
-    igp: encodeAttributes({ origin: 'igp' }),
-    incomplete: encodeAttributes({ origin: 'incomplete' }),
+    igp: encodeAttributes({ origin: 'igp', asPath: '' }),
+    incomplete: encodeAttributes({ origin: 'incomplete', asPath: '' }),
   };
 
   constructor(host: OriginationHost, pool: AttributePool) {
