@@ -214,7 +214,13 @@ export class Fib {
   /** Resolves when the kernel has all that is desired, or has refused it; rejects after `timeoutMs`. */
   async settled(timeoutMs = 10_000): Promise<void> {
     const end = performance.now() + timeoutMs;
-    while (this.state.busy || this.#comparing || this.#compareTimer || this.#repairTimer) {
+    while (
+      this.state.busy ||
+      this.#turnScheduled ||
+      this.#comparing ||
+      this.#compareTimer ||
+      this.#repairTimer
+    ) {
       if (performance.now() > end) throw new Error('the forwarding table did not settle in time');
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
