@@ -172,14 +172,14 @@ export class FibObserver {
       return;
     }
     const slot = this.#slotOf(table, bytes);
-    if (unknown && !state.swept) table.flags[id]! |= FOUND;
+    if (unknown && state.starting) table.flags[id]! |= FOUND;
     if ((table.flags[id]! & FOREIGN) !== 0) {
       table.flags[id]! &= ~FOREIGN;
       state.clearFailure(table, id);
     }
     if (table.observed[id] === slot && !unknown) return;
     state.observe(table, id, slot);
-    if (table.desired[id] !== NONE || state.swept) table.queue(id);
+    if (table.desired[id] !== NONE || !state.starting) table.queue(id);
   }
 
   #slotOf(table: FibTable, bytes: Uint8Array): number {
@@ -270,8 +270,8 @@ export class FibObserver {
       for (let id = 0; id < table.prefixes.idEnd; id++) {
         const observed = table.observed[id]!;
         if (observed === NONE && table.desired[id] === NONE) continue;
-        const kept = table.desired[id] === NONE && !state.swept;
         const flags = table.flags[id]!;
+        const kept = !state.swept && (flags & FOUND) !== 0;
         if (observed !== NONE && table.mark[id] !== state.mark && (flags & IN_FLIGHT) === 0) {
           state.observe(table, id, NONE);
           drift++;

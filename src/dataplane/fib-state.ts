@@ -96,6 +96,8 @@ export class FibState {
   readonly links = new Map<number, { usable: boolean; carrierChanges: number }>();
   /** Routes and objects of an earlier run that nobody desired may go. */
   swept = false;
+  /** The first reading of the kernel's table: what it shows is of an earlier run and kept until swept. */
+  starting = true;
   /** Set when only a dump can tell what the kernel has. */
   verifyObjects = false;
   verifyRoutes = false;

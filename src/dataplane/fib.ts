@@ -147,6 +147,7 @@ export class Fib {
     });
     this.#readLinks();
     await this.#compareRoutes();
+    this.state.starting = false;
     this.#periodic = setInterval(
       () => this.#askComparison(true),
       this.#options.compareEveryMs ?? COMPARE_EVERY_MS,
