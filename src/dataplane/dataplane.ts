@@ -68,6 +68,7 @@ export class Dataplane {
   readonly #subscription: { close(): void };
   #intent: KernelIntent | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #dueMs = 0;
   #retryMs = RETRY_FIRST_MS;
   readonly #periodic: NodeJS.Timeout;
   #closed = false;
@@ -160,7 +161,12 @@ export class Dataplane {
   }
 
   #schedule(delayMs: number): void {
-    if (this.#timer || this.#closed || !this.#intent) return;
+    if (this.#closed || !this.#intent) return;
+    // An event must not wait for the end of a long retry.
+    const due = performance.now() + delayMs;
+    if (this.#timer && this.#dueMs <= due) return;
+    clearTimeout(this.#timer);
+    this.#dueMs = due;
     this.#timer = setTimeout(() => this.reconcile(), delayMs);
     this.#timer.unref();
   }
