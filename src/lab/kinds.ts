@@ -27,6 +27,8 @@ export interface DaemonPlan {
   readonly processes: readonly ProcessPlan[];
   /** Run when all processes are ready, also after a restart: FRR gets its configuration through vtysh. */
   readonly load?: readonly string[];
+  /** A system directory the daemon insists on; made when absent and left, for it is the package's. */
+  readonly systemDirectory?: string;
   /** The user the node's directory must belong to, for daemons that give up root. */
   readonly owner?: string;
 }
@@ -174,12 +176,14 @@ function exabgpPlan(node: LabNode, directory: string): DaemonPlan {
   };
 }
 
-// The daemon is called bgpd like FRR's, which is elsewhere; its file says where the control socket is.
+// The daemon is called bgpd like FRR's, which is elsewhere; its file says where the control socket is. Its children
+// confine themselves to /run/openbgpd, which systemd makes for the service.
 function openbgpdPlan(node: LabNode, directory: string): DaemonPlan {
   const config = configFileOf(node, directory);
   const socket = controlSocketOf(node, directory);
   const text = /^\s*socket\s/m.test(node.config) ? node.config : `socket "${socket}"\n${node.config}`;
   return {
+    systemDirectory: '/run/openbgpd',
     files: [{ path: config, text }],
     processes: [
       {

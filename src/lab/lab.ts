@@ -241,7 +241,7 @@ function nodeOf(state: LabState, name: string) {
 function planOfNode(state: LabState, name: string): NodePlan {
   nodeOf(state, name);
   const { topology } = state;
-  const plan = planLab(topology, labDirectory(topology.name), pathsOf(undefined));
+  const plan = planLab(topology, labDirectory(topology.name), { leafd: state.leafd });
   return plan.nodes.find((one) => one.node.name === name)!;
 }
 

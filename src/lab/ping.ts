@@ -96,8 +96,10 @@ async function addressesOf(state: LabState, name: string): Promise<NodeAddress[]
   }
   const netns = netnsOf(state.topology.name, name);
   const text = await runOrThrow(['ip', '-n', netns, '-j', 'addr', 'show', 'scope', 'global']);
-  type Shown = { addr_info?: { local: string; prefixlen: number }[] };
-  const present = (JSON.parse(text) as Shown[]).flatMap(({ addr_info }) => addr_info ?? []);
+  // Addresses of other scopes are printed as empty objects.
+  type Shown = { addr_info?: { local?: string; prefixlen?: number }[] };
+  const listed = (JSON.parse(text) as Shown[]).flatMap(({ addr_info }) => addr_info ?? []);
+  const present = listed.filter(({ local }) => local !== undefined);
   const declared = [...node.addresses, ...Object.values(node.ports).flat()];
   const addresses = [...present.map(({ local, prefixlen }) => `${local}/${prefixlen}`), ...declared].map(
     nodeAddress,

@@ -22,6 +22,7 @@ export interface NodePlan {
 export interface LabPlan {
   readonly topology: Topology;
   readonly directory: string;
+  readonly paths: LabPaths;
   readonly nodes: readonly NodePlan[];
   readonly needs: readonly ProgramNeed[];
 }
@@ -33,7 +34,7 @@ export function planLab(topology: Topology, directory: string, paths: LabPaths):
   const always = { program: 'ip', debianPackage: 'iproute2' };
   for (const need of [always, ...topology.nodes.flatMap((node) => programsOf(node.kind))])
     needs.set(need.program, need);
-  return { topology, directory, nodes, needs: [...needs.values()] };
+  return { topology, directory, paths, nodes, needs: [...needs.values()] };
 }
 
 function planNode(lab: string, node: LabNode, labDirectory: string, paths: LabPaths): NodePlan {

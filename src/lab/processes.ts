@@ -70,9 +70,18 @@ export function startDetached(
   }
   child.on('error', () => {});
   child.unref();
-  if (child.pid === undefined) throw new LeafdError('program-failed', `cannot start ${argv[0]} in ${netns}`);
-  return processId(child.pid);
+  const { pid } = child;
+  if (pid === undefined) throw new LeafdError('program-failed', `cannot start ${argv[0]} in ${netns}`);
+  child.on('exit', (code, name) => endings.set(pid, name === null ? `exit code ${code}` : `signal ${name}`));
+  return processId(pid);
 }
+
+/** How a process that this one started ended; undefined for others, and while it runs. */
+export function endingOf(id: ProcessId): string | undefined {
+  return endings.get(id.pid);
+}
+
+const endings = new Map<number, string>();
 
 // What this process was told about its own Node is not for the daemons it starts.
 function environment(): NodeJS.ProcessEnv {

@@ -1,7 +1,9 @@
 // Lab files: what they come to, and what an operator is told of a wrong one, with its place.
 
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { mergeTree, parseLab } from './read.ts';
+import { mergeTree, parseLab, readLabFile } from './read.ts';
 import { cableAt, expectedSessions, formatEnd, movedLinks, nodeNamed } from './topology.ts';
 
 const parse = (text: string) => parseLab(text, 'a.lab.yaml', '/nowhere/a.lab.yaml');
@@ -82,6 +84,24 @@ describe('defaults', () => {
     const expected = topology.nodes.map((one) => expectedSessions(topology, topology.links, one));
     expect(expected).toEqual([1, 1, 0]);
   });
+});
+
+describe('the examples', () => {
+  const directory = fileURLToPath(new URL('../../examples/', import.meta.url));
+  const files = readdirSync(directory).filter((name) => name.endsWith('.lab.yaml'));
+
+  it('are all there', () => expect(files.length).toBeGreaterThanOrEqual(5));
+
+  for (const file of files) {
+    it(`${file} is right, and named like its file`, () => {
+      const topology = readLabFile(directory + file);
+      expect(`${topology.name}.lab.yaml`).toBe(file);
+      let links = topology.links;
+      for (const { from, to } of Object.values(topology.moves).flat()) links = movedLinks(links, from, to);
+      const cabled = new Set(links.flatMap(({ a, b }) => [a.node, b.node]));
+      expect(topology.nodes.filter((one) => !cabled.has(one.name))).toEqual([]);
+    });
+  }
 });
 
 describe('moves', () => {

@@ -164,7 +164,7 @@ class LabReader {
     const config = this.#configText(name, kind, written);
     if (kind === 'leafd') return this.#judgedLeafd(name, written, config);
     const asn =
-      /^\s*(?:router bgp|local as|AS) (\d+)/m.exec(config) ?? /\b(?:asn?|local-as): *(\d+)/.exec(config);
+      /^\s*(?:router bgp|local as|AS) (\d+)/m.exec(config) ?? /\b(?:asn?|local-as)[: ]+(\d+)/.exec(config);
     return {
       ...this.#plainNode(name, kind, written),
       config,

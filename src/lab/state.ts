@@ -30,6 +30,8 @@ export interface CutState {
 export interface LabState {
   readonly version: 1;
   readonly topology: Topology;
+  /** The leafd program its nodes run. */
+  readonly leafd: string;
   /** Unix time in milliseconds. */
   readonly createdAtMs: number;
   phase: 'starting' | 'up';

@@ -17,7 +17,7 @@ import { LeafdError } from '../lib/leafd-error.ts';
 import { createNetns, netnsPath, withNetns } from '../netlink/netns.ts';
 import type { ProgramNeed } from './kinds.ts';
 import { cableCommands, type LabPlan, loopbackCommands, type NodePlan, portCommands } from './plan.ts';
-import { isRunning, run, runOrThrow, startDetached, waitFor } from './processes.ts';
+import { endingOf, isRunning, run, runOrThrow, startDetached, waitFor } from './processes.ts';
 import { askSessions, countEstablished } from './sessions.ts';
 import { claimLab, type LabState, labDirectory, type StartedProcess, saveLab, withLabLock } from './state.ts';
 import { tearDown } from './teardown.ts';
@@ -52,6 +52,7 @@ export async function bringUp(plan: LabPlan, options: BringUpOptions): Promise<S
   const state: LabState = {
     version: 1,
     topology: plan.topology,
+    leafd: plan.paths.leafd,
     createdAtMs: Date.now(),
     phase: 'starting',
     namespaces: plan.nodes.map((node) => node.netns),
@@ -232,6 +233,7 @@ function writeFiles(plan: NodePlan): void {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text, { mode: 0o640 });
   }
+  if (plan.daemon.systemDirectory !== undefined) mkdirSync(plan.daemon.systemDirectory, { recursive: true });
   if (plan.daemon.owner === undefined) return;
   const [uid, gid] = userIds(plan.daemon.owner);
   chownSync(plan.directory, uid, gid);
@@ -275,7 +277,11 @@ export async function becomeReady(plan: NodePlan, state: LabState): Promise<void
     const ready = () => wanted.readyPath === undefined || existsSync(wanted.readyPath);
     const inTime = await waitFor(() => ready() || ended(), READY_TIMEOUT_MS);
     if (inTime && !ended()) continue;
-    throw nodeFailed(plan, wanted.program, ended() ? 'ended at once' : 'is not ready after 20 s');
+    // The exit is heard of one turn after it can be seen.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const ending = started === undefined ? undefined : endingOf(started);
+    const what = ended() ? `ended at once (${ending ?? 'it is not known how'})` : 'is not ready after 20 s';
+    throw nodeFailed(plan, wanted.program, what);
   }
   if (plan.daemon.load !== undefined) await loadConfiguration(plan, plan.daemon.load);
   await runAfterStart(plan);
