@@ -103,6 +103,11 @@ export class ExportStage {
     this.#cache = new VerdictCache(rib.pool);
   }
 
+  /** The export policy, undefined for "send everything". */
+  get filter(): RouteFilter | undefined {
+    return this.#filter;
+  }
+
   /** Another export policy; undefined sends everything. */
   setFilter(filter: RouteFilter | undefined): void {
     this.#filter = filter;

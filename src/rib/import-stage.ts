@@ -55,6 +55,11 @@ export class ImportStage {
       if (!this.#slots.some((slot) => slot?.filter === known)) this.#sharedCaches.delete(known);
   }
 
+  /** The filter of a peer, undefined for "accept all". */
+  filterOf(peer: number): RouteFilter | undefined {
+    return this.#slots[peer]?.filter;
+  }
+
   /** Whether the peer's filter has to be asked for each prefix. */
   readsPrefix(peer: number): boolean {
     return this.#slots[peer]?.filter.readsPrefix === true;

@@ -227,6 +227,23 @@ test('graceful restart: stale paths stay in use, announced ones stay, the rest i
   expect([rib.routeCount, rib.paths.size, rib.table.size, pool.size]).toEqual([0, 0, 0, 0]);
 });
 
+test('a path that comes back before its slice of the clean-up counts again', () => {
+  const { rib, hop, peer, say, settle } = fabric();
+  const a = peer('external', 1);
+  const b = peer('external', 2);
+  const h = hop(1);
+  say(a, P, { asPath: [1] }, h);
+  settle();
+  rib.dropPeer(a);
+  say(b, P, { asPath: [1, 2] }, h);
+  rib.decide(10);
+  expect(reasons(rib, P)).toEqual({ [a]: 'gone', [b]: 'best' });
+  say(a, P, { asPath: [1] }, h);
+  settle();
+  expect(reasons(rib, P)).toEqual({ [a]: 'best', [b]: 'asPathLength' });
+  expect(verifyRib(rib)).toEqual([]);
+});
+
 test('changes tell the sets before and after', () => {
   const { rib, hop, peer, say } = fabric({ multipathRelax: true });
   const a = peer('external', 1);

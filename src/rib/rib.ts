@@ -214,6 +214,11 @@ export class Rib {
     if (this.perPeer.hasAny(peer)) this.#scan.markPeer(peer, SCAN_REIMPORT);
   }
 
+  /** The import filter of a peer, undefined for "accept all". */
+  importFilterOf(peer: number): RouteFilter | undefined {
+    return this.#import.filterOf(peer);
+  }
+
   /** Something of the peer that the decision or the loop checks read has changed (peer table, identity). */
   peerChanged(peer: number): void {
     this.perPeer.ensure(peer);

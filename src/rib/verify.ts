@@ -2,11 +2,12 @@
 // so after every step. The decision is recomputed by the plain stepwise form (`Decision.explain`), everything
 // that is counted is counted again. Returns differences as sentences; an empty list is what one wants.
 
-import { AWAITS_FIB, NOT_DECIDED } from './export-stage.ts';
+import { AWAITS_FIB, ExportStage, NOT_DECIDED } from './export-stage.ts';
+import { ImportStage } from './import-stage.ts';
 import { LOCAL_SET, NO_SET } from './next-hop-sets.ts';
 import { PATH_USED } from './path-table.ts';
 import { PREFIX_BEST_LOST, PREFIX_DIRTY } from './prefixes.ts';
-import { BEST, MULTIPATH } from './reason.ts';
+import { BEST, MULTIPATH, NOT_ROUTABLE } from './reason.ts';
 import type { Rib } from './rib.ts';
 import type { UpdateGroup } from './update-group.ts';
 
@@ -22,6 +23,7 @@ export function verifyRib(rib: Rib, limit = 20): string[] {
   const pathsSeen = verifyPrefixes(rib, say);
   if (pathsSeen !== rib.paths.size) say(`${rib.paths.size} paths in use, ${pathsSeen} in lists`);
   verifyCounts(rib, say);
+  if (!rib.hasWork) verifyImport(rib, say);
   return wrong;
 }
 
@@ -70,6 +72,28 @@ function verifyDecision(rib: Rib, id: number, say: (text: string) => void): void
   if (!same) say(`prefix ${id}: forwarded to [${rib.sets.members(setId)}], should be [${expected}]`);
 }
 
+/** Runs every path through its import filter once more, with nothing cached. */
+function verifyImport(rib: Rib, say: (text: string) => void): void {
+  const { paths, table, pool } = rib;
+  const stage = new ImportStage(pool, rib.peers);
+  for (let peer = 0; peer < rib.peers.end; peer++) stage.setFilter(peer, rib.importFilterOf(peer));
+  for (let path = 1; path < paths.end; path++) {
+    if ((paths.flags[path]! & PATH_USED) === 0 || paths.reason[path] === NOT_ROUTABLE) continue;
+    const at = paths.prefix[path]! * table.words;
+    const words = [0, 1, 2, 3].map((word) => (word < table.words ? table.address[at + word]! : 0));
+    [stage.query.a, stage.query.b, stage.query.c, stage.query.d] = words as [number, number, number, number];
+    stage.query.prefixLength = table.length[paths.prefix[path]!]!;
+    stage.run(paths.peer[path]!, paths.attrIdIn[path]!, paths.receivedNextHop(path));
+    if (stage.attrId !== 0) pool.release(stage.attrId);
+    const hop = stage.reason === 0 ? stage.nextHopId : paths.receivedNextHop(path);
+    const expected = `${stage.attrId} ${stage.reason} ${hop}`;
+    const found = `${paths.attrId[path]} ${paths.reason[path]} ${paths.nextHopId[path]}`;
+    if (found !== expected) say(`path ${path}: import gave ${found}, should be ${expected}`);
+    if (stage.reason === 0 && stage.weight !== paths.weight[path])
+      say(`path ${path}: weight ${paths.weight[path]}, should be ${stage.weight}`);
+  }
+}
+
 /** Counts per peer, and references of attribute sets and next hops: never fewer than the paths hold. */
 function verifyCounts(rib: Rib, say: (text: string) => void): void {
   const { paths, perPeer, pool } = rib;
@@ -106,7 +130,8 @@ function verifyCounts(rib: Rib, say: (text: string) => void): void {
  */
 export function verifyGroup(group: UpdateGroup, limit = 20): string[] {
   const wrong: string[] = [];
-  const { rib, stage } = group;
+  const { rib } = group;
+  const stage = new ExportStage(rib, group.stage.options, group.stage.filter);
   const bySource = new Map<number, number>();
   let routes = 0;
   for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
