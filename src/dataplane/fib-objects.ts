@@ -150,6 +150,12 @@ export class ObjectTable {
     return live.length > 0 && (!object.present || !sameMembers(live, object.kernelMembers));
   }
 
+  /** A group whose members are all without a usable link now, and that still leads to its former ones. */
+  needsDelete(object: KernelObject): boolean {
+    if (!object.group || object.uses === 0 || object.writing || !object.present) return false;
+    return this.liveMembers(object).length === 0;
+  }
+
   /** Marks every group that has the object as a member for a new look. */
   touchGroups(object: KernelObject): void {
     for (const group of this.slots) {

@@ -275,6 +275,10 @@ export class FibState {
         if (object.group !== groups) continue;
         if (ops.full) return;
         dirty.delete(object);
+        if (this.objects.needsDelete(object)) {
+          this.#encodeDelete(writer, ops, firstSeq, object);
+          continue;
+        }
         if (!this.objects.needsWrite(object)) {
           if (object.uses === 0) this.#collect = true;
           continue;
@@ -288,6 +292,12 @@ export class FibState {
       }
     }
     if (woke) this.wake();
+  }
+
+  #encodeDelete(writer: MessageWriter, ops: OpList, firstSeq: number, object: KernelObject): void {
+    encodeNexthopDelete(writer, firstSeq + ops.count, object.id);
+    object.writing = object.deleting = true;
+    ops.push(OBJECT_DELETE, 0, object.slot, NONE, object.epoch);
   }
 
   #encodeObject(writer: MessageWriter, seq: number, object: KernelObject): void {
@@ -375,9 +385,7 @@ export class FibState {
           this.#collect = true;
           return;
         }
-        encodeNexthopDelete(writer, firstSeq + ops.count, object.id);
-        object.writing = object.deleting = true;
-        ops.push(OBJECT_DELETE, 0, object.slot, NONE, object.epoch);
+        this.#encodeDelete(writer, ops, firstSeq, object);
       }
       // A group goes before its members, else deleting them would change it once more each.
       if (ops.count > 0) {
@@ -413,7 +421,8 @@ export class FibState {
     this.objects.dirty.add(object);
     if (unknown) return;
     if (deleted) {
-      if (!failure || failure.errno === ENOENT) object.present = false;
+      // With the object the kernel deleted every route on it.
+      if (!failure || failure.errno === ENOENT) this.objectLost(object);
       this.#collect = true;
     } else if (failure) this.#objectRefused(object, failure);
     else if (object.epoch !== ops.epoch[i]) this.verifyObjects = true;

@@ -173,6 +173,25 @@ test('without carrier routes wait, nothing is refused, and all is back with it',
   expect(kernel.refused).toBe(0);
 });
 
+test('a set whose new members have no usable link leads nowhere, not to its former members', async () => {
+  kernel.setCarrier(eth1, false);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  fib.defineSet(1, [hop(1, eth0), hop(2, eth0)]);
+  fib.apply(batch(IPV4, [0x0a000000, 0x0a000100], 1));
+  fib.apply(batch(IPV6, [1], 1));
+  await fib.settled();
+  fib.redefineSet(1, [hop(3, eth1), hop(4, eth1)]);
+  await fib.settled();
+  expect(mine()).toEqual([]);
+  // One message took all routes away.
+  expect(kernel.taken.get(RTM_DELROUTE)).toBe(undefined);
+  expect(fib.counts().ipv4).toMatchObject({ waiting: 2, failed: 0 });
+  kernel.setCarrier(eth1, true);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await fib.settled();
+  expect(mine().map(path)).toEqual(Array(3).fill('3-3*1 4-3*1'));
+});
+
 test('a flap told by one event is seen by the count of carrier changes', async () => {
   fib.defineSet(1, [hop(1, eth0)]);
   fib.apply(batch(IPV4, [0x0a000000], 1));
