@@ -44,7 +44,7 @@ for (const [program, entries] of Object.entries(programs)) {
     sourcemap: true,
     legalComments: 'none',
     minifySyntax: true,
-    minifyWhitespace: program === 'leafctl',
+    minifyWhitespace: true,
     keepNames: true,
     metafile: true,
     logLevel: 'warning',

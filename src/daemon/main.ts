@@ -6,7 +6,7 @@ import { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl } from '../netlink/rtnl.ts';
 import { readArguments, usage } from './arguments.ts';
 import { Daemon } from './daemon.ts';
-import { version } from './version.ts';
+import { version } from '../lib/version.ts';
 
 const exitCodes: Readonly<Record<string, number>> = { usage: 2, 'config-invalid': 4, 'config-unreadable': 4 };
 
