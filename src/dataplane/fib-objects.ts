@@ -7,7 +7,7 @@
 // route on them, and tells none of it: `lost` does the same here.
 
 import { assert } from '../lib/assert.ts';
-import { hex } from '../netlink/monitor.ts';
+import { hex } from '../netlink/message.ts';
 import type { Nexthop, NexthopMember } from '../netlink/nexthop.ts';
 
 /** Ids of our objects begin here. */

@@ -32,12 +32,14 @@ import {
   type FibCounts,
   type ForeignPage,
   fibCounts,
+  fibRoute,
   fibRoutes,
   foreignRoutes,
   type ObjectView,
   objectViews,
   type RoutePage,
   type RouteQuery,
+  type RouteView,
 } from './fib-view.ts';
 import { type BatchWriter, startFibWriter } from './fib-writer.ts';
 import { flushRoutes } from './flush.ts';
@@ -234,6 +236,11 @@ export class Fib {
   /** A page of routes with their state; see RouteQuery. */
   routes(query: RouteQuery = {}): RoutePage {
     return fibRoutes(this.state, query);
+  }
+
+  /** One prefix (words as in FibBatch), or undefined when it is neither wanted nor there. */
+  route(family: number, words: readonly number[], length: number): RouteView | undefined {
+    return fibRoute(this.state, family, words, length);
   }
 
   objects(): ObjectView[] {

@@ -14,6 +14,7 @@ import { encodeLink, IFF_LOWER_UP, IFF_RUNNING, IFF_UP, type Link } from './link
 import {
   eachMessage,
   type Failure,
+  hex,
   type MessageCallback,
   MessageWriter,
   NLM_F_CREATE,
@@ -34,7 +35,6 @@ import {
   RTM_SETLINK,
   u32,
 } from './message.ts';
-import { hex } from './monitor.ts';
 import { decodeNexthop, encodeNexthop, type Nexthop } from './nexthop.ts';
 import { decodeRoute, encodeKernelRoute, type KernelRoute } from './route.ts';
 import type { Rtnl } from './rtnl.ts';

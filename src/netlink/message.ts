@@ -313,3 +313,10 @@ export function errorText(bytes: Uint8Array, start: number, end: number): string
   }
   return '';
 }
+
+/** Bytes as a key of a map. */
+export function hex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += (byte < 16 ? '0' : '') + byte.toString(16);
+  return text;
+}

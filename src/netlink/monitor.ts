@@ -5,6 +5,7 @@
 import { decodeAddress, encodeAddressDump, type LinkAddress } from './address.ts';
 import { decodeLink, encodeLinkDump, type Link } from './link.ts';
 import {
+  hex,
   type MessageWriter,
   RTM_DELADDR,
   RTM_DELLINK,
@@ -246,11 +247,4 @@ function sameLink(a: Link, b: Link): boolean {
     a.carrierChanges === b.carrierChanges &&
     hex(a.mac) === hex(b.mac)
   );
-}
-
-/** Bytes as a key of a map. */
-export function hex(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += (byte < 16 ? '0' : '') + byte.toString(16);
-  return text;
 }

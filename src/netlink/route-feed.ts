@@ -6,6 +6,7 @@
 
 import { decodeLink, encodeLinkDump } from './link.ts';
 import {
+  hex,
   NLM_F_REPLACE,
   RTM_DELLINK,
   RTM_DELROUTE,
@@ -15,7 +16,7 @@ import {
   RTNLGRP_IPV6_ROUTE,
   RTNLGRP_LINK,
 } from './message.ts';
-import { type Change, hex } from './monitor.ts';
+import type { Change } from './monitor.ts';
 import { decodeRoute, encodeRouteDump, type KernelRoute, RT_TABLE_MAIN, RTM_F_CLONED } from './route.ts';
 import type { Rtnl } from './rtnl.ts';
 

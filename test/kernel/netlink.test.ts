@@ -66,9 +66,9 @@ describe.skipIf(!root)('netlink on the kernel', () => {
     withNexthop(socket);
     let all = 0;
     let others = 0;
-    const common = { netns, groups: [RTNLGRP_IPV4_ROUTE], onOverrun: () => expect.fail('overrun') };
-    open.push(listen({ ...common, onMessage: () => all++ }));
-    open.push(listen({ ...common, ignorePortIds: [99, socket.portId], onMessage: () => others++ }));
+    const base = { netns, groups: [RTNLGRP_IPV4_ROUTE], onOverrun: () => expect.fail('overrun') };
+    open.push(listen({ ...base, onMessage: () => all++ }));
+    open.push(listen({ ...base, ignorePortIds: [99, socket.portId], onMessage: () => others++ }));
     const bad = [3, 500, 999];
     const add = batch(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, 1000, (i) => (bad.includes(i) ? 77 : 5));
     const result = socket.exchange(add.bytes, add.length, 1000, 1);
