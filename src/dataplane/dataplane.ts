@@ -1,6 +1,6 @@
-// Reconciles loopback addresses and sysctls with the kernel: reads what is, writes the difference, watches for drift
-// (events of links and addresses, a look at the sysctls every 30 s) and repairs it. Each desired object has a status
-// that the API shows. What failed is tried again with growing delay. Routes are fib.ts.
+// Reconciles loopback addresses and sysctls with the kernel: reads what is, writes the difference, watches
+// for drift (events of links and addresses, a look at the sysctls every 30 s) and repairs it. Each desired
+// object has a status that the API shows. What failed is tried again with growing delay. Routes are fib.ts.
 
 import { encodeAddressAdd, encodeAddressDelete, IFA_F_NODAD, type LinkAddress } from '../netlink/address.ts';
 import { encodeLinkSet } from '../netlink/link.ts';

@@ -1,5 +1,5 @@
-// Desired minus observed, as the changes that close the gap, in order: what is to be made or set first, what is to
-// go last. Pure. Only what carries our mark (or what we remember to have made) is ever removed.
+// Desired minus observed, as the changes that close the gap, in order: what is to be made or set first, what
+// is to go last. Pure. Only what carries our mark (or what we remember to have made) is ever removed.
 
 import { formatPrefix } from '../net/prefix.ts';
 import { RTPROT_LEAFD } from '../netlink/message.ts';

@@ -1,6 +1,7 @@
-// What leafd wants of the kernel beside routes: loopback addresses and sysctls, each as a keyed object, in the order
-// in which they are to be applied. Pure: a function of the intent and of the links that are there, called again
-// whenever either changes; objects of links that left vanish from the list, and come back with the link.
+// What leafd wants of the kernel beside routes: loopback addresses and sysctls, each as a keyed object, in
+// the order in which they are to be applied. Pure: a function of the intent and of the links that are there,
+// called again whenever either changes; objects of links that left vanish from the list, and come back with
+// the link.
 //
 // Profile `fabric` forwards; profile `host` leaves forwarding as it is, because a host is never transit.
 

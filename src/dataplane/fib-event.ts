@@ -1,6 +1,7 @@
-// What the kernel tells of links, source addresses, nexthop objects and routes, taken into the forwarding table's
-// state; and the comparison of the whole table with a dump. Pure. Events are those of others (our own echo is
-// filtered by the socket), so each one about a route of ours is drift, and the route is queued for repair.
+// What the kernel tells of links, source addresses, nexthop objects and routes, taken into the forwarding
+// table's state; and the comparison of the whole table with a dump. Pure. Events are those of others (our own
+// echo is filtered by the socket), so each one about a route of ours is drift, and the route is queued for
+// repair.
 //
 // The comparison judges only what nobody touched since it began: a route written meanwhile carries its mark.
 
@@ -213,8 +214,8 @@ export class FibObserver {
   }
 
   /**
-   * Queues the routes told as deleted a moment ago. The kernel tells the IPv6 routes of a link that goes before it
-   * tells of the link: writing them again at once would be refused one by one.
+   * Queues the routes told as deleted a moment ago. The kernel tells the IPv6 routes of a link that goes
+   * before it tells of the link: writing them again at once would be refused one by one.
    */
   queueDelayed(): void {
     for (const family of [IPV4, IPV6] as const) {
@@ -262,7 +263,10 @@ export class FibObserver {
     }
   }
 
-  /** The dumps of routes are complete: a route believed there and not seen is gone, and each difference is queued. */
+  /**
+   * The dumps of routes are complete: a route believed there and not seen is gone, and each difference is
+   * queued.
+   */
   endRoutes(): number {
     const state = this.#state;
     let drift = 0;

@@ -1,10 +1,11 @@
-// Next-hop sets and the kernel nexthop objects that carry them. Pure. A set of one member is carried by a plain nexthop
-// object, shared by all who need that gateway; a larger set by a group of its own, which stays a group however its
-// members come and go, so that a change is one message whatever number of routes is behind it (prefix independent
-// convergence). Objects of an earlier run are taken over by content: gateway and link, or sorted members.
+// Next-hop sets and the kernel nexthop objects that carry them. Pure. A set of one member is carried by a
+// plain nexthop object, shared by all who need that gateway; a larger set by a group of its own, which stays
+// a group however its members come and go, so that a change is one message whatever number of routes is
+// behind it (prefix independent convergence). Objects of an earlier run are taken over by content: gateway
+// and link, or sorted members.
 //
-// The kernel deletes a nexthop object when its link loses carrier or goes down, groups that became empty, and every
-// route on them, and tells none of it: `lost` does the same here.
+// The kernel deletes a nexthop object when its link loses carrier or goes down, groups that became empty, and
+// every route on them, and tells none of it: `lost` does the same here.
 
 import { assert } from '../lib/assert.ts';
 import { hex } from '../netlink/message.ts';
@@ -95,8 +96,8 @@ export class ObjectTable {
   }
 
   /**
-   * Defines a set, or changes its members. Returns true when the set is carried by another object than before, so
-   * that its routes must be written again.
+   * Defines a set, or changes its members. Returns true when the set is carried by another object than
+   * before, so that its routes must be written again.
    */
   define(setId: number, members: readonly SetMember[]): boolean {
     const merged = merge(members);
@@ -190,8 +191,8 @@ export class ObjectTable {
   }
 
   /**
-   * The object left the kernel, and with it its routes and its place in groups. Calls back for each object lost
-   * this way, groups that became empty included.
+   * The object left the kernel, and with it its routes and its place in groups. Calls back for each object
+   * lost this way, groups that became empty included.
    */
   lost(object: KernelObject, onLost: (object: KernelObject) => void): void {
     object.epoch++;

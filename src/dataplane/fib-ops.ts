@@ -1,5 +1,5 @@
-// What one buffer of messages to the kernel is about, message by message, so that the answer (sequence number and
-// errno) finds its route or nexthop object again. Pure. Columns, reused from buffer to buffer.
+// What one buffer of messages to the kernel is about, message by message, so that the answer (sequence number
+// and errno) finds its route or nexthop object again. Pure. Columns, reused from buffer to buffer.
 
 export const ROUTE_PUT = 1;
 export const ROUTE_DELETE = 2;

@@ -1,13 +1,13 @@
 // The forwarding table as a pure machine: desired routes and sets, what the kernel is known to have, and the
-// difference as rtnetlink messages. Calls change the state and queue what they touch; `encode` writes the next
-// messages, `settle` takes the kernel's answers, `event` what it told unasked (fib-event.ts). No clock, no socket:
-// fib.ts has those.
+// difference as rtnetlink messages. Calls change the state and queue what they touch; `encode` writes the
+// next messages, `settle` takes the kernel's answers, `event` what it told unasked (fib-event.ts). No clock,
+// no socket: fib.ts has those.
 //
-// Rules. A new route is made with NLM_F_EXCL, so that a foreign route with the same prefix and metric is never
-// replaced (it is reported as a conflict); NLM_F_REPLACE is used only where a route of ours is known to be. One
-// message per route is under way at a time. A route whose set has no member with a usable link waits, and the route
-// it had before is removed, because its old path is no longer wanted. Objects go before the routes that use them,
-// and are deleted only when no route of ours is known to use them.
+// Rules. A new route is made with NLM_F_EXCL, so that a foreign route with the same prefix and metric is
+// never replaced (it is reported as a conflict); NLM_F_REPLACE is used only where a route of ours is known to
+// be. One message per route is under way at a time. A route whose set has no member with a usable link waits,
+// and the route it had before is removed, because its old path is no longer wanted. Objects go before the
+// routes that use them, and are deleted only when no route of ours is known to use them.
 
 import { assert } from '../lib/assert.ts';
 import {
@@ -305,7 +305,8 @@ export class FibState {
     object.writingMembers = object.group ? this.objects.liveMembers(object) : [];
     encodeNexthopAdd(writer, seq, NLM_F_CREATE | NLM_F_REPLACE, {
       id: object.id,
-      // A plain object of family IPv6 serves the routes of both families; one with an IPv4 gateway only IPv4's.
+      // A plain object of family IPv6 serves the routes of both families; one with an IPv4 gateway only
+      // IPv4's.
       family: object.group ? 0 : object.gateway?.length === 4 ? AF_INET : AF_INET6,
       protocol: RTPROT_LEAFD,
       flags: 0,
@@ -359,7 +360,9 @@ export class FibState {
     return this.swept || (table.flags[id]! & FOUND) === 0;
   }
 
-  /** The slot a route should point at now, or NONE: not desired, or nothing to point at (then WAITING is set). */
+  /**
+   * The slot a route should point at now, or NONE: not desired, or nothing to point at (then WAITING is set).
+   */
   #targetOf(table: FibTable, family: number, id: number): number {
     const setId = table.desired[id]!;
     table.flags[id]! &= ~WAITING;
@@ -396,8 +399,8 @@ export class FibState {
   }
 
   /**
-   * Takes the kernel's answers to what `encode` wrote: `failed` in ascending order of index. With `unknown` the
-   * answers were lost: everything may have happened or not, and only a dump can tell.
+   * Takes the kernel's answers to what `encode` wrote: `failed` in ascending order of index. With `unknown`
+   * the answers were lost: everything may have happened or not, and only a dump can tell.
    */
   settle(ops: OpList, failed: readonly Failure[], unknown: boolean): void {
     this.#inFlight -= ops.count;

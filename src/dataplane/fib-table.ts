@@ -1,14 +1,17 @@
-// The routes of one family in columns: what is desired, what the kernel is known to have, what is queued. Pure.
-// A route costs 19 B here beside the prefix table (IPv4 13 to 21 B, IPv6 25 to 33 B): desired 4, observed 4, flags 1,
-// mark 1, batch 4, place in the batch 4, queue 1 to 4. A `set` is the router's next-hop set; a `slot` is a kernel
-// nexthop object of ours (fib-objects.ts).
+// The routes of one family in columns: what is desired, what the kernel is known to have, what is queued.
+// Pure. A route costs 19 B here beside the prefix table (IPv4 13 to 21 B, IPv6 25 to 33 B): desired 4,
+// observed 4, flags 1, mark 1, batch 4, place in the batch 4, queue 1 to 4. A `set` is the router's next-hop
+// set; a `slot` is a kernel nexthop object of ours (fib-objects.ts).
 
 import { PrefixTable } from '../lib/prefix-table.ts';
 import type { RouteStyle } from '../netlink/route.ts';
 
 /** No set desired, or no route of ours in the kernel. */
 export const NONE = -1;
-/** A route of ours is in the kernel, but not as we would write it (other nexthop, other source, or not known how). */
+/**
+ * A route of ours is in the kernel, but not as we would write it (other nexthop, other source, or not known
+ * how).
+ */
 export const STRANGE = -2;
 
 /** Waits in the queue. */

@@ -1,5 +1,5 @@
-// What the forwarding table shows of itself: counts, pages of routes with their state, nexthop objects, and pages of
-// the routes of others. Objects and text are made here only, for a page at a time.
+// What the forwarding table shows of itself: counts, pages of routes with their state, nexthop objects, and
+// pages of the routes of others. Objects and text are made here only, for a page at a time.
 
 import { RTPROT_LEAFD } from '../netlink/message.ts';
 import {

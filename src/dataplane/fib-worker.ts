@@ -1,13 +1,15 @@
-// The thread that writes the forwarding table. send(2) of a thousand routes blocks for 3 to 5 ms and now and then for
-// 100 ms (the kernel waits for RCU), which the main thread cannot afford. It owns the write socket, which the main
-// thread opened in the right namespace; buffers come and go by transfer. Waits have the socket's deadline, so
-// that the thread always comes back to its event loop and can be ended.
+// The thread that writes the forwarding table. send(2) of a thousand routes blocks for 3 to 5 ms and now and
+// then for 100 ms (the kernel waits for RCU), which the main thread cannot afford. It owns the write socket,
+// which the main thread opened in the right namespace; buffers come and go by transfer. Waits have the
+// socket's deadline, so that the thread always comes back to its event loop and can be ended.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Failure } from '../netlink/message.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 
-/** To the worker: `count` messages in buffer[0, length), numbered from `firstSeq`, the last with NLM_F_ACK. */
+/**
+ * To the worker: `count` messages in buffer[0, length), numbered from `firstSeq`, the last with NLM_F_ACK.
+ */
 export interface WriteOrder {
   buffer: ArrayBuffer;
   length: number;
@@ -44,7 +46,8 @@ if (port) {
       report.outcome = result.outcome;
       report.failed = result.failed;
     } catch {
-      // A send that failed as a whole (no memory) leaves the outcome unknown; the comparison that follows repairs.
+      // A send that failed as a whole (no memory) leaves the outcome unknown; the comparison that follows
+      // repairs.
     }
     port.postMessage(report, [order.buffer]);
   });

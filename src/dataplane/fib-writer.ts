@@ -1,6 +1,6 @@
-// The main thread's end of the writing thread: orders in, answers out, in order. The worker is `fib-worker.js` beside
-// the bundle in a build; from source it is run through tsx. When the thread dies, what was under way has an unknown
-// outcome and a new thread takes over the same socket.
+// The main thread's end of the writing thread: orders in, answers out, in order. The worker is
+// `fib-worker.js` beside the bundle in a build; from source it is run through tsx. When the thread dies, what
+// was under way has an unknown outcome and a new thread takes over the same socket.
 
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
@@ -19,7 +19,9 @@ export type WriteCallback = (result: BatchResult, buffer: Uint8Array) => void;
 export interface BatchWriter {
   /** nlmsg_pid of the echo of what it writes. */
   readonly portId: number;
-  /** Writes bytes[0, length); the buffer belongs to the writer until the callback. Callbacks come in order. */
+  /**
+   * Writes bytes[0, length); the buffer belongs to the writer until the callback. Callbacks come in order.
+   */
   submit(bytes: Uint8Array, length: number, count: number, firstSeq: number, done: WriteCallback): void;
   close(): Promise<void>;
 }
@@ -54,7 +56,8 @@ export function startFibWriter(netns?: string): BatchWriter {
   const died = (): void => {
     worker = undefined;
     if (closing) return;
-    // A thread that dies again and again without one answer is a bug or a broken installation: tell, do not spin.
+    // A thread that dies again and again without one answer is a bug or a broken installation: tell, do not
+    // spin.
     if (++deaths > DEATHS_ALLOWED) throw lastError ?? new Error('the thread that writes routes ends at once');
     const lost = waiting.splice(0);
     setTimeout(() => {

@@ -1,9 +1,10 @@
-// The forwarding table: the router's FIB seam on one side, a namespace's rtnetlink on the other. This file has the
-// effects: the writing thread, events, timers and the comparison with the kernel every 30 s; what is to be written
-// and what an answer means is in fib-state.ts and fib-event.ts.
+// The forwarding table: the router's FIB seam on one side, a namespace's rtnetlink on the other. This file
+// has the effects: the writing thread, events, timers and the comparison with the kernel every 30 s; what is
+// to be written and what an answer means is in fib-state.ts and fib-event.ts.
 //
-// Routes carry protocol 179 and a metric; they point at nexthop objects and groups of ours. Everything found in the
-// kernel at start is kept until `sweep`, and is taken over without a message where it is what is desired.
+// Routes carry protocol 179 and a metric; they point at nexthop objects and groups of ours. Everything found
+// in the kernel at start is kept until `sweep`, and is taken over without a message where it is what is
+// desired.
 
 import { encodeAddressDump } from '../netlink/address.ts';
 import { encodeLinkDump } from '../netlink/link.ts';
@@ -62,7 +63,9 @@ export interface FibOptions {
   netns?: string;
   table?: number;
   metric?: number;
-  /** Preferred sources (RTA_PREFSRC); routes of a family wait until its source is an address of the machine. */
+  /**
+   * Preferred sources (RTA_PREFSRC); routes of a family wait until its source is an address of the machine.
+   */
   prefSrc4?: Uint8Array | undefined;
   prefSrc6?: Uint8Array | undefined;
   compareEveryMs?: number;

@@ -1,6 +1,6 @@
-// Removes from the kernel what carries leafd's mark, whether a daemon runs or not: routes of protocol 179 in every
-// table, then groups, then nexthop objects, then addresses with IFA_PROTO 179. Exact: nothing else is touched.
-// Sysctls are restored by sysctl.ts from what was saved.
+// Removes from the kernel what carries leafd's mark, whether a daemon runs or not: routes of protocol 179 in
+// every table, then groups, then nexthop objects, then addresses with IFA_PROTO 179. Exact: nothing else is
+// touched. Sysctls are restored by sysctl.ts from what was saved.
 
 import {
   decodeAddress,
@@ -74,7 +74,10 @@ export function flushRoutes(rtnl: Rtnl): { routes: number; objects: number } {
   return { routes, objects };
 }
 
-/** Removes the addresses with our mark, and those of `remembered` (kernels without IFA_PROTO); returns how many. */
+/**
+ * Removes the addresses with our mark, and those of `remembered` (kernels without IFA_PROTO); returns how
+ * many.
+ */
 export function flushAddresses(
   rtnl: Rtnl,
   remembered: (address: LinkAddress) => boolean = () => false,

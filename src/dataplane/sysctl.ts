@@ -1,6 +1,6 @@
-// Sysctls of a namespace through /proc/sys, and the file that remembers what they were before leafd changed them.
-// The original is on disk before the new value is written, so that a crash in between loses nothing. Restoring
-// leaves alone what somebody else has changed since, and what belonged to a link that is gone.
+// Sysctls of a namespace through /proc/sys, and the file that remembers what they were before leafd changed
+// them. The original is on disk before the new value is written, so that a crash in between loses nothing.
+// Restoring leaves alone what somebody else has changed since, and what belonged to a link that is gone.
 
 import {
   closeSync,

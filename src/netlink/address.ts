@@ -1,5 +1,6 @@
-// Addresses of links: RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR (include/uapi/linux/if_addr.h). Pure. IFA_PROTO (since
-// Linux 5.18) carries leafd's mark; an older kernel ignores it, and then observed addresses have protocol 0.
+// Addresses of links: RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR (include/uapi/linux/if_addr.h). Pure. IFA_PROTO
+// (since Linux 5.18) carries leafd's mark; an older kernel ignores it, and then observed addresses have
+// protocol 0.
 
 import {
   attributeAt,
@@ -81,7 +82,10 @@ export function encodeAddressDump(writer: MessageWriter, seq: number, family = 0
     .end();
 }
 
-/** Adds an address (`flags` are NLM_F_CREATE and so on); with IPv6 no duplicate detection where flags say NODAD. */
+/**
+ * Adds an address (`flags` are NLM_F_CREATE and so on); with IPv6 no duplicate detection where flags say
+ * NODAD.
+ */
 export function encodeAddressAdd(
   writer: MessageWriter,
   seq: number,

@@ -1,13 +1,14 @@
-// rtnetlink in memory, for tests without root: links with carrier, addresses, nexthop objects and groups, routes.
-// It reads and answers real messages. What it copies of Linux is what leafd's forwarding table relies on:
-// - a nexthop object needs a link that is up and has carrier; when the link loses either, its objects go, groups that
-//   became empty go, and all routes on them; told are only the IPv6 routes, and before the link;
+// rtnetlink in memory, for tests without root: links with carrier, addresses, nexthop objects and groups,
+// routes. It reads and answers real messages. What it copies of Linux is what leafd's forwarding table relies
+// on:
+// - a nexthop object needs a link that is up and has carrier; when the link loses either, its objects go,
+// groups that   became empty go, and all routes on them; told are only the IPv6 routes, and before the link;
 // - IPv4 routes go silently with their preferred source;
-// - NLM_F_EXCL refuses a second route of the same prefix and metric, NLM_F_REPLACE takes the place of whatever is
-//   there, and a delete matches protocol and metric;
+// - NLM_F_EXCL refuses a second route of the same prefix and metric, NLM_F_REPLACE takes the place of
+// whatever is   there, and a delete matches protocol and metric;
 // - events carry the port id of who caused them, and each listener may ignore some.
-// Faults: `refuse` refuses single messages, `loseAnswers` makes the outcome of the next batch unknown, `overrun` loses
-// what listeners have not read yet.
+// Faults: `refuse` refuses single messages, `loseAnswers` makes the outcome of the next batch unknown,
+// `overrun` loses what listeners have not read yet.
 
 import { decodeAddress, encodeAddress, type LinkAddress } from './address.ts';
 import { encodeLink, IFF_LOWER_UP, IFF_RUNNING, IFF_UP, type Link } from './link.ts';

@@ -1,5 +1,6 @@
-// Links: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK (include/uapi/linux/if_link.h). Pure. Only what leafd reads
-// of a link is decoded; changing links is limited to up and down and to the alias, which is leafd's mark on a link.
+// Links: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK (include/uapi/linux/if_link.h). Pure. Only what
+// leafd reads of a link is decoded; changing links is limited to up and down and to the alias, which is
+// leafd's mark on a link.
 
 import {
   attributeAt,

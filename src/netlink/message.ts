@@ -1,7 +1,8 @@
-// rtnetlink's framing: `struct nlmsghdr` and `struct nlattr` (include/uapi/linux/netlink.h), many messages in one
-// growable buffer and attribute walks without copies. Pure. Header fields are in host byte order, which is little
-// endian on every machine leafd runs on; addresses inside attributes are in network order. What a message means is
-// left to link.ts, address.ts, route.ts, nexthop.ts, neighbour.ts and rule.ts; sending is left to socket.ts.
+// rtnetlink's framing: `struct nlmsghdr` and `struct nlattr` (include/uapi/linux/netlink.h), many messages in
+// one growable buffer and attribute walks without copies. Pure. Header fields are in host byte order, which
+// is little endian on every machine leafd runs on; addresses inside attributes are in network order. What a
+// message means is left to link.ts, address.ts, route.ts, nexthop.ts, neighbour.ts and rule.ts; sending is
+// left to socket.ts.
 
 import { assert } from '../lib/assert.ts';
 

@@ -1,6 +1,7 @@
-// Links, their addresses and neighbours, followed: a snapshot by dump, then deltas by events, and after lost events
-// a new dump compared with what is known, so that subscribers only ever hear of differences. Events arrive in the
-// kernel's order. A link that leaves takes its addresses and neighbours with it, each told as removed before it.
+// Links, their addresses and neighbours, followed: a snapshot by dump, then deltas by events, and after lost
+// events a new dump compared with what is known, so that subscribers only ever hear of differences. Events
+// arrive in the kernel's order. A link that leaves takes its addresses and neighbours with it, each told as
+// removed before it.
 
 import { decodeAddress, encodeAddressDump, type LinkAddress } from './address.ts';
 import { decodeLink, encodeLinkDump, type Link } from './link.ts';
@@ -155,7 +156,8 @@ export class LinkMonitor {
   /** Takes one message in; returns the key of what it was about. */
   #event(type: number, bytes: Uint8Array, start: number, end: number): number | string | undefined {
     if (type === RTM_NEWLINK || type === RTM_DELLINK) {
-      // A bridge tells about its ports with messages of its own family; the link itself is not changed by them.
+      // A bridge tells about its ports with messages of its own family; the link itself is not changed by
+      // them.
       if (bytes[start + 16] === AF_BRIDGE) return undefined;
       const link = decodeLink(bytes, start, end);
       if (!link) return undefined;

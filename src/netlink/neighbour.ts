@@ -1,5 +1,6 @@
-// Neighbours: RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH (include/uapi/linux/neighbour.h). Pure. Bridge forwarding
-// entries use the same messages with family AF_BRIDGE; their own attributes join when overlays need them.
+// Neighbours: RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH (include/uapi/linux/neighbour.h). Pure. Bridge
+// forwarding entries use the same messages with family AF_BRIDGE; their own attributes join when overlays
+// need them.
 
 import {
   attributeAt,

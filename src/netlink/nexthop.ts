@@ -1,6 +1,6 @@
-// Nexthop objects and groups: RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP (include/uapi/linux/nexthop.h). Pure.
-// An object of family AF_INET6 may serve IPv4 routes too (RFC 8950 on the forwarding side); the reverse is refused
-// by the kernel. Weights are 1 to 256 here and one less on the wire.
+// Nexthop objects and groups: RTM_NEWNEXTHOP, RTM_DELNEXTHOP, RTM_GETNEXTHOP (include/uapi/linux/nexthop.h).
+// Pure. An object of family AF_INET6 may serve IPv4 routes too (RFC 8950 on the forwarding side); the reverse
+// is refused by the kernel. Weights are 1 to 256 here and one less on the wire.
 
 import {
   attributeAt,

@@ -1,8 +1,9 @@
-// The routes of a table that are not BGP's (connected, static, DHCP and so on), followed: for next-hop resolution and
-// for redistribution. Snapshot by dumps filtered in the kernel by protocol, then events. Two silences of the kernel
-// are made good here: IPv4 routes leave with their link without a word, so they are removed when the link goes down;
-// and the removal of one of several IPv6 hops names that hop alone, so the family is read again. Carrier is not
-// judged here: a connected route stays while the carrier is away (see LinkMonitor for that).
+// The routes of a table that are not BGP's (connected, static, DHCP and so on), followed: for next-hop
+// resolution and for redistribution. Snapshot by dumps filtered in the kernel by protocol, then events. Two
+// silences of the kernel are made good here: IPv4 routes leave with their link without a word, so they are
+// removed when the link goes down; and the removal of one of several IPv6 hops names that hop alone, so the
+// family is read again. Carrier is not judged here: a connected route stays while the carrier is away (see
+// LinkMonitor for that).
 
 import { decodeLink, encodeLinkDump } from './link.ts';
 import {

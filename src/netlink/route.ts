@@ -1,7 +1,7 @@
-// Routes: RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE (include/uapi/linux/rtnetlink.h). Pure. Two ways to read: into one
-// reused `RouteRecord` (a dump of a million routes makes no object), and as a `KernelRoute` for the feed of foreign
-// routes. Written are routes through a nexthop object, which is all that leafd's forwarding table needs, and for
-// tests and small features also routes with a plain gateway.
+// Routes: RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE (include/uapi/linux/rtnetlink.h). Pure. Two ways to read:
+// into one reused `RouteRecord` (a dump of a million routes makes no object), and as a `KernelRoute` for the
+// feed of foreign routes. Written are routes through a nexthop object, which is all that leafd's forwarding
+// table needs, and for tests and small features also routes with a plain gateway.
 
 import {
   attributeAt,
@@ -220,8 +220,8 @@ export interface RouteStyle {
 }
 
 /**
- * Writes a route through nexthop object `nhid` (0: none, as a delete of any of ours needs). `a` to `d` are the
- * destination's words. The hot path of the forwarding table: nothing is allocated.
+ * Writes a route through nexthop object `nhid` (0: none, as a delete of any of ours needs). `a` to `d` are
+ * the destination's words. The hot path of the forwarding table: nothing is allocated.
  */
 export function encodeRoute(
   writer: MessageWriter,
@@ -238,7 +238,8 @@ export function encodeRoute(
 ): void {
   writer.begin(type, flags | NLM_F_REQUEST, seq);
   const table = style.table < 256 ? style.table : 0;
-  // The kernel matches a delete by type and scope as well; 255 (RT_SCOPE_NOWHERE) matches any, as iproute2 sends.
+  // The kernel matches a delete by type and scope as well; 255 (RT_SCOPE_NOWHERE) matches any, as iproute2
+  // sends.
   const scope = nhid === 0 ? 255 : RT_SCOPE_UNIVERSE;
   writer.u32(style.family | (length << 8));
   writer.u32((table | (style.protocol << 8) | (scope << 16) | ((nhid === 0 ? 0 : RTN_UNICAST) << 24)) >>> 0);
@@ -273,7 +274,9 @@ function putWord(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value;
 }
 
-/** Asks for the routes of a family in a table, all or of one protocol; 0 = any (the socket checks strictly). */
+/**
+ * Asks for the routes of a family in a table, all or of one protocol; 0 = any (the socket checks strictly).
+ */
 export function encodeRouteDump(
   writer: MessageWriter,
   seq: number,

@@ -1,5 +1,6 @@
-// What the rooms above see of one namespace's rtnetlink: small writes at once, dumps in turns, events. `kernelRtnl`
-// is the kernel; fake-kernel.ts is the other implementation, so that everything above is tested without root.
+// What the rooms above see of one namespace's rtnetlink: small writes at once, dumps in turns, events.
+// `kernelRtnl` is the kernel; fake-kernel.ts is the other implementation, so that everything above is tested
+// without root.
 
 import { MessageWriter } from './message.ts';
 import {
@@ -13,7 +14,10 @@ import {
 } from './socket.ts';
 
 export interface Rtnl {
-  /** Small batches, written at once; blocks for what the kernel needs. `encode` writes messages from `firstSeq` on. */
+  /**
+   * Small batches, written at once; blocks for what the kernel needs. `encode` writes messages from
+   * `firstSeq` on.
+   */
   write(encode: (writer: MessageWriter, firstSeq: number) => void): BatchResult;
   dump(request: DumpRequest): Promise<void>;
   /** A dump read at once, blocking: for start and flush, and for small tables. */

@@ -1,8 +1,9 @@
-// NETLINK_ROUTE sockets: batches whose last message alone asks for an ACK (the barrier) while the kernel answers each
-// failing message with its sequence number, dumps, and events. Every wait has a deadline. ENOBUFS on a socket that
-// writes means that answers were lost: the outcome is `unknown` and the caller verifies by a dump. ENOBUFS on a
-// socket that listens means that events were lost: the caller reads everything again. A dump during which the
-// kernel's tables changed (NLM_F_DUMP_INTR) starts again. Sockets stay in the namespace they were opened in.
+// NETLINK_ROUTE sockets: batches whose last message alone asks for an ACK (the barrier) while the kernel
+// answers each failing message with its sequence number, dumps, and events. Every wait has a deadline.
+// ENOBUFS on a socket that writes means that answers were lost: the outcome is `unknown` and the caller
+// verifies by a dump. ENOBUFS on a socket that listens means that events were lost: the caller reads
+// everything again. A dump during which the kernel's tables changed (NLM_F_DUMP_INTR) starts again. Sockets
+// stay in the namespace they were opened in.
 
 import { assert } from '../lib/assert.ts';
 import {
@@ -69,7 +70,9 @@ export class NetlinkError extends SysError {
   }
 }
 
-/** What became of a batch. `unknown`: answers were lost or late, so that each message may have worked or not. */
+/**
+ * What became of a batch. `unknown`: answers were lost or late, so that each message may have worked or not.
+ */
 export interface BatchResult {
   outcome: 'known' | 'unknown';
   /** The messages refused; all others of a `known` batch were done. */
@@ -156,8 +159,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends bytes[0, length), `count` messages numbered from `firstSeq`, of which the last has NLM_F_ACK, and waits for
-   * the barrier. Blocks the thread, at most for the socket's deadline.
+   * Sends bytes[0, length), `count` messages numbered from `firstSeq`, of which the last has NLM_F_ACK, and
+   * waits for the barrier. Blocks the thread, at most for the socket's deadline.
    */
   exchange(bytes: Uint8Array, length: number, count: number, firstSeq: number): BatchResult {
     const result: BatchResult = { outcome: 'known', failed: [] };
@@ -283,8 +286,8 @@ export interface DumpRequest {
 }
 
 /**
- * Reads a dump in turns of the event loop on a socket of its own. Rejects with NetlinkError (the kernel refused) or
- * SysError (no answer within the deadline).
+ * Reads a dump in turns of the event loop on a socket of its own. Rejects with NetlinkError (the kernel
+ * refused) or SysError (no answer within the deadline).
  */
 export function dump(options: OpenOptions, writer: MessageWriter, request: DumpRequest): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -375,8 +378,8 @@ export function listen(options: ListenOptions): { close(): void } {
 }
 
 /**
- * A classic BPF program that drops datagrams whose nlmsg_pid is one of `portIds`. The load is big-endian and the
- * field is in host order, so the constants are byte-swapped.
+ * A classic BPF program that drops datagrams whose nlmsg_pid is one of `portIds`. The load is big-endian and
+ * the field is in host order, so the constants are byte-swapped.
  */
 function ignorePorts(fd: number, portIds: readonly number[]): void {
   const count = portIds.length;

@@ -1,5 +1,5 @@
-// The forwarding table against the real kernel, in a namespace with two veth pairs. Needs root and iproute2 (for the
-// foreign hand, and as a second opinion on what the kernel has).
+// The forwarding table against the real kernel, in a namespace with two veth pairs. Needs root and iproute2
+// (for the foreign hand, and as a second opinion on what the kernel has).
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';

@@ -1,4 +1,5 @@
-// Loopback addresses and sysctls on the real kernel, in a namespace of its own; and `flushAll` without a daemon.
+// Loopback addresses and sysctls on the real kernel, in a namespace of its own; and `flushAll` without a
+// daemon.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
