@@ -52,7 +52,15 @@ function runLayer(layer) {
   console.log(`\n== ${layer.name}`);
   const result = spawnSync(
     'npx',
-    ['vitest', 'run', '--project', layer.name, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
+    [
+      'vitest',
+      'run',
+      '--project',
+      layer.name,
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+    ],
     { cwd: root, stdio: 'inherit', env: { ...process.env, ...layer.env } },
   );
   const seconds = (Date.now() - started) / 1000;
@@ -81,12 +89,21 @@ function runOnOtherNodes() {
   for (const major of ['22', '24']) {
     console.log(`\n== unit on Node ${major}`);
     const folder = join(scratch, `node${major}`);
-    const install = spawnSync('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', '--ignore-scripts', `node@${major}`], {
-      encoding: 'utf8',
-    });
+    const install = spawnSync(
+      'npm',
+      ['install', '--prefix', folder, '--no-audit', '--no-fund', '--ignore-scripts', `node@${major}`],
+      {
+        encoding: 'utf8',
+      },
+    );
     if (install.status !== 0) fail(`cannot install node@${major}: ${install.stderr}`);
-    const binary = spawnSync('find', [folder, '-path', '*bin/node', '-type', 'f'], { encoding: 'utf8' }).stdout.trim().split('\n')[0];
-    const result = spawnSync(binary, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit'], { cwd: root, stdio: 'inherit' });
+    const binary = spawnSync('find', [folder, '-path', '*bin/node', '-type', 'f'], { encoding: 'utf8' })
+      .stdout.trim()
+      .split('\n')[0];
+    const result = spawnSync(binary, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit'], {
+      cwd: root,
+      stdio: 'inherit',
+    });
     if (result.status === 0) total.passed++;
     else total.failed++;
     lines.push(`unit on Node ${major}: ${result.status === 0 ? 'passed' : 'failed'}`);
