@@ -1,6 +1,7 @@
 // The daemon's life: start order, reload, stop. Wiring only.
 //
-//   configuration -> links -> sysctls and loopbacks -> FIB (what the kernel holds is kept) -> speaker -> API
+//   configuration -> links -> FIB (what the kernel holds is kept) -> routes of others -> sysctls and loopbacks
+//     -> speaker -> API
 //
 // The kernel is read before the first session, so that a restart knows whether it has to be graceful, and the API
 // comes last, so that whoever finds the socket finds a daemon that answers. Stopping leaves the kernel forwarding.
@@ -24,7 +25,7 @@ import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration } from './configuration.ts';
 import { createLog, eventOf, type Log } from './log.ts';
-import { routesForRouting } from './protocols.ts';
+import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
 
 export class Daemon {
@@ -37,8 +38,8 @@ export class Daemon {
   readonly #fib: Fib | undefined;
   readonly #speaker: Speaker;
   readonly #api: ApiServer;
-  readonly #subscription: { close(): void };
-  #ports = '';
+  readonly #subscriptions: { close(): void }[];
+  #followed = '';
   #stopping = false;
 
   /** Starts everything; what was started is ended again when a later part fails. Throws LeafdError. */
@@ -56,17 +57,15 @@ export class Daemon {
       undo.push(() => monitor.close());
       const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state });
       undo.push(() => dataplane.close());
-      dataplane.setIntent(kernelIntentOf(intent, monitor));
       const speakerOf: { speaker?: Speaker } = {};
       const fib = intent.kernel.fib ? await startFib(intent, speakerOf) : undefined;
       if (fib !== undefined) undo.push(() => fib.close());
+      // Our own writes would come back as events: the feed leaves them out.
       const ignorePortIds = fib === undefined ? [] : [fib.writerPortId];
-      const feed = new RouteFeed(rtnl, {
-        table: intent.kernel.table,
-        protocols: routesForRouting,
-        ignorePortIds,
-      });
+      const { table } = intent.kernel;
+      const feed = new RouteFeed(rtnl, { table, protocols: routesForRouting, ignorePortIds });
       undo.push(() => feed.close());
+      dataplane.setIntent(kernelIntentOf(intent, monitor, feed));
       const found = fib === undefined ? 0 : fib.counts().ipv4.found + fib.counts().ipv6.found;
       const restarting = intent.bgp.gracefulRestart.enabled && found > 0;
       if (fib !== undefined) fib.holdSweep();
@@ -120,9 +119,14 @@ export class Daemon {
     this.#fib = parts.fib;
     this.#speaker = parts.speaker;
     this.#api = parts.api;
-    this.#subscription = this.#monitor.subscribe({ link: () => this.#followPorts() });
+    this.#subscriptions = [
+      this.#monitor.subscribe({ link: () => this.#followKernel() }),
+      this.#feed.subscribe((route) => {
+        if (isRoutingDaemon(route.protocol)) this.#followKernel();
+      }),
+    ];
     this.#configuration.onChange(({ intent, router }) => {
-      this.#dataplane.setIntent(kernelIntentOf(intent, this.#monitor));
+      this.#dataplane.setIntent(kernelIntentOf(intent, this.#monitor, this.#feed));
       const [source4, source6] = sourcesOf(intent);
       this.#fib?.setPrefSrc(0, source4);
       this.#fib?.setPrefSrc(1, source6);
@@ -152,7 +156,7 @@ export class Daemon {
     this.#stopping = true;
     notifySystemd('STOPPING=1');
     this.#log.info('stopping; the kernel goes on forwarding');
-    this.#subscription.close();
+    for (const subscription of this.#subscriptions) subscription.close();
     await this.#api.close();
     await this.#speaker.stop(!this.#configuration.intent.bgp.gracefulRestart.enabled);
     await this.#fib?.close();
@@ -162,12 +166,12 @@ export class Daemon {
     this.#rtnl.close();
   }
 
-  /** Ports come and go: their sysctls follow. */
-  #followPorts(): void {
-    const wanted = kernelIntentOf(this.#configuration.intent, this.#monitor);
-    const ports = wanted.fabricPorts.join(' ');
-    if (ports === this.#ports) return;
-    this.#ports = ports;
+  /** Ports come and go, and so do other routing daemons: sysctls follow. */
+  #followKernel(): void {
+    const wanted = kernelIntentOf(this.#configuration.intent, this.#monitor, this.#feed);
+    const key = JSON.stringify([wanted.fabricPorts, wanted.otherRoutingDaemon]);
+    if (key === this.#followed) return;
+    this.#followed = key;
     this.#dataplane.setIntent(wanted);
   }
 }
@@ -191,16 +195,24 @@ function sourcesOf(intent: Intent): [Uint8Array | undefined, Uint8Array | undefi
   return [first(4), first(16)];
 }
 
-function kernelIntentOf(intent: Intent, monitor: LinkMonitor): KernelIntent {
+function kernelIntentOf(intent: Intent, monitor: LinkMonitor, feed: RouteFeed): KernelIntent {
   const patterns = intent.bgp.peers.flatMap(({ where }) =>
     where.kind === 'interface' ? [where.pattern] : [],
   );
   const names = [...monitor.links.values()].map((link) => link.name).sort();
+  const raUplinks = new Set<string>();
+  let otherRoutingDaemon = false;
+  for (const { protocol, length, hops } of feed.routes()) {
+    if (isRoutingDaemon(protocol)) otherRoutingDaemon = true;
+    if (protocol !== RTPROT_RA || length !== 0) continue;
+    for (const { ifindex } of hops) raUplinks.add(monitor.links.get(ifindex)?.name ?? '');
+  }
   return {
     profile: intent.bgp.profile ?? 'host',
     loopbacks: intent.bgp.loopbacks,
     fabricPorts: names.filter((name) => patterns.some((pattern) => matchesPattern(pattern, name))),
+    raUplinks: [...raUplinks],
     nexthopCompat: intent.kernel.nexthopCompat,
-    otherRoutingDaemon: false,
+    otherRoutingDaemon,
   };
 }

@@ -2,11 +2,11 @@
 
 import { flushAll } from '../dataplane/dataplane.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
+import { version } from '../lib/version.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl } from '../netlink/rtnl.ts';
 import { readArguments, usage } from './arguments.ts';
 import { Daemon } from './daemon.ts';
-import { version } from '../lib/version.ts';
 
 const exitCodes: Readonly<Record<string, number>> = { usage: 2, 'config-invalid': 4, 'config-unreadable': 4 };
 

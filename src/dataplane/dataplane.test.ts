@@ -36,6 +36,7 @@ const intent: KernelIntent = {
   ],
   fabricPorts: ['eth0', 'eth9'],
   nexthopCompat: 'auto',
+  raUplinks: [],
   otherRoutingDaemon: false,
 };
 
@@ -129,6 +130,19 @@ test('a link that comes gets its sysctls, also when it comes again', async () =>
   plane.flush();
   // The value is that of the link that is there now, not of the first of this name.
   expect(values.get('net/ipv6/conf/eth9/accept_ra')).toBe('2');
+});
+
+test('a link with a default route by router advertisement keeps it when forwarding is switched on', async () => {
+  kernel.addLink('mgmt0');
+  defaults('mgmt0');
+  values.set('net/ipv6/conf/mgmt0/accept_ra', '1');
+  plane.setIntent({ ...intent, raUplinks: ['mgmt0'] });
+  await turn();
+  const accept = writes.indexOf('net/ipv6/conf/mgmt0/accept_ra=2');
+  expect(accept).toBeGreaterThanOrEqual(0);
+  expect(accept).toBeLessThan(writes.indexOf('net/ipv6/conf/all/forwarding=1'));
+  plane.setIntent({ ...intent, raUplinks: ['mgmt0'], profile: 'host' });
+  expect(values.get('net/ipv6/conf/mgmt0/accept_ra')).toBe('1');
 });
 
 test('profile host leaves forwarding alone, and a value given up is restored', async () => {

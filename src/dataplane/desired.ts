@@ -18,6 +18,8 @@ export interface KernelIntent {
   loopbacks: readonly { bytes: Uint8Array; length: number }[];
   /** Names of the links that carry BGP sessions, present or not. */
   fabricPorts: readonly string[];
+  /** Links whose default route comes from a router advertisement: forwarding must not take it away. */
+  raUplinks: readonly string[];
   /** net.ipv4.nexthop_compat_mode; auto: 0 where no other routing daemon reads the kernel's routes. */
   nexthopCompat: 'auto' | 0 | 1;
   otherRoutingDaemon: boolean;
@@ -55,7 +57,13 @@ export type DesiredObject = DesiredLink | DesiredAddress | DesiredSysctl;
 
 /** Everything wanted, in order. `links`: names of the links that are there. */
 export function desiredObjects(intent: KernelIntent, links: ReadonlySet<string>): DesiredObject[] {
-  const objects: DesiredObject[] = [...globalSysctls(intent)];
+  const objects: DesiredObject[] = [];
+  // Before forwarding is switched on, because the kernel then drops what such a link has learned.
+  if (intent.profile === 'fabric')
+    for (const link of intent.raUplinks)
+      if (links.has(link) && !intent.fabricPorts.includes(link))
+        objects.push(sysctl('net.ipv6.conf.IF.accept_ra', '2', link));
+  objects.push(...globalSysctls(intent));
   for (const port of intent.fabricPorts) if (links.has(port)) objects.push(...portSysctls(port));
   if (intent.loopbacks.length > 0) objects.push({ kind: 'link', key: `link ${LOOPBACK} up`, name: LOOPBACK });
   const seen = new Set<string>();

@@ -28,6 +28,7 @@ const intent: KernelIntent = {
   ],
   fabricPorts: ['v0', 'v8'],
   nexthopCompat: 'auto',
+  raUplinks: [],
   otherRoutingDaemon: false,
 };
 const watched = [
