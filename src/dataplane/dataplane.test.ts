@@ -136,6 +136,7 @@ test('a link with a default route by router advertisement keeps it when forwardi
   kernel.addLink('mgmt0');
   defaults('mgmt0');
   values.set('net/ipv6/conf/mgmt0/accept_ra', '1');
+  await turn();
   plane.setIntent({ ...intent, raUplinks: ['mgmt0'] });
   await turn();
   const accept = writes.indexOf('net/ipv6/conf/mgmt0/accept_ra=2');

@@ -26,9 +26,12 @@ export interface BatchWriter {
   close(): Promise<void>;
 }
 
+// The thread holds a socket and passes buffers on: a small heap is enough, and the default one costs megabytes.
+const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 };
+
 function startWorker(data: WriterData): Worker {
   if (!import.meta.url.endsWith('.ts')) {
-    return new Worker(new URL('./fib-worker.js', import.meta.url), { workerData: data });
+    return new Worker(new URL('./fib-worker.js', import.meta.url), { workerData: data, resourceLimits });
   }
   // tsx leaves threads alone unless it is asked to by its own interface.
   const required = createRequire(import.meta.url).resolve('tsx/esm/api');
