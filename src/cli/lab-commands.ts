@@ -33,7 +33,7 @@ export function addLabCommands(root: Command, bind: Bind): void {
     .argument('<lab>')
     .argument('<from>')
     .argument('<to>')
-    .addOption(new Option('--family <family>').choices(['ipv4', 'ipv6']))
+    .addOption(new Option('--family <family>').choices(['4', '6', 'ipv4', 'ipv6']))
     .option('--count <packets>')
     .action(bind(ping));
   lab
@@ -187,18 +187,21 @@ async function up(context: Context, file: string, options: { wait: string }): Pr
   return waitMs > 0 && established < expected ? ABSENT : OK;
 }
 
+/** ping(8) and ip(8) say 4 and 6, leafd says ipv4 and ipv6: both are understood. */
+const familyNames = { 4: 'ipv4', 6: 'ipv6', ipv4: 'ipv4', ipv6: 'ipv6' } as const;
+
 async function ping(
   context: Context,
   name: string,
   from: string,
   to: string,
-  options: { family?: 'ipv4' | 'ipv6'; count?: string },
+  options: { family?: '4' | '6' | 'ipv4' | 'ipv6'; count?: string },
 ): Promise<number> {
   const count = options.count === undefined ? undefined : Number(options.count);
   if (count !== undefined && !(Number.isInteger(count) && count > 0))
     throw usageError('--count takes a number of packets');
   const wanted = {
-    ...(options.family === undefined ? {} : { family: options.family }),
+    ...(options.family === undefined ? {} : { family: familyNames[options.family] }),
     ...(count === undefined ? {} : { count }),
   };
   const view = await (await room()).ping(name, from, to, wanted);
