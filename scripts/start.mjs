@@ -29,15 +29,15 @@ for (const family of ['4', '6']) {
   if (call('lab', 'ping', lab, 'h1', 'h6', '--family', family) !== 0) fail(`no IPv${family} from h1 to h6`);
 }
 console.log(`
-The fabric is running. Look around (bin/leafctl, or \`leafctl\` once installed):
+The fabric is running. Look around:
 
-  bin/leafctl lab exec ${lab} leaf1 -- bin/leafctl peers      sessions of leaf1
-  bin/leafctl lab exec ${lab} leaf1 -- bin/leafctl routes     its routes
-  bin/leafctl lab exec ${lab} leaf1 -- bin/leafctl why 10.0.0.1/32
-  ip -n ${lab}-leaf1 route                                 the same in the kernel
-  bin/leafctl lab cut ${lab} leaf1:eth1                       pull a cable; ping goes on
-  bin/leafctl lab move ${lab} leaf1:eth1 spine2:eth9          plug it somewhere else
-  bin/leafctl lab mend ${lab} leaf1:eth1
+  bin/leafctl lab exec ${lab} leaf1 -- leafctl peers             sessions of leaf1
+  bin/leafctl lab exec ${lab} leaf1 -- leafctl routes            its routes
+  bin/leafctl lab exec ${lab} leaf1 -- leafctl why 198.18.3.2    why this way
+  ip -n ${lab}-leaf1 route                                       the same in the kernel
+  bin/leafctl lab cut ${lab} leaf1:eth1                          pull a cable; ping goes on
+  bin/leafctl lab mend ${lab} leaf1:eth1                         plug it back
+  bin/leafctl lab move ${lab} leaf1:eth1 spine2:eth9             plug it somewhere else
 
 Stop it: bin/leafctl lab down ${lab}`);
 

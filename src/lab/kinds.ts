@@ -201,7 +201,12 @@ function openbgpdPlan(node: LabNode, directory: string): DaemonPlan {
  * A command for `exec`, with the node's own control socket put in for the control programs, so that
  * `exec LAB tor9 -- vtysh -c "show bgp summary"` speaks to that node's FRR.
  */
-export function withControlSocket(node: LabNode, directory: string, argv: readonly string[]): string[] {
+export function withControlSocket(
+  node: LabNode,
+  directory: string,
+  argv: readonly string[],
+  ownLeafctl = 'leafctl',
+): string[] {
   const [program, ...rest] = argv;
   const socket = controlSocketOf(node, directory);
   const option: Record<string, [kind: LabNode['kind'], option: string]> = {
@@ -211,6 +216,8 @@ export function withControlSocket(node: LabNode, directory: string, argv: readon
     leafctl: ['leafd', '-s'],
   };
   const own = option[program];
-  if (own === undefined || own[0] !== node.kind || rest.includes(own[1])) return [...argv];
-  return [program, own[1], socket, ...rest];
+  // leafctl is that of this installation, which need not be in the PATH of a namespace.
+  const found = program === 'leafctl' ? ownLeafctl : program;
+  if (own === undefined || own[0] !== node.kind || rest.includes(own[1])) return [found, ...rest];
+  return [found, own[1], socket, ...rest];
 }

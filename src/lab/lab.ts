@@ -107,7 +107,7 @@ export async function exec(
   const state = loadLab(name);
   const wanted = nodeOf(state, node);
   if (command.length === 0) throw new LeafdError('usage', 'give a command after --');
-  const words = withControlSocket(wanted, join(labDirectory(name), node), command);
+  const words = withControlSocket(wanted, join(labDirectory(name), node), command, leafctlOf(state.leafd));
   const argv = ['netns', 'exec', netnsOf(name, node), ...words];
   if (stdio === 'capture') return run(['ip', ...argv], { timeoutMs: 0 });
   return new Promise((resolve, reject) => {
@@ -243,6 +243,11 @@ function planOfNode(state: LabState, name: string): NodePlan {
   const { topology } = state;
   const plan = planLab(topology, labDirectory(topology.name), { leafd: state.leafd });
   return plan.nodes.find((one) => one.node.name === name)!;
+}
+
+/** leafctl beside the lab's leafd. */
+function leafctlOf(leafd: string): string {
+  return join(dirname(leafd), 'leafctl');
 }
 
 /** bin/leafd of the package this file is part of, wherever the build has put it. */
