@@ -8,7 +8,7 @@ import { DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT } from './attribute-pool.ts
 import { type Transform, transformAttributes } from './export-transform.ts';
 import { NEXT_HOP_SELF } from './next-hop-table.ts';
 import { PEER_EXTERNAL, PEER_INTERNAL, PEER_LOCAL } from './peer-table.ts';
-import { PREFIX_AWAITS_FIB, PREFIX_DIRTY } from './prefixes.ts';
+import { PREFIX_AWAITS_FIB, PREFIX_DIRTY, PREFIX_FIB_REFUSED } from './prefixes.ts';
 import type { Rib } from './rib.ts';
 import {
   askAbout,
@@ -32,6 +32,7 @@ export const EXPORT_POLICY = 7;
 export const TOO_LONG = 8;
 export const SPLIT_HORIZON = 9;
 export const WAITS_ITS_TURN = 10;
+export const FIB_REFUSED = 11;
 
 /** Indexed by code. */
 export const exportReasonNames: readonly string[] = [
@@ -46,6 +47,7 @@ export const exportReasonNames: readonly string[] = [
   'tooLong',
   'splitHorizon',
   'waitsItsTurn',
+  'fibRefused',
 ];
 
 /** What all members of a group have in common. */
@@ -126,8 +128,8 @@ export class ExportStage {
       this.reason = dirty ? NOT_DECIDED : AWAITS_FIB;
       return;
     }
-    if (path === 0) {
-      this.reason = NO_ROUTE;
+    if (path === 0 || (rib.prefixes.state[prefixId]! & PREFIX_FIB_REFUSED) !== 0) {
+      this.reason = path === 0 ? NO_ROUTE : FIB_REFUSED;
       return;
     }
     const attrId = rib.paths.attrId[path]!;

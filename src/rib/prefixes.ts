@@ -14,6 +14,8 @@ export const PREFIX_BEST_LOST = 2;
 export const PREFIX_LISTED = 4;
 /** The kernel has not yet acknowledged what was decided: nothing new is to be announced. */
 export const PREFIX_AWAITS_FIB = 8;
+/** The kernel has refused what was decided: what was announced is withdrawn. */
+export const PREFIX_FIB_REFUSED = 16;
 
 export class Prefixes {
   readonly table: PrefixTable;

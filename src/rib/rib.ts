@@ -24,7 +24,14 @@ import { PathScan, SCAN_PURGE, SCAN_REDECIDE, SCAN_REIMPORT } from './path-scan.
 import { PATH_CHANGED, PATH_NEXT_HOP_SET, PATH_USED, PathTable } from './path-table.ts';
 import { PeerRoutes } from './peer-routes.ts';
 import type { PeerTable } from './peer-table.ts';
-import { PREFIX_AWAITS_FIB, PREFIX_BEST_LOST, PREFIX_DIRTY, PREFIX_LISTED, Prefixes } from './prefixes.ts';
+import {
+  PREFIX_AWAITS_FIB,
+  PREFIX_BEST_LOST,
+  PREFIX_DIRTY,
+  PREFIX_FIB_REFUSED,
+  PREFIX_LISTED,
+  Prefixes,
+} from './prefixes.ts';
 import { NOT_ROUTABLE } from './reason.ts';
 import type { RouteFilter } from './route-filter.ts';
 
@@ -303,6 +310,12 @@ export class Rib {
   setAwaitsFib(prefixId: number, awaits: boolean): void {
     if (awaits) this.prefixes.state[prefixId]! |= PREFIX_AWAITS_FIB;
     else this.prefixes.state[prefixId]! &= ~PREFIX_AWAITS_FIB;
+  }
+
+  /** While set, update groups announce nothing of the prefix and withdraw what they have: packets would get lost. */
+  setFibRefused(prefixId: number, refused: boolean): void {
+    if (refused) this.prefixes.state[prefixId]! |= PREFIX_FIB_REFUSED;
+    else this.prefixes.state[prefixId]! &= ~PREFIX_FIB_REFUSED;
   }
 
   // ---- views ----
