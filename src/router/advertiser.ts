@@ -67,6 +67,16 @@ export class Advertiser {
     for (const kept of this.#groups.values()) if (kept.group.rib === rib) kept.group.enqueue(prefixId);
   }
 
+  /** What export reads of a peer's routes has changed: everything is looked at again, differences are sent. */
+  reconsider(): void {
+    for (const { group } of this.#groups.values()) group.reconsider();
+  }
+
+  /** The groups there are: for verification. */
+  get groups(): UpdateGroup[] {
+    return [...this.#groups.values()].map(({ group }) => group);
+  }
+
   /** Puts an Established peer into its groups, or into others where its policy has changed. */
   join(peer: Peer, negotiated: Negotiated): void {
     if (this.#router.isSilent) {

@@ -1,6 +1,7 @@
 // Between the decision and the advertisement stands the kernel: a prefix whose way has changed is handed to the
 // FIB first and told to the neighbours once the kernel has it, so that nobody is drawn to a router that would
 // drop the packets. A prefix that is lost is told at once: neighbours should turn away before the route is gone.
+// One that the kernel refuses is withdrawn, for what it has instead, if anything, leads where nothing is any more.
 // Where there is no FIB everything passes straight through.
 //
 // Cost: 5 B a prefix (the batch it waits for 4, refused 1).
@@ -142,7 +143,7 @@ export class FibGate {
 
   /** What is lost, or ours, waits for no word of the kernel (`seq` 0). */
   #await(id: number, seq: number): void {
-    this.#refused[id] = 0;
+    this.#refuse(id, false);
     this.#waiting[id] = seq;
     this.#rib.setAwaitsFib(id, seq !== 0);
     if (seq === 0) this.#deliver(id);
@@ -153,13 +154,11 @@ export class FibGate {
     this.#batches.delete(seq);
     for (const index of failedIndexes) {
       const id = ids[index]!;
-      if (this.#waiting[id] !== seq) continue;
-      this.#waiting[id] = 0;
-      this.#refused[id] = 1;
+      // A later batch holds the prefix again: its answer will count.
+      if (this.#waiting[id] === seq) this.#refuse(id, true);
     }
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]!;
-      // A later batch holds the prefix again: its answer will deliver it.
       if (this.#waiting[id] !== seq) continue;
       this.#waiting[id] = 0;
       this.#rib.setAwaitsFib(id, false);
@@ -170,9 +169,13 @@ export class FibGate {
   /** The kernel has taken a route that it had refused. */
   recovered(prefixId: number): void {
     if (this.#refused[prefixId] === 0) return;
-    this.#refused[prefixId] = 0;
-    this.#rib.setAwaitsFib(prefixId, false);
+    this.#refuse(prefixId, false);
     this.#deliver(prefixId);
+  }
+
+  #refuse(id: number, refused: boolean): void {
+    this.#refused[id] = refused ? 1 : 0;
+    this.#rib.setFibRefused(id, refused);
   }
 
   #grow(capacity: number): void {

@@ -36,6 +36,7 @@ export class Restart {
   #deferUntilMs = 0;
   #stalePathTimeMs = 360_000;
   #enabled = false;
+  #hasBegun = false;
 
   constructor(host: RestartHost) {
     this.#host = host;
@@ -49,6 +50,7 @@ export class Restart {
   /** We have restarted: routes of a former life are in the kernel. */
   begin(): void {
     const nowMs = this.#host.nowMs();
+    this.#hasBegun = true;
     this.#settleAtMs = nowMs + SETTLE_MS;
     this.#deferUntilMs = nowMs + DEFERRAL_MS;
   }
@@ -56,6 +58,11 @@ export class Restart {
   /** Whether decisions wait for the peers to tell all they know. */
   get isDeferring(): boolean {
     return this.#deferUntilMs !== 0;
+  }
+
+  /** Whether this life began with the forwarding state of the one before. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** When the deferral ends at the latest; 0 when there is none. */

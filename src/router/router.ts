@@ -6,12 +6,12 @@
 //   intake     UPDATE -> rib                origination our own routes -> rib
 //   next-hops  resolution                   fib-gate   rib -> kernel -> advertiser
 //   advertiser rib -> update groups         restart    graceful restart, both roles
+//   peers      coming, going, following neighbours and links
 //
 // The caller's loop: tell what happened, then `work()` until it says that nothing is left, and again when
 // `nextDeadlineMs()` has come. A call of `work` is bounded, so that keepalives never wait for routes.
 
 import type { Clock } from '../lib/clock.ts';
-import { sameIp } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { AttributePool } from '../rib/attribute-pool.ts';
 import { NextHopSets } from '../rib/next-hop-sets.ts';
@@ -19,21 +19,22 @@ import { NextHopTable } from '../rib/next-hop-table.ts';
 import { PeerTable } from '../rib/peer-table.ts';
 import { Rib } from '../rib/rib.ts';
 import type { Negotiated } from '../session/negotiate.ts';
-import type { DownReason, StopCause } from '../session/reason.ts';
+import type { DownReason } from '../session/reason.ts';
 import { families, familiesIn, type IPV4, type IPV6 } from '../wire/bgp/family.ts';
 import type { Fault } from '../wire/bgp/fault.ts';
 import type { RouteRefresh } from '../wire/bgp/refresh.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
 import { Advertiser } from './advertiser.ts';
-import { type PeerConfig, type RouterConfig, sameSession } from './config.ts';
-import { addressPeerName, Directory, type Link, nameOfConfig } from './directory.ts';
+import type { RouterConfig } from './config.ts';
+import { Directory, type Link } from './directory.ts';
 import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
 import { NextHops } from './next-hops.ts';
-import { connectTargetOf, hopsOf, isOnLink, Keys, type OfferState, sessionConfigOf } from './offer.ts';
+import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
 import { type LocalSource, Origination } from './origination.ts';
-import { isEnabled, newPeer, type Peer } from './peer.ts';
+import { isEnabled, type Peer } from './peer.ts';
+import { Peers } from './peers.ts';
 import type { RouterPorts } from './ports.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
@@ -44,6 +45,7 @@ const SLICE = 1024;
 
 export class Router {
   readonly directory = new Directory();
+  readonly peers: Peers;
   readonly pool: AttributePool;
   readonly nextHopTable = new NextHopTable();
   readonly nextHopSets: NextHopSets;
@@ -62,9 +64,7 @@ export class Router {
   readonly #ports: RouterPorts;
   readonly #intake: Intake;
   readonly #nextHops: NextHops;
-  readonly #keys: Keys;
   readonly #localAddresses = new Set<string>();
-  readonly #leaving = new Set<Peer>();
   #resolveAgain = false;
   #sweepPending = false;
 
@@ -72,8 +72,8 @@ export class Router {
     this.#config = config;
     this.#clock = clock;
     this.#ports = ports;
-    this.#keys = new Keys(ports);
     const clusterId = config.clusterId ?? config.bgpId;
+    this.peers = new Peers(this, ports);
     this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId });
     this.nextHopSets = new NextHopSets(this.nextHopTable);
     const options = { multipath: config.multipath, multipathRelax: config.multipathRelax };
@@ -115,7 +115,7 @@ export class Router {
       rib,
       wake,
       peers: () => this.directory.byName.values(),
-      isReachable: (peer) => this.#isReachable(peer),
+      isReachable: (peer) => this.peers.isReachable(peer),
     });
     this.advertiser = new Advertiser(this, (peer, bytes, length, count) =>
       this.sessions.send(peer, bytes, length, count),
@@ -171,7 +171,7 @@ export class Router {
       case 'enable':
         peer.adminDown = false;
         peer.heldUntilMs = 0;
-        this.#startIfPossible(peer);
+        this.peers.startIfPossible(peer);
         break;
       case 'reset':
         peer.heldUntilMs = 0;
@@ -198,17 +198,15 @@ export class Router {
   // ---- links and neighbours ----
 
   linkChanged(link: Link): void {
-    const before = this.directory.links.get(link.ifindex);
+    const { links } = this.directory;
+    const before = links.get(link.ifindex);
     if (before !== undefined && before.name !== link.name) this.linkRemoved(link.ifindex);
-    this.directory.links.set(link.ifindex, link);
-    const pattern = this.directory.patternFor(link.name);
-    if (pattern !== undefined && !this.directory.byName.has(link.name)) {
-      this.#addPeer(pattern, link.name, { ifindex: link.ifindex, interfaceName: link.name, dynamic: true });
-    }
-    const peer = this.directory.onInterface(link.ifindex);
-    if (link.up !== (before?.up === true)) {
-      if (peer !== undefined) this.#ports.discover(link.ifindex, link.up);
-      if (!link.up) this.#linkDown(link);
+    const wasUp = links.get(link.ifindex)?.up === true;
+    links.set(link.ifindex, link);
+    this.peers.matchLink(link);
+    if (link.up !== wasUp) {
+      if (link.up) this.peers.linkUp(link);
+      else this.peers.linkDown(link);
       this.#resolveAgain = true;
     }
     this.#ports.wake();
@@ -219,23 +217,14 @@ export class Router {
     if (link === undefined) return;
     if (link.up) this.linkChanged({ ...link, up: false });
     this.directory.links.delete(ifindex);
-    const peer = this.directory.onInterface(ifindex);
-    if (peer !== undefined) this.#removePeer(peer, 'interfaceDown');
+    this.peers.linkRemoved(ifindex);
     this.#resolveAgain = true;
     this.#ports.wake();
   }
 
   /** A router advertisement told the link-local address of the other end. */
   neighbourHeard(ifindex: number, address: Uint8Array): void {
-    const peer = this.directory.onInterface(ifindex);
-    if (peer === undefined) return;
-    if (peer.remote !== undefined && sameIp(peer.remote, address)) return;
-    if (peer.established !== undefined) {
-      // Another neighbour on the link of a session that is up: followed when the session ends.
-      peer.nextRemote = address;
-      return;
-    }
-    this.#follow(peer, address);
+    this.peers.heard(ifindex, address);
   }
 
   // ---- the kernel's own routes ----
@@ -261,17 +250,7 @@ export class Router {
 
   /** Somebody connects to us: the peer it is, or undefined when nobody is expected from there. */
   incoming(remote: Uint8Array, ifindex: number): Peer | undefined {
-    const scope = isOnLink(remote) ? ifindex : 0;
-    let peer = this.directory.byAddress(remote, scope);
-    if (peer === undefined) {
-      const range = this.directory.rangeFor(remote);
-      if (range === undefined || this.directory.countOf(range) >= range.limit) return undefined;
-      const name = addressPeerName(remote, this.directory.links.get(scope)?.name);
-      peer = this.#addPeer(range, name, { remote, ifindex: scope, dynamic: true });
-    }
-    if (!isEnabled(peer, this.nowMs)) return undefined;
-    if (peer.config.kind === 'interface' && peer.established === undefined) this.#follow(peer, remote);
-    return peer;
+    return this.peers.incoming(remote, ifindex);
   }
 
   accepted(peer: Peer, connection: number, local: Uint8Array): boolean {
@@ -320,7 +299,6 @@ export class Router {
   work(): boolean {
     this.sessions.expire();
     this.restart.expire();
-    this.#releaseHeld();
     if (this.restart.endIfDue()) this.#ports.event({ kind: 'restartDone', text: 'all peers have spoken' });
     if (this.#resolveAgain) {
       this.#resolveAgain = false;
@@ -343,20 +321,18 @@ export class Router {
       this.#sweepWhenSettled();
       if (this.advertiser.flush(SLICE)) more = true;
     }
-    this.#buryLeaving();
+    this.peers.tidyUp();
     return more;
   }
 
   /** When `work` has to be called even if nothing happens; Infinity for never. */
   nextDeadlineMs(): number {
-    let earliest = Math.min(
+    return Math.min(
       this.sessions.nextDeadlineMs(),
       this.restart.nextDeadlineMs(),
       this.advertiser.nextDeadlineMs(),
+      this.peers.nextDeadlineMs(),
     );
-    for (const peer of this.directory.byName.values())
-      if (peer.heldUntilMs > this.nowMs) earliest = Math.min(earliest, peer.heldUntilMs);
-    return earliest;
   }
 
   /** Whether the first word to a new member may be said: not while decisions wait for a restart to end. */
@@ -381,12 +357,7 @@ export class Router {
       this.origination.reshape();
       for (const route of this.resolver.all()) this.#redistribute(route);
     }
-    for (const peer of [...this.directory.byName.values()]) this.#reconfigurePeer(peer);
-    for (const peer of config.peers)
-      if (peer.kind === 'address' && !this.directory.byName.has(nameOfConfig(peer)))
-        this.#addAddressPeer(peer);
-    for (const link of [...this.directory.links.values()]) this.#matchLink(link);
-    this.#keys.follow(this.directory);
+    this.peers.reconfigure((peer) => this.#applyLive(peer));
   }
 
   #applyNetworks(wanted: readonly Prefix[], present: readonly Prefix[]): void {
@@ -395,112 +366,7 @@ export class Router {
     for (const prefix of wanted) this.origination.add(prefix, 'local');
   }
 
-  #addAddressPeer(config: PeerConfig & { kind: 'address' }): void {
-    const ifindex =
-      config.interface === undefined ? 0 : (this.directory.linkNamed(config.interface)?.ifindex ?? 0);
-    this.#addPeer(config, nameOfConfig(config), { remote: config.address, ifindex, dynamic: false });
-  }
-
-  #matchLink(link: Link): void {
-    const pattern = this.directory.patternFor(link.name);
-    if (pattern === undefined || this.directory.byName.has(link.name)) return;
-    this.#addPeer(pattern, link.name, { ifindex: link.ifindex, interfaceName: link.name, dynamic: true });
-    if (link.up) this.#ports.discover(link.ifindex, true);
-  }
-
-  #reconfigurePeer(peer: Peer): void {
-    if (this.#leaving.has(peer)) return;
-    const config = this.directory.configFor(peer);
-    if (config === undefined) {
-      this.#removePeer(peer, 'deconfigured');
-      return;
-    }
-    const old = peer.config;
-    peer.config = config;
-    if (config.shutdown && !old.shutdown) this.sessions.stop(peer, 'adminDown');
-    else if (!sameSession(old, config)) this.sessions.stop(peer, 'configurationChanged');
-    else if (peer.established !== undefined && peer.negotiated !== undefined)
-      this.#applyPolicies(peer, peer.negotiated);
-    this.#startIfPossible(peer);
-  }
-
-  #addPeer(
-    config: PeerConfig,
-    name: string,
-    place: { remote?: Uint8Array; ifindex?: number; interfaceName?: string; dynamic: boolean },
-  ): Peer {
-    const address = place.remote ?? new Uint8Array(16);
-    const index = this.peerTable.add({
-      kind: 'external',
-      asn: 0,
-      bgpId: 0,
-      address,
-      scope: place.ifindex ?? 0,
-    });
-    const peer = newPeer(index, name, config, place, this.nowMs);
-    this.directory.add(peer);
-    this.sessions.add(peer);
-    this.#ports.event({ kind: 'peerAdded', peer: name });
-    this.#startIfPossible(peer);
-    return peer;
-  }
-
-  #removePeer(peer: Peer, cause: StopCause): void {
-    if (peer.config.kind === 'interface') this.#ports.discover(peer.ifindex, false);
-    this.sessions.stop(peer, cause);
-    this.sessions.remove(peer);
-    this.restart.forget(peer);
-    this.directory.remove(peer);
-    this.#keys.follow(this.directory);
-    this.#leaving.add(peer);
-    this.#ports.event({ kind: 'peerRemoved', peer: peer.name });
-  }
-
-  /** A removed peer's index is free again once the ribs have forgotten its paths. */
-  #buryLeaving(): void {
-    for (const peer of this.#leaving) {
-      if (this.ribs.some((rib) => !rib.isSettled(peer.index))) continue;
-      this.peerTable.remove(peer.index);
-      this.#leaving.delete(peer);
-    }
-  }
-
   // ---- sessions ----
-
-  #isReachable(peer: Peer): boolean {
-    if (!isEnabled(peer, this.nowMs) || peer.remote === undefined) return false;
-    if (peer.config.kind === 'range') return false;
-    return peer.ifindex === 0 || this.directory.links.get(peer.ifindex)?.up === true;
-  }
-
-  #startIfPossible(peer: Peer): void {
-    if (!isEnabled(peer, this.nowMs) || peer.remote === undefined) return;
-    if (peer.ifindex !== 0 && this.directory.links.get(peer.ifindex)?.up !== true) return;
-    this.sessions.start(peer);
-  }
-
-  #follow(peer: Peer, address: Uint8Array): void {
-    if (peer.remote === undefined || !sameIp(peer.remote, address)) {
-      if (peer.main.session.state !== 'idle') this.sessions.stop(peer, 'interfaceDown');
-      peer.remote = address;
-      this.#keys.follow(this.directory);
-    }
-    peer.nextRemote = undefined;
-    this.#startIfPossible(peer);
-    this.#ports.wake();
-  }
-
-  #linkDown(link: Link): void {
-    for (const peer of this.directory.byName.values()) {
-      if (peer.ifindex !== link.ifindex) continue;
-      this.sessions.stop(peer, 'interfaceDown');
-      this.restart.forget(peer);
-      if (peer.config.kind === 'interface') {
-        peer.remote = undefined;
-        peer.nextRemote = undefined;
-      }
-    }
-  }
 
   /** TTL of a peer's connections; the transport asks it for those that come in. */
   hops(peer: Peer): { ttl: number; minTtl: number } {
@@ -510,8 +376,10 @@ export class Router {
   #offerState(peer: Peer): OfferState {
     return {
       restarting: this.restart.isDeferring,
-      forwards: this.#ports.fib !== undefined,
-      mayRestart: isEnabled(peer, this.nowMs) && !this.#leaving.has(peer),
+      // A machine that comes up with an empty kernel has preserved nothing (RFC 4724, 3).
+      forwards:
+        this.#ports.fib !== undefined && (this.restart.hasBegun || peer.counters.establishedCount > 0),
+      mayRestart: isEnabled(peer, this.nowMs) && !this.peers.isLeaving(peer),
     };
   }
 
@@ -519,15 +387,7 @@ export class Router {
     peer.families = negotiated.families;
     peer.establishedAtMs = this.nowMs;
     peer.counters.establishedCount++;
-    this.peerTable.update(peer.index, {
-      kind: negotiated.internal ? 'internal' : 'external',
-      asn: negotiated.remoteAsn,
-      bgpId: negotiated.remoteBgpId,
-      address: peer.remote ?? new Uint8Array(16),
-      scope: peer.ifindex,
-      weight: peer.config.weight,
-      rrClient: peer.config.routeReflectorClient,
-    });
+    this.#identify(peer, negotiated);
     this.#intake.open(peer, {
       asn4: negotiated.asn4,
       internal: negotiated.internal,
@@ -540,6 +400,35 @@ export class Router {
     const name = negotiated.fqdn?.host;
     const event = { kind: 'peerUp', peer: peer.name, remoteAsn: negotiated.remoteAsn } as const;
     this.#ports.event(name === undefined ? event : { ...event, name });
+  }
+
+  /** What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. */
+  #identify(peer: Peer, negotiated: Negotiated): void {
+    this.peerTable.update(peer.index, {
+      kind: negotiated.internal ? 'internal' : 'external',
+      asn: negotiated.remoteAsn,
+      bgpId: negotiated.remoteBgpId,
+      address: peer.remote ?? new Uint8Array(16),
+      scope: peer.ifindex,
+      weight: peer.config.weight,
+      rrClient: peer.config.routeReflectorClient,
+    });
+    let concerned = false;
+    for (const rib of this.ribs) {
+      rib.peerChanged(peer.index);
+      concerned ||= rib.perPeer.hasAny(peer.index);
+    }
+    if (concerned) this.advertiser.reconsider();
+  }
+
+  /** Another configuration of an Established peer whose session stays. */
+  #applyLive(peer: Peer): void {
+    const { weight, routeReflectorClient } = peer.config;
+    const { index } = peer;
+    const rrClient = this.peerTable.rrClient[index] === 1;
+    if (this.peerTable.weight[index] !== weight || rrClient !== routeReflectorClient)
+      this.#identify(peer, peer.negotiated!);
+    this.#applyPolicies(peer, peer.negotiated!);
   }
 
   /** Import filters and update groups of an Established peer, from what the configuration says now. */
@@ -556,8 +445,6 @@ export class Router {
     peer.families = 0;
     peer.downAtMs = this.nowMs;
     this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
-    if (peer.nextRemote !== undefined) this.#follow(peer, peer.nextRemote);
-    if (peer.config.kind === 'range' && peer.restart.stale === 0) this.#removePeer(peer, 'interfaceDown');
   }
 
   #update(peer: Peer, bytes: Uint8Array, start: number, end: number): Fault | undefined {
@@ -585,15 +472,6 @@ export class Router {
     const { afi, safi } = families[family]!;
     const data = new Uint8Array([afi >> 8, afi, safi, limit >>> 24, limit >>> 16, limit >>> 8, limit]);
     this.sessions.stop(peer, 'maxPrefixes', undefined, data);
-  }
-
-  /** Starts the peers whose pause after too many prefixes is over. */
-  #releaseHeld(): void {
-    for (const peer of this.directory.byName.values()) {
-      if (peer.heldUntilMs === 0 || peer.heldUntilMs > this.nowMs) continue;
-      peer.heldUntilMs = 0;
-      this.#startIfPossible(peer);
-    }
   }
 
   // ---- routes ----

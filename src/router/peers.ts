@@ -1,0 +1,246 @@
+// The life of peers: made by configuration, by an interface that matches, or by a stranger from a range; following
+// the neighbour an interface has; started when they can be reached, stopped, changed by another configuration, and
+// gone, with their index in the rib free again once the ribs have forgotten their paths.
+
+import { sameIp } from '../net/ip.ts';
+import type { StopCause } from '../session/reason.ts';
+import type { PeerConfig } from './config.ts';
+import { sameSession } from './config.ts';
+import { addressPeerName, type Link, nameOfConfig } from './directory.ts';
+import { isOnLink, Keys } from './offer.ts';
+import { isEnabled, newPeer, type Peer } from './peer.ts';
+import type { RouterPorts } from './ports.ts';
+import type { Router } from './router.ts';
+
+/** Where a new peer is. */
+interface Place {
+  remote?: Uint8Array;
+  ifindex?: number;
+  interfaceName?: string;
+  dynamic: boolean;
+}
+
+export class Peers {
+  readonly #router: Router;
+  readonly #ports: RouterPorts;
+  readonly #keys: Keys;
+  /** Removed, but the ribs still have paths of them. */
+  readonly #leaving = new Set<Peer>();
+
+  constructor(router: Router, ports: RouterPorts) {
+    this.#router = router;
+    this.#ports = ports;
+    this.#keys = new Keys(ports);
+  }
+
+  isLeaving(peer: Peer): boolean {
+    return this.#leaving.has(peer);
+  }
+
+  // ---- configuration ----
+
+  /** Brings the peers in line with the configuration that the directory has been given. */
+  reconfigure(applied: (peer: Peer) => void): void {
+    const { directory } = this.#router;
+    for (const peer of [...directory.byName.values()]) this.#reconfigure(peer, applied);
+    for (const config of directory.configs)
+      if (config.kind === 'address' && !directory.byName.has(nameOfConfig(config)))
+        this.#addByAddress(config);
+    for (const link of [...directory.links.values()]) this.matchLink(link);
+    this.#keys.follow(directory);
+  }
+
+  #reconfigure(peer: Peer, applied: (peer: Peer) => void): void {
+    const config = this.#router.directory.configFor(peer);
+    // A peer of another kind under the same name is another peer.
+    if (config === undefined || config.kind !== peer.config.kind) {
+      this.remove(peer, 'deconfigured');
+      return;
+    }
+    const old = peer.config;
+    peer.config = config;
+    if (config.shutdown && !old.shutdown) this.#router.sessions.stop(peer, 'adminDown');
+    else if (!sameSession(old, config)) this.#router.sessions.stop(peer, 'configurationChanged');
+    else if (peer.established !== undefined) applied(peer);
+    this.startIfPossible(peer);
+  }
+
+  #addByAddress(config: PeerConfig & { kind: 'address' }): void {
+    const { interface: name } = config;
+    const link = name === undefined ? undefined : this.#router.directory.linkNamed(name);
+    const place: Place = { remote: config.address, ifindex: link?.ifindex ?? 0, dynamic: false };
+    this.add(config, nameOfConfig(config), name === undefined ? place : { ...place, interfaceName: name });
+  }
+
+  // ---- coming and going ----
+
+  add(config: PeerConfig, name: string, place: Place): Peer {
+    const { peerTable, directory, sessions, nowMs } = this.#router;
+    const address = place.remote ?? new Uint8Array(16);
+    const scope = place.ifindex ?? 0;
+    const index = peerTable.add({ kind: 'external', asn: 0, bgpId: 0, address, scope });
+    const peer = newPeer(index, name, config, place, nowMs);
+    directory.add(peer);
+    sessions.add(peer);
+    this.#ports.event({ kind: 'peerAdded', peer: name });
+    this.startIfPossible(peer);
+    return peer;
+  }
+
+  remove(peer: Peer, cause: StopCause): void {
+    if (this.#leaving.has(peer)) return;
+    const { directory, sessions, restart } = this.#router;
+    this.#leaving.add(peer);
+    if (peer.config.kind === 'interface') this.#ports.discover(peer.ifindex, false);
+    sessions.stop(peer, cause);
+    sessions.remove(peer);
+    restart.forget(peer);
+    directory.remove(peer);
+    this.#keys.follow(directory);
+    this.#ports.event({ kind: 'peerRemoved', peer: peer.name });
+  }
+
+  /**
+   * What follows from an end: a pause that is over, another neighbour that showed up during the session that ended,
+   * a stranger that nothing holds any more, a removed peer that the ribs have forgotten.
+   */
+  tidyUp(): void {
+    const { directory, nowMs } = this.#router;
+    for (const peer of directory.byName.values()) {
+      if (peer.heldUntilMs !== 0 && peer.heldUntilMs <= nowMs) {
+        peer.heldUntilMs = 0;
+        this.startIfPossible(peer);
+      }
+      if (peer.nextRemote !== undefined && peer.established === undefined)
+        this.#follow(peer, peer.nextRemote);
+      if (peer.config.kind === 'range' && isIdleStranger(peer)) this.remove(peer, 'interfaceDown');
+    }
+    for (const peer of this.#leaving) {
+      if (this.#router.ribs.some((rib) => !rib.isSettled(peer.index))) continue;
+      this.#router.peerTable.remove(peer.index);
+      this.#leaving.delete(peer);
+    }
+  }
+
+  /** The end of the earliest pause, or Infinity. */
+  nextDeadlineMs(): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { heldUntilMs } of this.#router.directory.byName.values())
+      if (heldUntilMs !== 0) earliest = Math.min(earliest, heldUntilMs);
+    return earliest;
+  }
+
+  // ---- reaching them ----
+
+  /** Whether the peer could be talked to at all, whoever begins. */
+  isReachable(peer: Peer): boolean {
+    if (!isEnabled(peer, this.#router.nowMs) || peer.remote === undefined) return false;
+    if (peer.config.kind === 'range') return false;
+    return this.#isLinkUp(peer);
+  }
+
+  #isLinkUp(peer: Peer): boolean {
+    // A link-local address means nothing before its interface is there.
+    if (peer.ifindex === 0) return peer.remote === undefined || !isOnLink(peer.remote);
+    return this.#router.directory.links.get(peer.ifindex)?.up === true;
+  }
+
+  startIfPossible(peer: Peer): void {
+    if (!isEnabled(peer, this.#router.nowMs) || peer.remote === undefined) return;
+    if (this.#isLinkUp(peer)) this.#router.sessions.start(peer);
+  }
+
+  /** Somebody connects to us: the peer it is, or undefined when nobody is expected from there. */
+  incoming(remote: Uint8Array, ifindex: number): Peer | undefined {
+    const { directory, nowMs } = this.#router;
+    const scope = isOnLink(remote) ? ifindex : 0;
+    let peer = directory.byAddress(remote, scope);
+    if (peer === undefined) {
+      const range = directory.rangeFor(remote);
+      if (range === undefined || directory.countOf(range) >= range.limit) return undefined;
+      const name = addressPeerName(remote, directory.links.get(scope)?.name);
+      peer = this.add(range, name, { remote, ifindex: scope, dynamic: true });
+    }
+    if (!isEnabled(peer, nowMs)) return undefined;
+    if (peer.config.kind !== 'interface' || (peer.remote !== undefined && sameIp(peer.remote, remote)))
+      return peer;
+    if (peer.established !== undefined) {
+      peer.nextRemote = remote;
+      return undefined;
+    }
+    this.#follow(peer, remote);
+    return peer;
+  }
+
+  /** A router advertisement told the link-local address of the other end. */
+  heard(ifindex: number, address: Uint8Array): void {
+    const peer = this.#router.directory.onInterface(ifindex);
+    if (peer === undefined) return;
+    if (peer.remote !== undefined && sameIp(peer.remote, address)) peer.nextRemote = undefined;
+    // Another neighbour on the link of a session that is up: followed when the session ends.
+    else if (peer.established !== undefined) peer.nextRemote = address;
+    else this.#follow(peer, address);
+  }
+
+  #follow(peer: Peer, address: Uint8Array): void {
+    if (peer.remote === undefined || !sameIp(peer.remote, address)) {
+      if (peer.main.session.state !== 'idle' || peer.second !== undefined)
+        this.#router.sessions.stop(peer, 'interfaceDown');
+      // Whoever answers there is not the one whose routes were kept.
+      this.#router.restart.forget(peer);
+      peer.remote = address;
+      this.#keys.follow(this.#router.directory);
+    }
+    peer.nextRemote = undefined;
+    this.startIfPossible(peer);
+    this.#ports.wake();
+  }
+
+  // ---- links ----
+
+  /** A link is there: the peers it makes or carries. */
+  matchLink(link: Link): void {
+    const { directory } = this.#router;
+    const pattern = directory.patternFor(link.name);
+    if (pattern !== undefined && !directory.byName.has(link.name)) {
+      const place = { ifindex: link.ifindex, interfaceName: link.name, dynamic: true };
+      this.add(pattern, link.name, place);
+      if (link.up) this.#ports.discover(link.ifindex, true);
+    }
+    for (const peer of directory.byName.values())
+      if (peer.config.kind === 'address' && peer.config.interface === link.name) {
+        peer.ifindex = link.ifindex;
+        this.startIfPossible(peer);
+      }
+  }
+
+  linkUp(link: Link): void {
+    if (this.#router.directory.onInterface(link.ifindex)) this.#ports.discover(link.ifindex, true);
+  }
+
+  linkDown(link: Link): void {
+    for (const peer of this.#router.directory.byName.values()) {
+      if (peer.ifindex !== link.ifindex) continue;
+      if (peer.config.kind === 'interface') {
+        this.#ports.discover(link.ifindex, false);
+        peer.remote = undefined;
+        peer.nextRemote = undefined;
+      }
+      this.#router.sessions.stop(peer, 'interfaceDown');
+      this.#router.restart.forget(peer);
+    }
+  }
+
+  linkRemoved(ifindex: number): void {
+    const peer = this.#router.directory.onInterface(ifindex);
+    if (peer !== undefined) this.remove(peer, 'interfaceDown');
+    for (const other of this.#router.directory.byName.values())
+      if (other.ifindex === ifindex && other.config.kind === 'address') other.ifindex = 0;
+  }
+}
+
+/** Nothing of a peer that a range made is left: no connection, no session to come, no routes, no pause. */
+function isIdleStranger(peer: Peer): boolean {
+  const { main, second, restart, heldUntilMs } = peer;
+  return main.connection === 0 && second === undefined && restart.stale === 0 && heldUntilMs === 0;
+}
