@@ -84,19 +84,27 @@ function runLayer(layer) {
   );
 }
 
-/** The unit layer again on the newer Node lines that we support, from the npm package `node`. */
+/** The unit layer again on the newer Node lines that we support, from npm's packages of Node itself. */
 function runOnOtherNodes() {
   for (const major of ['22', '24']) {
     console.log(`\n== unit on Node ${major}`);
     const folder = join(scratch, `node${major}`);
     const install = spawnSync(
       'npm',
-      ['install', '--prefix', folder, '--no-audit', '--no-fund', '--ignore-scripts', `node@${major}`],
+      [
+        'install',
+        '--prefix',
+        folder,
+        '--no-audit',
+        '--no-fund',
+        '--ignore-scripts',
+        `node-linux-${process.arch}@${major}`,
+      ],
       {
         encoding: 'utf8',
       },
     );
-    if (install.status !== 0) fail(`cannot install node@${major}: ${install.stderr}`);
+    if (install.status !== 0) fail(`cannot install Node ${major}: ${install.stderr}`);
     const binary = spawnSync('find', [folder, '-path', '*bin/node', '-type', 'f'], { encoding: 'utf8' })
       .stdout.trim()
       .split('\n')[0];
