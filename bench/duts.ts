@@ -64,7 +64,10 @@ export function knownDuts(root: string, built: string): Dut[] {
         const state = join(directory, 'state');
         const socket = join(directory, 'leafd.sock');
         const program = join(root, 'bin', 'leafd');
-        return [process.execPath, program, '--config', file, '--socket', socket, '--state', state];
+        // For profiles: LEAFD_BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=DIR'.
+        const nodeFlags = process.env.LEAFD_BENCH_NODE_FLAGS?.split(' ') ?? [];
+        const files = ['--config', file, '--socket', socket, '--state', state];
+        return [process.execPath, ...nodeFlags, program, ...files];
       },
     },
     {

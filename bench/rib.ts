@@ -92,7 +92,7 @@ function play(machine: Machine, chunks: readonly Uint8Array[]): Parts {
     }
     parts.store += performance.now() - start;
     start = performance.now();
-    rib.work(1 << 20);
+    rib.work(8192);
     rib.decide(1 << 20);
     for (let i = 0; i < rib.changes.count; i++) group.enqueue(rib.changes.ids[i]!);
     parts.decide += performance.now() - start;

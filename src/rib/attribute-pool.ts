@@ -5,7 +5,7 @@
 //
 // Bytes lie in pages that never move, so growing costs no copy and a full table no pause. An id keeps its
 // block when it is freed and is used again for a set of the same size class (8 bytes apart).
-// Cost: 44 B a distinct set + its bytes + 8-16 B of hash slots; nothing a route but the references.
+// Cost: 44 B a distinct set + its bytes + 16-32 B of hash slots; nothing a route but the references.
 // This file does not validate: the decoder has done so.
 
 import { assert } from '../lib/assert.ts';

@@ -12,6 +12,7 @@ import { PREFIX_AWAITS_FIB, PREFIX_DIRTY, PREFIX_FIB_REFUSED } from './prefixes.
 import type { Rib } from './rib.ts';
 import {
   askAbout,
+  askAboutPrefix,
   emptyQuery,
   emptyVerdict,
   NEXT_HOP_KEEP,
@@ -186,17 +187,10 @@ export class ExportStage {
 
   #ask(filter: RouteFilter, prefixId: number, path: number, attrId: number): void {
     const query = this.#query;
-    const { address, words, length } = this.#rib.table;
     askAbout(query, this.#rib.pool, attrId);
     query.peer = this.source;
     query.nextHopId = this.#rib.paths.nextHopId[path]!;
-    query.prefixLength = length[prefixId]!;
-    query.a = address[prefixId * words]!;
-    if (words === 4) {
-      query.b = address[prefixId * 4 + 1]!;
-      query.c = address[prefixId * 4 + 2]!;
-      query.d = address[prefixId * 4 + 3]!;
-    }
+    askAboutPrefix(query, this.#rib.table, prefixId);
     filter.evaluate(query, this.#verdict);
   }
 

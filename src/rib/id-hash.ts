@@ -2,7 +2,8 @@
 // room keep the content themselves; they compare it while walking the slots that `first` and `after` give.
 // Removal shifts back instead of leaving graves, so a table that churns for a year probes as fast as a new one.
 //
-// Cost: 4 B an id + 8-16 B of slots (load between 1/4 and 1/2). Id 0 marks an empty slot and is never hashed.
+// Cost: 4 B an id + 16-32 B of slots (load between 1/8 and 1/4: a search meets few strangers, whose hashes it would
+// have to fetch). Id 0 marks an empty slot and is never hashed.
 
 import { growU32 } from './columns.ts';
 
@@ -29,7 +30,7 @@ export class IdHash {
     if (id >= this.hash.length) this.hash = growU32(this.hash, Math.max(id + 1, this.hash.length * 2));
     this.hash[id] = hash;
     this.#place(this.slots, this.#mask, id);
-    if (++this.size * 2 > this.#mask) this.#grow();
+    if (++this.size * 4 > this.#mask) this.#grow();
   }
 
   remove(id: number): void {

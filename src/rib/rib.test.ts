@@ -224,6 +224,8 @@ test('graceful restart: stale paths stay in use, announced ones stay, the rest i
   rib.dropPeer(a);
   settle();
   rib.decide(1);
+  expect(rib.prefixes.count).toBe(0);
+  expect(rib.work(1)).toBe(false);
   expect([rib.routeCount, rib.paths.size, rib.table.size, pool.size]).toEqual([0, 0, 0, 0]);
 });
 
@@ -241,6 +243,30 @@ test('a path that comes back before its slice of the clean-up counts again', () 
   say(a, P, { asPath: [1] }, h);
   settle();
   expect(reasons(rib, P)).toEqual({ [a]: 'best', [b]: 'asPathLength' });
+  expect(verifyRib(rib)).toEqual([]);
+});
+
+test('idle prefixes are forgotten in slices once they are many, and found again until then', () => {
+  const { rib, hop, peer, say, settle } = fabric();
+  const a = peer('external', 1);
+  const h = hop(1);
+  for (let i = 0; i < 10_000; i++) say(a, P + 256 * i, { asPath: [1] }, h);
+  settle();
+  const kept = rib.find(P, 0, 0, 0, 24);
+  for (let i = 1; i < 6000; i++) rib.withdrawOne(a, P + 256 * i, 0, 0, 0, 24, 0);
+  while (rib.decide(1000));
+  rib.decide(0);
+  expect([rib.prefixes.count, rib.table.size, rib.hasWork]).toEqual([4001, 10_000, true]);
+  expect([rib.find(P + 256, 0, 0, 0, 24), rib.nextPrefix(1)]).toEqual([-1, 6000]);
+  say(a, P + 256, { asPath: [1] }, h);
+  rib.decide(10);
+  expect([rib.prefixes.count, rib.find(P + 256, 0, 0, 0, 24)]).toEqual([4002, 1]);
+  while (rib.work(100));
+  expect([rib.prefixes.count, rib.table.size]).toEqual([4002, 4002 + 4096]);
+  expect(rib.find(P, 0, 0, 0, 24)).toBe(kept);
+  for (let i = 0; i < 10_000; i++) say(a, P + 256 * i, { asPath: [1] }, h);
+  settle();
+  expect([rib.prefixes.count, rib.table.size]).toEqual([10_000, 10_000]);
   expect(verifyRib(rib)).toEqual([]);
 });
 
@@ -493,6 +519,7 @@ test('property: after anything that happens, the state equals a full recompute a
         for (const peer of others) rib.dropPeer(peer);
         settle();
         rib.decide(1);
+        rib.work(1);
         expect([pool.size, rib.table.size, rib.paths.size, rib.sets.size]).toEqual([0, 0, 0, 0]);
         expect(hops.map((hop) => nextHops.refs[hop])).toEqual([1, 1, 1, 1]);
       },

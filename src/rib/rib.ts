@@ -10,7 +10,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
-import type { PrefixTable } from '../lib/prefix-table.ts';
+import type { PrefixIndex } from '../lib/prefix-index.ts';
 import { families } from '../wire/bgp/family.ts';
 import { ip4At, ip6WordAt, routable4, routable6 } from '../wire/bgp/nlri/ip.ts';
 import type { AttributePool } from './attribute-pool.ts';
@@ -29,11 +29,12 @@ import {
   PREFIX_BEST_LOST,
   PREFIX_DIRTY,
   PREFIX_FIB_REFUSED,
+  PREFIX_IDLE,
   PREFIX_LISTED,
   Prefixes,
 } from './prefixes.ts';
 import { NOT_ROUTABLE } from './reason.ts';
-import type { RouteFilter } from './route-filter.ts';
+import { askAboutPrefix, type RouteFilter } from './route-filter.ts';
 
 /** A peer this many epochs ahead of the scan makes it finish at once: epochs are 8 bits. */
 const EPOCHS_BEHIND_MAX = 200;
@@ -44,7 +45,7 @@ export class Rib {
   readonly nextHops: NextHopTable;
   readonly peers: PeerTable;
   readonly sets: NextHopSets;
-  readonly table: PrefixTable;
+  readonly table: PrefixIndex;
   readonly paths = new PathTable();
   readonly prefixes: Prefixes;
   readonly changes = new ChangeList();
@@ -93,6 +94,11 @@ export class Rib {
 
   /** Whether `work` has anything to do. */
   get hasWork(): boolean {
+    return !this.#scan.isIdle || this.prefixes.hasIdle;
+  }
+
+  /** Whether paths are left that `work` has to look at; without that, only memory waits for it. */
+  get isScanning(): boolean {
     return !this.#scan.isIdle;
   }
 
@@ -116,12 +122,13 @@ export class Rib {
     const ip4 = this.table.words === 1;
     const perPrefix = this.#import.readsPrefix(peer);
     if (!perPrefix) this.#import.run(peer, attrId, nextHopId);
+    let touched = start;
     for (let at = start; at < end; ) {
       let pathId = 0;
       if (addPath) {
         pathId = readU32(bytes, at);
         at += 4;
-      }
+      } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
       const length = bytes[at]!;
       let id: number;
       let routable: boolean;
@@ -149,12 +156,13 @@ export class Rib {
   /** Takes a section of withdrawn NLRI as it stands in the message, validated by the decoder. */
   withdraw(peer: number, bytes: Uint8Array, start: number, end: number, addPath: boolean): void {
     const ip4 = this.table.words === 1;
+    let touched = start;
     for (let at = start; at < end; ) {
       let pathId = 0;
       if (addPath) {
         pathId = readU32(bytes, at);
         at += 4;
-      }
+      } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
       const length = bytes[at]!;
       const id = ip4
         ? this.table.find1(ip4At(bytes, at), length)
@@ -166,7 +174,8 @@ export class Rib {
             length,
           );
       at += 1 + ((length + 7) >>> 3);
-      if (id >= 0) this.#withdrawFrom(id, peer, pathId);
+      const path = id < 0 ? 0 : this.#findPath(id, peer, pathId);
+      if (path !== 0) this.#remove(path);
     }
   }
 
@@ -206,7 +215,8 @@ export class Rib {
     pathId: number,
   ): void {
     const id = this.find(a, b, c, d, length);
-    if (id >= 0) this.#withdrawFrom(id, peer, pathId);
+    const path = id < 0 ? 0 : this.#findPath(id, peer, pathId);
+    if (path !== 0) this.#remove(path);
   }
 
   // ---- peers come and go ----
@@ -262,11 +272,12 @@ export class Rib {
   /** Changes the options; everything is decided again. */
   setOptions(options: Partial<DecisionOptions>): void {
     this.decision.options = { ...this.decision.options, ...options };
-    for (let id = 0; id < this.table.idEnd; id++) if (this.table.has(id)) this.#markDirty(id);
+    for (let id = this.nextPrefix(0); id >= 0; id = this.nextPrefix(id + 1)) this.#markDirty(id);
   }
 
-  /** Looks at up to `budget` paths on behalf of the calls above; returns whether there is more to do. */
-  work(budget: number): boolean {
+  /** Looks at up to `slice` paths on behalf of the calls above; returns whether there is more to do. */
+  work(slice: number): boolean {
+    let budget = slice;
     while (budget > 0 && !this.#scan.isIdle) {
       const begin = this.#scan.begin;
       const end = this.#scan.sliceEnd(budget);
@@ -274,7 +285,9 @@ export class Rib {
       this.#scan.advance(end);
       budget -= Math.max(1, end - begin);
     }
-    return !this.#scan.isIdle;
+    // Forgetting has time: while routes go by the thousand it must not slow them down, and in the end all may go.
+    if (this.prefixes.hasIdle) this.prefixes.forget(1 + (slice >>> 6));
+    return this.hasWork;
   }
 
   // ---- the decision ----
@@ -308,14 +321,12 @@ export class Rib {
    * clears it enqueues the prefix in the groups.
    */
   setAwaitsFib(prefixId: number, awaits: boolean): void {
-    if (awaits) this.prefixes.state[prefixId]! |= PREFIX_AWAITS_FIB;
-    else this.prefixes.state[prefixId]! &= ~PREFIX_AWAITS_FIB;
+    this.prefixes.setBit(prefixId, PREFIX_AWAITS_FIB, awaits);
   }
 
   /** While set, update groups announce nothing of the prefix and withdraw what they have: packets would get lost. */
   setFibRefused(prefixId: number, refused: boolean): void {
-    if (refused) this.prefixes.state[prefixId]! |= PREFIX_FIB_REFUSED;
-    else this.prefixes.state[prefixId]! &= ~PREFIX_FIB_REFUSED;
+    this.prefixes.setBit(prefixId, PREFIX_FIB_REFUSED, refused);
   }
 
   // ---- views ----
@@ -359,19 +370,8 @@ export class Rib {
 
   /** Runs the import for one prefix of the announcement under way. */
   #runImport(id: number): void {
-    this.#fillQuery(id);
+    askAboutPrefix(this.#import.query, this.table, id);
     this.#import.run(this.#peer, this.#attrIdIn, this.#nextHopIdIn);
-  }
-
-  #fillQuery(id: number): void {
-    const { query } = this.#import;
-    const { address, words } = this.table;
-    query.prefixLength = this.table.length[id]!;
-    query.a = address[id * words]!;
-    if (words === 1) return;
-    query.b = address[id * 4 + 1]!;
-    query.c = address[id * 4 + 2]!;
-    query.d = address[id * 4 + 3]!;
   }
 
   #findPath(id: number, peer: number, pathId: number): number {
@@ -391,6 +391,7 @@ export class Rib {
     if (path === 0) {
       path = paths.take();
       const head = this.prefixes.firstPath[id]!;
+      if ((this.prefixes.state[id]! & PREFIX_IDLE) !== 0) this.prefixes.revive(id);
       paths.prefix[path] = id;
       paths.peer[path] = peer;
       paths.next[path] = head;
@@ -403,7 +404,8 @@ export class Rib {
     } else {
       if (paths.attrId[path] !== 0 && attrId === 0) this.#markDirty(id);
       this.perPeer.uncount(path);
-      this.#dropReferences(path);
+      this.pool.release(paths.attrIdIn[path]!);
+      this.#dropAccepted(path);
     }
     paths.attrIdIn[path] = this.#attrIdIn;
     this.pool.refs[this.#attrIdIn]!++;
@@ -454,22 +456,11 @@ export class Rib {
     if (!wasLive) this.#markDirty(this.paths.prefix[path]!);
   }
 
-  #dropReferences(path: number): void {
-    const { paths } = this;
-    this.pool.release(paths.attrIdIn[path]!);
-    this.#dropAccepted(path);
-  }
-
   #dropAccepted(path: number): void {
     const { paths } = this;
     if (paths.attrId[path] !== 0) this.pool.release(paths.attrId[path]!);
     if ((paths.flags[path]! & PATH_NEXT_HOP_SET) !== 0) this.nextHops.release(paths.nextHopIdIn[path]!);
     this.nextHops.release(paths.nextHopId[path]!);
-  }
-
-  #withdrawFrom(id: number, peer: number, pathId: number): void {
-    const path = this.#findPath(id, peer, pathId);
-    if (path !== 0) this.#remove(path);
   }
 
   #remove(path: number): void {
@@ -488,7 +479,8 @@ export class Rib {
     }
     const wasAccepted = paths.attrId[path] !== 0;
     this.perPeer.uncount(path);
-    this.#dropReferences(path);
+    this.pool.release(paths.attrIdIn[path]!);
+    this.#dropAccepted(path);
     paths.give(path);
     if (wasAccepted) this.#markDirty(id);
     else this.#releaseIfUnused(id);
@@ -599,8 +591,9 @@ export class Rib {
   #releaseIfUnused(id: number): void {
     const { prefixes } = this;
     if (prefixes.firstPath[id] !== 0 || prefixes.bestPath[id] !== 0 || prefixes.holds[id] !== 0) return;
-    if ((prefixes.state[id]! & (PREFIX_DIRTY | PREFIX_LISTED)) !== 0) return;
+    if ((prefixes.state[id]! & (PREFIX_DIRTY | PREFIX_LISTED | PREFIX_IDLE)) !== 0) return;
     this.sets.release(prefixes.nextHopSetId[id]!);
-    prefixes.release(id);
+    prefixes.nextHopSetId[id] = 0;
+    prefixes.retire(id);
   }
 }

@@ -3,6 +3,7 @@
 // reads, and its verdict is kept by attrId where that is all it read. Query and verdict are reused records.
 
 import { ByteWriter } from '../lib/bytes.ts';
+import type { PrefixIndex } from '../lib/prefix-index.ts';
 import type { AttributePool } from './attribute-pool.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 
@@ -97,6 +98,17 @@ export function askAbout(query: RouteQuery, pool: AttributePool, attrId: number)
   query.bytes = pool.page(attrId);
   query.start = pool.offset(attrId);
   query.end = query.start + pool.length[attrId]!;
+}
+
+/** Fills the part of the query that is about the prefix. */
+export function askAboutPrefix(query: RouteQuery, table: PrefixIndex, id: number): void {
+  const { address, words } = table;
+  query.prefixLength = table.length[id]!;
+  query.a = address[id * words]!;
+  if (words === 1) return;
+  query.b = address[id * 4 + 1]!;
+  query.c = address[id * 4 + 2]!;
+  query.d = address[id * 4 + 3]!;
 }
 
 /**

@@ -677,6 +677,7 @@ test.each(variants)(
         }
         while (net.group.flush(1));
         expect(net.group.isEmpty).toBe(true);
+        net.rib.work(1);
         expect([net.pool.size, net.rib.table.size, net.rib.sets.size]).toEqual([0, 0, 0]);
         expect(hops.map((hop) => net.nextHops.refs[hop])).toEqual([1, 1]);
       }),

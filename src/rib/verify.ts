@@ -6,13 +6,14 @@ import { AWAITS_FIB, ExportStage, NOT_DECIDED } from './export-stage.ts';
 import { ImportStage } from './import-stage.ts';
 import { LOCAL_SET, NO_SET } from './next-hop-sets.ts';
 import { PATH_USED } from './path-table.ts';
-import { PREFIX_BEST_LOST, PREFIX_DIRTY } from './prefixes.ts';
+import { PREFIX_BEST_LOST, PREFIX_DIRTY, PREFIX_LISTED } from './prefixes.ts';
 import { BEST, MULTIPATH, NOT_ROUTABLE } from './reason.ts';
 import type { Rib } from './rib.ts';
+import { askAboutPrefix } from './route-filter.ts';
 import type { UpdateGroup } from './update-group.ts';
 
 /**
- * Compares; while `rib.hasWork` or prefixes are dirty, what waits for its turn is left out. At most `limit`
+ * Compares; while `rib.isScanning` or prefixes are dirty, what waits for its turn is left out. At most `limit`
  * differences.
  */
 export function verifyRib(rib: Rib, limit = 20): string[] {
@@ -23,14 +24,15 @@ export function verifyRib(rib: Rib, limit = 20): string[] {
   const pathsSeen = verifyPrefixes(rib, say);
   if (pathsSeen !== rib.paths.size) say(`${rib.paths.size} paths in use, ${pathsSeen} in lists`);
   verifyCounts(rib, say);
-  if (!rib.hasWork) verifyImport(rib, say);
+  if (!rib.isScanning) verifyImport(rib, say);
   return wrong;
 }
 
 function verifyPrefixes(rib: Rib, say: (text: string) => void): number {
-  const { prefixes, paths, table } = rib;
+  const { prefixes, paths } = rib;
   let pathsSeen = 0;
   let routes = 0;
+  let known = 0;
   for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
     const keys = new Set<string>();
     let waits = (prefixes.state[id]! & PREFIX_DIRTY) !== 0;
@@ -41,14 +43,18 @@ function verifyPrefixes(rib: Rib, say: (text: string) => void): number {
       keys.add(key);
       if (paths.prefix[path] !== id) say(`path ${path} is listed under another prefix`);
       if ((paths.flags[path]! & PATH_USED) === 0) say(`path ${path} is listed but not in use`);
-      if (rib.hasWork) waits = true;
+      if (rib.isScanning) waits = true;
     }
     if (prefixes.bestPath[id] !== 0) routes++;
     if (!waits) verifyDecision(rib, id, say);
     if ((prefixes.state[id]! & (PREFIX_BEST_LOST | PREFIX_DIRTY)) === PREFIX_BEST_LOST)
       say(`prefix ${id}: lost its best path and is not dirty`);
-    if (!table.has(id)) say(`prefix ${id} is not in use`);
+    const needed = prefixes.firstPath[id]! | prefixes.bestPath[id]! | prefixes.holds[id]!;
+    if (needed === 0 && (prefixes.state[id]! & (PREFIX_DIRTY | PREFIX_LISTED)) === 0)
+      say(`prefix ${id}: nobody needs it, and it is not idle`);
+    known++;
   }
+  if (known !== prefixes.count) say(`${prefixes.count} prefixes counted, ${known} found`);
   if (routes !== rib.routeCount) say(`${rib.routeCount} routes counted, ${routes} found`);
   return pathsSeen;
 }
@@ -79,10 +85,7 @@ function verifyImport(rib: Rib, say: (text: string) => void): void {
   for (let peer = 0; peer < rib.peers.end; peer++) stage.setFilter(peer, rib.importFilterOf(peer));
   for (let path = 1; path < paths.end; path++) {
     if ((paths.flags[path]! & PATH_USED) === 0 || paths.reason[path] === NOT_ROUTABLE) continue;
-    const at = paths.prefix[path]! * table.words;
-    const words = [0, 1, 2, 3].map((word) => (word < table.words ? table.address[at + word]! : 0));
-    [stage.query.a, stage.query.b, stage.query.c, stage.query.d] = words as [number, number, number, number];
-    stage.query.prefixLength = table.length[paths.prefix[path]!]!;
+    askAboutPrefix(stage.query, table, paths.prefix[path]!);
     stage.run(paths.peer[path]!, paths.attrIdIn[path]!, paths.receivedNextHop(path));
     if (stage.attrId !== 0) pool.release(stage.attrId);
     const hop = stage.reason === 0 ? stage.nextHopId : paths.receivedNextHop(path);
