@@ -8,6 +8,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse, stringify } from 'yaml';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const leafctlPath = join(root, 'bin', 'leafctl');
@@ -104,6 +105,8 @@ export interface Fabric {
   netns(node: string): string;
   directory(node: string): string;
   socket(node: string): string;
+  /** The leafd.yaml a leafd node was started with. */
+  configOf(node: string): string;
   /** A command inside a node's namespace. */
   inside(node: string, ...argv: string[]): Promise<Result>;
   /** The same, which must succeed; its output. */
@@ -153,6 +156,7 @@ export function fabricOf(title: string, text: string): Fabric {
     netns,
     directory,
     socket,
+    configOf: (node) => join(directory(node), 'leafd.yaml'),
     lab,
     status,
     inside,
@@ -176,6 +180,17 @@ export function fabricOf(title: string, text: string): Fabric {
       await until(status, whole, { timeoutMs, everyMs: 100, what: 'all sessions' });
     },
   };
+}
+
+/** A configuration as a test changes it: plain maps and lists. */
+// biome-ignore lint/suspicious/noExplicitAny: the schema is the daemon's business; a test may write what is wrong.
+type Loose = any;
+
+/** The text of a YAML file, changed as data. */
+export function editConfig(text: string, edit: (config: Loose) => void): string {
+  const config = parse(text) as Loose;
+  edit(config);
+  return stringify(config);
 }
 
 /** A copy of an example under a name of its own. */
