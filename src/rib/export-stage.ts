@@ -8,7 +8,7 @@ import { DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT } from './attribute-pool.ts
 import { type Transform, transformAttributes } from './export-transform.ts';
 import { NEXT_HOP_SELF } from './next-hop-table.ts';
 import { PEER_EXTERNAL, PEER_INTERNAL, PEER_LOCAL } from './peer-table.ts';
-import { PREFIX_AWAITS_FIB, PREFIX_DIRTY, PREFIX_FIB_REFUSED } from './prefixes.ts';
+import { PREFIX_AWAITS_FIB, PREFIX_DIRTY, PREFIX_FIB_LACKS } from './prefixes.ts';
 import type { Rib } from './rib.ts';
 import {
   askAbout,
@@ -33,7 +33,7 @@ export const EXPORT_POLICY = 7;
 export const TOO_LONG = 8;
 export const SPLIT_HORIZON = 9;
 export const WAITS_ITS_TURN = 10;
-export const FIB_REFUSED = 11;
+export const FIB_LACKS = 11;
 
 /** Indexed by code. */
 export const exportReasonNames: readonly string[] = [
@@ -48,7 +48,7 @@ export const exportReasonNames: readonly string[] = [
   'tooLong',
   'splitHorizon',
   'waitsItsTurn',
-  'fibRefused',
+  'fibLacks',
 ];
 
 /** What all members of a group have in common. */
@@ -124,20 +124,21 @@ export class ExportStage {
     this.attrId = 0;
     this.nextHopId = NEXT_HOP_SELF;
     this.source = 0;
-    if ((rib.prefixes.state[prefixId]! & (PREFIX_DIRTY | PREFIX_AWAITS_FIB)) !== 0) {
-      const dirty = (rib.prefixes.state[prefixId]! & PREFIX_DIRTY) !== 0;
-      this.reason = dirty ? NOT_DECIDED : AWAITS_FIB;
-      return;
-    }
-    if (path === 0 || (rib.prefixes.state[prefixId]! & PREFIX_FIB_REFUSED) !== 0) {
-      this.reason = path === 0 ? NO_ROUTE : FIB_REFUSED;
-      return;
-    }
+    this.reason = this.#stateReason(rib.prefixes.state[prefixId]!, path);
+    if (this.reason !== SENT) return;
     const attrId = rib.paths.attrId[path]!;
     this.source = rib.paths.peer[path]!;
     this.reason = this.#ruleReason(attrId);
     if (this.reason !== SENT) return;
     this.#export(prefixId, path, attrId);
+  }
+
+  /** Whether there is anything to be told of the prefix at this moment. */
+  #stateReason(state: number, path: number): number {
+    if ((state & PREFIX_DIRTY) !== 0) return NOT_DECIDED;
+    if (path === 0) return NO_ROUTE;
+    if ((state & PREFIX_FIB_LACKS) !== 0) return FIB_LACKS;
+    return (state & PREFIX_AWAITS_FIB) !== 0 ? AWAITS_FIB : SENT;
   }
 
   /** The rules that no policy can lift. */

@@ -19,8 +19,8 @@ export const PREFIX_BEST_LOST = 2;
 export const PREFIX_LISTED = 4;
 /** The kernel has not yet acknowledged what was decided: nothing new is to be announced. */
 export const PREFIX_AWAITS_FIB = 8;
-/** The kernel has refused what was decided: what was announced is withdrawn. */
-export const PREFIX_FIB_REFUSED = 16;
+/** The kernel has no route: not yet, or it refused it. Nothing may be announced, what was is withdrawn. */
+export const PREFIX_FIB_LACKS = 16;
 /** Nobody needs the id: it is only remembered. */
 export const PREFIX_IDLE = 32;
 /** The id is in the queue of those that were idle. */

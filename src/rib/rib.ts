@@ -28,7 +28,7 @@ import {
   PREFIX_AWAITS_FIB,
   PREFIX_BEST_LOST,
   PREFIX_DIRTY,
-  PREFIX_FIB_REFUSED,
+  PREFIX_FIB_LACKS,
   PREFIX_IDLE,
   PREFIX_LISTED,
   Prefixes,
@@ -317,16 +317,19 @@ export class Rib {
   }
 
   /**
-   * While set, update groups announce nothing new for the prefix: the kernel has yet to acknowledge it. Whoever
-   * clears it enqueues the prefix in the groups.
+   * While set, update groups announce nothing new for the prefix and keep what they have: the kernel forwards as
+   * before and has yet to acknowledge the change. Whoever clears it enqueues the prefix in the groups.
    */
   setAwaitsFib(prefixId: number, awaits: boolean): void {
     this.prefixes.setBit(prefixId, PREFIX_AWAITS_FIB, awaits);
   }
 
-  /** While set, update groups announce nothing of the prefix and withdraw what they have: packets would get lost. */
-  setFibRefused(prefixId: number, refused: boolean): void {
-    this.prefixes.setBit(prefixId, PREFIX_FIB_REFUSED, refused);
+  /**
+   * While set, update groups announce nothing of the prefix and withdraw what they have: the kernel has no route
+   * at all, so that packets would get lost. Whoever changes it enqueues the prefix in the groups.
+   */
+  setFibLacks(prefixId: number, lacks: boolean): void {
+    this.prefixes.setBit(prefixId, PREFIX_FIB_LACKS, lacks);
   }
 
   // ---- views ----

@@ -2,13 +2,14 @@
 // FIB first and told to the neighbours once the kernel has it, so that nobody is drawn to a router that would
 // drop the packets. A prefix that is lost is told at once: neighbours should turn away before the route is gone.
 // One that the kernel refuses is withdrawn, for what it has instead, if anything, leads where nothing is any more.
+// While a route only changes, what was told stays; while it is new, nothing is told.
 // Where there is no FIB everything passes straight through.
 //
 // Cost: 5 B a prefix (the batch it waits for 4, refused 1).
 
 import { assert } from '../lib/assert.ts';
 import { CHANGE_FORWARDING } from '../rib/changes.ts';
-import { growU8, growU32 } from '../rib/columns.ts';
+import { grownCapacity, growU8, growU32 } from '../rib/columns.ts';
 import { LOCAL_SET, type NextHopSets } from '../rib/next-hop-sets.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { FibPort, ForwardingMember } from './ports.ts';
@@ -97,7 +98,7 @@ export class FibGate {
   /** Takes over what `Rib.decide` has just changed. */
   take(): void {
     const { changes, table } = this.#rib;
-    if (table.capacity > this.#waiting.length) this.#grow(table.capacity);
+    if (table.idEnd > this.#waiting.length) this.#grow(grownCapacity(this.#waiting.length, table.idEnd));
     if (changes.count > this.#picked.length) this.#picked = new Int32Array(changes.count * 2);
     let count = 0;
     for (let i = 0; i < changes.count; i++) {
@@ -137,16 +138,23 @@ export class FibGate {
     for (let k = 0; k < count; k++) {
       const i = this.#picked[k]!;
       if (installable(changes.oldSetIds[i]!)) this.#sets.unuse(changes.oldSetIds[i]!);
-      this.#await(ids[k]!, installable(changes.newSetIds[i]!) ? seq : 0);
+      const wanted = installable(changes.newSetIds[i]!);
+      this.#await(ids[k]!, wanted ? seq : 0, wanted && !installable(changes.oldSetIds[i]!));
     }
   }
 
-  /** What is lost, or ours, waits for no word of the kernel (`seq` 0). */
-  #await(id: number, seq: number): void {
-    this.#refuse(id, false);
+  /**
+   * What is lost, or ours, waits for no word of the kernel (`seq` 0). What the kernel has not had at all so far
+   * is delivered as well, for it may have been told before and not been taken back yet.
+   */
+  #await(id: number, seq: number, isNew: boolean): void {
+    // A route refused before and wanted otherwise now is still not there.
+    const lacks = isNew || (seq !== 0 && this.#refused[id] === 1);
+    this.#refused[id] = 0;
     this.#waiting[id] = seq;
     this.#rib.setAwaitsFib(id, seq !== 0);
-    if (seq === 0) this.#deliver(id);
+    this.#rib.setFibLacks(id, lacks);
+    if (seq === 0 || lacks) this.#deliver(id);
   }
 
   acked(seq: number, failedIndexes: readonly number[]): void {
@@ -155,13 +163,14 @@ export class FibGate {
     for (const index of failedIndexes) {
       const id = ids[index]!;
       // A later batch holds the prefix again: its answer will count.
-      if (this.#waiting[id] === seq) this.#refuse(id, true);
+      if (this.#waiting[id] === seq) this.#refused[id] = 1;
     }
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]!;
       if (this.#waiting[id] !== seq) continue;
       this.#waiting[id] = 0;
       this.#rib.setAwaitsFib(id, false);
+      this.#rib.setFibLacks(id, this.#refused[id] === 1);
       this.#deliver(id);
     }
   }
@@ -169,13 +178,9 @@ export class FibGate {
   /** The kernel has taken a route that it had refused. */
   recovered(prefixId: number): void {
     if (this.#refused[prefixId] === 0) return;
-    this.#refuse(prefixId, false);
+    this.#refused[prefixId] = 0;
+    this.#rib.setFibLacks(prefixId, false);
     this.#deliver(prefixId);
-  }
-
-  #refuse(id: number, refused: boolean): void {
-    this.#refused[id] = refused ? 1 : 0;
-    this.#rib.setFibRefused(id, refused);
   }
 
   #grow(capacity: number): void {

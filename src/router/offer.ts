@@ -13,6 +13,11 @@ import type { Peer } from './peer.ts';
 import type { ConnectTarget, RouterPorts } from './ports.ts';
 
 const IDLE_HOLD_MS = 1000;
+/**
+ * How long to wait for the peer's OPEN: the RFC's 4 minutes would keep a connection whose other end died without a
+ * word from being replaced by its next one.
+ */
+const OPEN_HOLD_MS = 30_000;
 /** TTL of sessions that may cross routers. */
 const FAR_TTL = 255;
 /** FQDN capability: the host name has a one-byte length; longer ones help nobody. */
@@ -37,6 +42,7 @@ export function sessionConfigOf(config: RouterConfig, peer: Peer, state: OfferSt
     holdTimeMs: settings.holdTimeMs,
     keepaliveMs: settings.keepaliveMs,
     connectRetryMs: settings.connectRetryMs,
+    openHoldMs: Math.max(OPEN_HOLD_MS, settings.holdTimeMs),
     idleHoldMs: Math.min(IDLE_HOLD_MS, settings.connectRetryMs),
     passive: settings.passive || settings.kind === 'range',
     automaticRestart: state.mayRestart && settings.kind !== 'range',

@@ -173,10 +173,14 @@ export class Router {
         peer.heldUntilMs = 0;
         this.peers.startIfPossible(peer);
         break;
-      case 'reset':
+      case 'reset': {
+        const wasHeld = peer.heldUntilMs !== 0;
         peer.heldUntilMs = 0;
         this.sessions.stop(peer, 'adminReset', text);
+        // A session that was up comes back by its idle hold time, a held one would not by itself.
+        if (wasHeld) this.peers.startIfPossible(peer);
         break;
+      }
       case 'refresh':
         this.#refresh(peer);
     }
