@@ -310,10 +310,20 @@ export function setMd5(
   prefixLength: number | undefined,
   key: string | Uint8Array | null,
 ): void {
-  const keyBytes = key === null ? Buffer.alloc(0) : Buffer.from(key);
-  if (keyBytes.length > MD5_KEY_MAX || (key !== null && keyBytes.length === 0)) {
+  const length = key === null ? 0 : Buffer.byteLength(key);
+  if (length > MD5_KEY_MAX || (key !== null && length === 0)) {
     throw new LeafdError('md5-key-invalid', `a TCP MD5 password has 1 to ${MD5_KEY_MAX} bytes`);
   }
+  const value = md5Value(address, prefixLength, key ?? '');
+  const option = prefixLength === undefined ? TCP_MD5SIG : TCP_MD5SIG_EXT;
+  const result = raw(libcCalls.setsockopt(fd, IPPROTO_TCP, option, value, value.length));
+  if (result === 0 || (key === null && result === -ENOENT)) return;
+  throw md5Error(new SysError('TCP_MD5SIG', -result));
+}
+
+/** struct tcp_md5sig; an empty key takes the key away. */
+function md5Value(address: Uint8Array, prefixLength: number | undefined, key: string | Uint8Array): Buffer {
+  const keyBytes = Buffer.from(key);
   const value = Buffer.alloc(MD5_STRUCT_BYTES);
   value.set(encodeSockaddr(address, 0), 0);
   if (prefixLength !== undefined) {
@@ -322,10 +332,21 @@ export function setMd5(
   }
   value.writeUInt16LE(keyBytes.length, 130);
   value.set(keyBytes, 136);
-  const option = prefixLength === undefined ? TCP_MD5SIG : TCP_MD5SIG_EXT;
-  const result = raw(libcCalls.setsockopt(fd, IPPROTO_TCP, option, value, value.length));
-  if (result === 0 || (key === null && result === -ENOENT)) return;
-  throw md5Error(new SysError('TCP_MD5SIG', -result));
+  return value;
+}
+
+/**
+ * Whether a connection was signed with a key for its peer's address (RFC 2385) from the handshake on; the socket then
+ * has `key` for it. The kernel checks signatures only where it has a key at that moment: a connection that was made
+ * before the listener was given the key is not signed, and nothing else tells so. Asked by taking the key away, which
+ * fails where there is none, because the kernel answers no question about keys.
+ */
+export function isSigned(fd: number, address: Uint8Array, key: string | Uint8Array): boolean {
+  const value = md5Value(address, undefined, '');
+  const result = raw(libcCalls.setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, value, value.length));
+  if (result < 0) return false;
+  setMd5(fd, address, undefined, key);
+  return true;
 }
 
 function md5Error(cause: SysError): LeafdError {

@@ -5,14 +5,14 @@
 
 import { realClock } from '../lib/clock-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
-import { isLinkLocal6 } from '../net/ip.ts';
+import { isLinkLocal6, sameIp } from '../net/ip.ts';
 import { prefixOf } from '../net/prefix.ts';
 import type { LinkAddress } from '../netlink/address.ts';
 import type { Link } from '../netlink/link.ts';
 import type { Change, LinkMonitor } from '../netlink/monitor.ts';
 import type { KernelRoute as FeedRoute } from '../netlink/route.ts';
 import type { RouteFeed } from '../netlink/route-feed.ts';
-import type { Accepted } from '../netlink/tcp.ts';
+import { type Accepted, isSigned } from '../netlink/tcp.ts';
 import type { RouterConfig } from '../router/config.ts';
 import type { Peer } from '../router/peer.ts';
 import type { FibPort, RouterEvent } from '../router/ports.ts';
@@ -53,7 +53,9 @@ export class Speaker {
   /** `restarting`: the kernel holds routes of a former life (RFC 4724). Throws LeafdError when a port is taken. */
   constructor(config: RouterConfig, world: SpeakerWorld, options: { port: number; restarting: boolean }) {
     this.#world = world;
-    this.#discovery = new Discovery((ifindex, address) => this.router.neighbourHeard(ifindex, address));
+    this.#discovery = new Discovery((ifindex, address) => {
+      if (!this.#isOwn(address, ifindex)) this.router.neighbourHeard(ifindex, address);
+    });
     this.#transport = new Transport({
       connected: (connection, local) => this.router.connected(connection, local),
       lost: (connection, message) => this.router.connectionLost(connection, message),
@@ -146,11 +148,31 @@ export class Speaker {
 
   #incoming(accepted: Accepted): { connection: number; ttl: number; minTtl: number } | undefined {
     const { remote } = accepted;
+    // Any user of this machine can connect from its addresses: such a one is nobody's neighbour, unless the operator
+    // has named the address.
+    if (this.#isOwn(remote.address, remote.scopeId) && !this.#isNamed(remote.address, remote.scopeId))
+      return undefined;
     const peer = this.router.incoming(remote.address, remote.scopeId);
     if (peer === undefined) return undefined;
+    // An unnumbered neighbour's address has a key from the moment it is heard: who is sooner has signed nothing.
+    const { password } = peer.config;
+    if (password !== undefined && !isSigned(accepted.fd, remote.address, password)) return undefined;
     const connection = this.router.sessions.newConnection();
     this.#granted.set(connection, peer);
     return { connection, ...this.router.hops(peer) };
+  }
+
+  /** Whether an address is this machine's; a link-local one is meant on its interface. */
+  #isOwn(address: Uint8Array, ifindex: number): boolean {
+    if (address.length === 4 && address[0] === 127) return true;
+    const scoped = address.length === 16 && isLinkLocal6(address);
+    return this.#world.monitor
+      .addresses(scoped ? ifindex : undefined)
+      .some(({ bytes }) => sameIp(bytes, address));
+  }
+
+  #isNamed(address: Uint8Array, ifindex: number): boolean {
+    return this.router.directory.byAddress(address, ifindex)?.config.kind === 'address';
   }
 
   #accepted(connection: number, local: Uint8Array): void {
