@@ -5,6 +5,7 @@
 // answered at once, at most once in 100 ms an interface: a flood of them costs us nothing more.
 
 import { Icmp6Socket, ROUTER_ADVERTISEMENT, type RouterMessage } from '../netlink/icmp6.ts';
+import { NeighbourLimit } from './neighbour-limit.ts';
 
 /** Milliseconds after coming up at which advertisements are sent; then every `PERIOD_MS`. */
 const BURST_MS = [0, 50, 150, 400, 1000, 2000, 4000];
@@ -20,6 +21,7 @@ interface Port {
   step: number;
   lastSentMs: number;
   timer: NodeJS.Timeout | undefined;
+  readonly limit: NeighbourLimit;
 }
 
 /** A neighbour told its link-local address on an interface. */
@@ -40,7 +42,8 @@ export class Discovery {
   start(ifindex: number, lladdr: Uint8Array | undefined): void {
     this.stop(ifindex);
     if (this.#socket.join(ifindex) < 0) return;
-    const port: Port = { ifindex, lladdr, step: 0, lastSentMs: 0, timer: undefined };
+    const limit = new NeighbourLimit();
+    const port: Port = { ifindex, lladdr, step: 0, lastSentMs: 0, timer: undefined, limit };
     this.#ports.set(ifindex, port);
     this.#advance(port);
   }
@@ -81,7 +84,8 @@ export class Discovery {
     const port = this.#ports.get(message.ifindex);
     if (port === undefined) return;
     if (message.type === ROUTER_ADVERTISEMENT) {
-      this.#onNeighbour(message.ifindex, message.source);
+      if (port.limit.admits(message.source, performance.now()))
+        this.#onNeighbour(message.ifindex, message.source);
       return;
     }
     if (performance.now() - port.lastSentMs >= ANSWER_GAP_MS) this.#advertise(port);
