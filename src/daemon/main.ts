@@ -7,6 +7,7 @@ import { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl } from '../netlink/rtnl.ts';
 import { readArguments, usage } from './arguments.ts';
 import { Daemon } from './daemon.ts';
+import { announcePresence, refuseRunning } from './presence.ts';
 
 const exitCodes: Readonly<Record<string, number>> = { usage: 2, 'config-invalid': 4, 'config-unreadable': 4 };
 
@@ -16,7 +17,7 @@ export async function leafd(argv: readonly string[] = process.argv.slice(2)): Pr
     const options = readArguments(argv);
     if (options.mode === 'help') process.stdout.write(usage);
     else if (options.mode === 'version') process.stdout.write(`leafd ${version}\n`);
-    else if (options.mode === 'flush') flush(options.state);
+    else if (options.mode === 'flush') await flush(options.state);
     else await serve(await Daemon.start(options, version));
   } catch (error) {
     if (!(error instanceof LeafdError)) throw error;
@@ -32,12 +33,14 @@ async function serve(daemon: Daemon): Promise<void> {
     process.once('SIGINT', () => resolve());
   });
   process.on('SIGHUP', () => void daemon.reload());
+  await announcePresence();
   await signalled;
   await daemon.stop();
   process.exit(0);
 }
 
-function flush(stateDir: string): void {
+async function flush(stateDir: string): Promise<void> {
+  await refuseRunning();
   const rtnl = kernelRtnl();
   const links = new LinkMonitor(rtnl);
   const { routes, objects, addresses, sysctls } = flushAll({ stateDir, links });
