@@ -53,7 +53,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   return { close: async () => void (await Promise.all(apps.map((one) => one.close()))) };
 }
 
-function cannotListen(options: ApiOptions, error: unknown): LeafdError {
+function cannotListen(options: Pick<ApiOptions, 'socket' | 'listen'>, error: unknown): LeafdError {
   const { code, address } = error as { code?: string; address?: string };
   const tcp = code !== undefined && options.listen !== undefined && address !== options.socket;
   const where = tcp ? `${options.listen!.host}:${options.listen!.port}` : options.socket;
@@ -76,7 +76,19 @@ function mayWrite(request: FastifyRequest): boolean {
   }
 }
 
-async function clearSocket(path: string): Promise<void> {
+/**
+ * Makes place for a socket: its folder, and no file of a daemon that died. Throws LeafdError `already-running` when a
+ * daemon answers there, `api-listen` when the place cannot be made.
+ */
+export async function clearSocket(path: string): Promise<void> {
+  try {
+    await clearPath(path);
+  } catch (error) {
+    throw error instanceof LeafdError ? error : cannotListen({ socket: path }, error);
+  }
+}
+
+async function clearPath(path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;

@@ -21,10 +21,11 @@ import { LinkMonitor } from '../netlink/monitor.ts';
 import { RouteFeed } from '../netlink/route-feed.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
 import { Speaker } from '../speaker/speaker.ts';
+import { refuseCompany } from './alone.ts';
 import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration } from './configuration.ts';
-import { createLog, eventOf, type Log } from './log.ts';
+import { createLog, eventOf, type Log, tellKernelFailures } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
 
@@ -50,12 +51,15 @@ export class Daemon {
     const events = new EventRing(() => Date.now());
     const log = createLog(events);
     const undo: (() => unknown)[] = [];
+    const socket = options.socket ?? intent.api.socket;
+    await refuseCompany(socket, intent.bgp.port);
     try {
       const rtnl = kernelRtnl();
       undo.push(() => rtnl.close());
       const monitor = new LinkMonitor(rtnl);
       undo.push(() => monitor.close());
-      const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state });
+      const onChange = tellKernelFailures((event) => log.event(event));
+      const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state, onChange });
       undo.push(() => dataplane.close());
       const speakerOf: { speaker?: Speaker } = {};
       const fib = intent.kernel.fib ? await startFib(intent, speakerOf) : undefined;
@@ -88,7 +92,7 @@ export class Daemon {
       const api = await startApi({
         backend: createBackend(parts),
         events,
-        socket: options.socket ?? intent.api.socket,
+        socket,
         listen: intent.api.listen,
         onBug: (error, request) => log.bug(error, request),
       });

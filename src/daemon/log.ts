@@ -4,6 +4,7 @@
 
 import { pino } from 'pino';
 import type { EventPublisher, NewEvent } from '../api/events.ts';
+import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { LeafdError } from '../lib/leafd-error.ts';
 import type { RouterEvent } from '../router/ports.ts';
 import { describeDown } from '../session/reason.ts';
@@ -40,6 +41,30 @@ export function createLog(events: EventPublisher): Log {
     info: (text) => write('info', text),
     bug: (error, where) =>
       write('error', `${where}: ${error instanceof Error ? error.stack : String(error)}`),
+  };
+}
+
+/**
+ * Tells of sysctls and addresses that could not be brought about, once for each reason until it is over. A key the
+ * kernel does not have is no trouble, for it has no such feature either; `leafctl kernel` shows it.
+ */
+export function tellKernelFailures(
+  publish: (event: NewEvent) => void,
+): (objects: readonly ObjectStatus[]) => void {
+  let told = new Set<string>();
+  return (objects) => {
+    const byReason = new Map<string, string[]>();
+    for (const { key, state, errno, text } of objects) {
+      if (state !== 'error' || errno === 'ENOENT') continue;
+      const reason = text ?? errno ?? 'unknown';
+      byReason.set(reason, [...(byReason.get(reason) ?? []), key]);
+    }
+    for (const [reason, [first, ...more]] of byReason) {
+      if (told.has(reason)) continue;
+      const others = more.length === 0 ? '' : ` and ${more.length} more`;
+      publish({ level: 'warning', kind: 'kernel-refused', text: `cannot set ${first}${others}: ${reason}` });
+    }
+    told = new Set(byReason.keys());
   };
 }
 

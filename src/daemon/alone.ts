@@ -1,0 +1,14 @@
+// One leafd for each network namespace: two would take each other's loopbacks away, and with them the routes, for as
+// long as both live. So a daemon looks for company before it touches the kernel: another one that answers on its
+// socket, or any program that listens on the BGP port.
+
+import { clearSocket } from '../api/server.ts';
+import { closeFd } from '../netlink/sys.ts';
+import { listenTcp } from '../netlink/tcp.ts';
+
+/** Throws LeafdError (`already-running`, `address-in-use`, `permission-denied`) when this one must not start. */
+export async function refuseCompany(socket: string, port: number): Promise<void> {
+  await clearSocket(socket);
+  for (const length of [4, 16])
+    listenTcp({ address: new Uint8Array(length), port }, ({ fd }) => closeFd(fd)).close();
+}
