@@ -10,6 +10,9 @@
 
 import { assert } from './assert.ts';
 
+/** Beyond this many keys the table grows to a million at once: untouched pages cost nothing, copying does. */
+const MEDIUM = 1 << 16;
+const LARGE = 1 << 20;
 const EMPTY = 0;
 const GRAVE = -1;
 
@@ -205,7 +208,7 @@ export class PrefixIndex {
   }
 
   #grow(): void {
-    const capacity = this.length.length * 2;
+    const capacity = grown(this.length.length);
     const address = new Uint32Array(capacity * this.words);
     address.set(this.address);
     this.address = address;
@@ -220,7 +223,7 @@ export class PrefixIndex {
   #rehash(): void {
     const old = this.#slots;
     let count = old.length;
-    if (this.size * 8 > count) count *= 2;
+    if (this.size * 8 > count) count = 4 * grown(count >>> 2);
     const slots = new Int32Array(count);
     const mask = count - 2;
     const shift = 1 + Math.clz32(count >>> 1);
@@ -244,6 +247,11 @@ export class PrefixIndex {
     const w = this.address;
     return hash4(w[at]!, w[at + 1]!, w[at + 2]!, w[at + 3]!, this.length[id]!);
   }
+}
+
+/** The next size up, in keys. */
+function grown(keys: number): number {
+  return keys >= MEDIUM && keys < LARGE ? LARGE : keys * 2;
 }
 
 /** Each step can be undone, given the length: no two keys of one length share a hash. */

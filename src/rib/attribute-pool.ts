@@ -40,6 +40,8 @@ export const NO_ADVERTISE = 8;
 /** Our router id is the ORIGINATOR_ID, or our cluster id is in the CLUSTER_LIST (RFC 4456 8). */
 export const ORIGINATOR_LOOP = 16;
 export const CLUSTER_LOOP = 32;
+/** The columns hold what the bytes say; a set that is only sent has never been parsed. */
+const PARSED = 64;
 
 /** Who we are, for the loop checks that are made once a set. */
 export interface LocalIdentity {
@@ -93,6 +95,13 @@ export class AttributePool {
 
   /** The id of the set with these canonical bytes, made if absent; the caller owns one reference. */
   intern(bytes: Uint8Array, start: number, end: number): number {
+    const id = this.internOpaque(bytes, start, end);
+    if ((this.flags[id]! & PARSED) === 0) this.#parse(id);
+    return id;
+  }
+
+  /** As intern, for sets that are only sent: the columns are not filled. */
+  internOpaque(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
     assert(length >= 0 && length <= 0xffff, 'an attribute set fits a message');
     const hash = hashBytes(bytes, start, end);
@@ -116,7 +125,7 @@ export class AttributePool {
     const page = this.page(id);
     const offset = this.offset(id);
     for (let i = 0; i < length; i++) page[offset + i] = bytes[start + i]!;
-    this.#parse(id);
+    this.flags[id] = 0;
     return id;
   }
 
@@ -172,7 +181,8 @@ export class AttributePool {
   /** Changes who we are and looks at every set again; the owner then re-runs the import of all peers. */
   setIdentity(identity: LocalIdentity): void {
     this.#identity = { ...identity };
-    for (let id = 1; id < this.idEnd; id++) if (this.refs[id] !== 0) this.#parse(id);
+    for (let id = 1; id < this.idEnd; id++)
+      if (this.refs[id] !== 0 && (this.flags[id]! & PARSED) !== 0) this.#parse(id);
   }
 
   /** Bytes this pool has reserved, for the metrics. */
@@ -195,7 +205,7 @@ export class AttributePool {
     const page = this.page(id);
     let at = this.offset(id);
     const end = at + this.length[id]!;
-    let flags = 0;
+    let flags = PARSED;
     this.localPref[id] = DEFAULT_LOCAL_PREF;
     this.med[id] = 0;
     this.firstAs[id] = 0;

@@ -1,11 +1,18 @@
 // Growing the typed arrays that hold the routes. New space is zero, so every column in this room takes 0 for
-// "none" where it can: the kernel gives untouched pages of a large array no memory, and growing by four costs
-// little more resident memory than growing by two while it leaves a third of the dead copies behind.
+// "none": the kernel gives the untouched pages of a large array no memory. What costs is copying what was there
+// and touching the copy, so columns grow by four while they are small, and from a medium size to a whole table at
+// once. A host with ten routes has small columns, a router with a million copies little on its way there.
+
+const MEDIUM = 1 << 16;
+const WHOLE_TABLE = 1 << 20;
 
 /** The capacity to grow to, so that `need` elements fit. */
 export function grownCapacity(capacity: number, need: number): number {
   let grown = Math.max(capacity, 64);
-  while (grown < need) grown *= grown < 1 << 20 ? 4 : 2;
+  while (grown < need) {
+    if (grown < MEDIUM) grown *= 4;
+    else grown = grown < WHOLE_TABLE ? WHOLE_TABLE : grown * 2;
+  }
   return grown;
 }
 

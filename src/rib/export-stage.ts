@@ -221,7 +221,7 @@ export class ExportStage {
       this.reason = TOO_LONG;
       return;
     }
-    this.attrId = pool.intern(out.bytes, 0, out.length);
+    this.attrId = pool.internOpaque(out.bytes, 0, out.length);
   }
 
   /** RFC 4271 5.1.3: ourselves to an external peer, unchanged within the AS, unless somebody says otherwise. */

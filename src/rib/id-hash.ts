@@ -5,7 +5,7 @@
 // Cost: 4 B an id + 16-32 B of slots (load between 1/8 and 1/4: a search meets few strangers, whose hashes it would
 // have to fetch). Id 0 marks an empty slot and is never hashed.
 
-import { growU32 } from './columns.ts';
+import { grownCapacity, growU32 } from './columns.ts';
 
 export class IdHash {
   /** Hash per id; free for other use while the id is not in the table. */
@@ -27,7 +27,7 @@ export class IdHash {
 
   /** Adds an id whose content no id in the table has. */
   add(id: number, hash: number): void {
-    if (id >= this.hash.length) this.hash = growU32(this.hash, Math.max(id + 1, this.hash.length * 2));
+    if (id >= this.hash.length) this.hash = growU32(this.hash, grownCapacity(this.hash.length, id + 1));
     this.hash[id] = hash;
     this.#place(this.slots, this.#mask, id);
     if (++this.size * 4 > this.#mask) this.#grow();
@@ -56,7 +56,7 @@ export class IdHash {
 
   #grow(): void {
     const old = this.slots;
-    const slots = new Uint32Array(old.length * 2);
+    const slots = new Uint32Array(grownCapacity(old.length, old.length + 1));
     for (let i = 0; i < old.length; i++) if (old[i] !== 0) this.#place(slots, slots.length - 1, old[i]!);
     this.slots = slots;
     this.#mask = slots.length - 1;

@@ -2,7 +2,8 @@
 // hundred sets for any number of prefixes, so a prefix holds only the id of its set, and a set that changes is
 // one message to the kernel (DESIGN: prefix-independent convergence).
 //
-// Set 0 is "no route"; set 1 is "this router" and is never installed by us; neither is counted. A set keeps its next hops alive.
+// Set 0 is "no route"; set 1 is "this router" and is never installed by us; neither is counted. A set keeps its
+// next hops alive.
 
 import { assert } from '../lib/assert.ts';
 import { growU16, growU32 } from './columns.ts';

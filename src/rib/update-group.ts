@@ -131,7 +131,8 @@ export class UpdateGroup {
     if ((this.#state[prefixId]! & QUEUED) !== 0) return;
     if (this.#memberCount === 0) return;
     this.#state[prefixId]! |= QUEUED;
-    this.rib.hold(prefixId);
+    // What is sent holds the prefix already.
+    if (this.attrIdOut[prefixId] === 0) this.rib.hold(prefixId);
     this.#queue.push(prefixId);
     this.#queued++;
   }
@@ -301,7 +302,7 @@ export class UpdateGroup {
       return;
     }
     if (stage.reason !== AWAITS_FIB) this.#replace(id);
-    rib.unhold(id);
+    if (this.attrIdOut[id] === 0) rib.unhold(id);
   }
 
   /** Puts the stage's result in the place of what was sent. */
@@ -328,14 +329,17 @@ export class UpdateGroup {
     this.#store(id, attr, hop, stage.source);
   }
 
-  /** Writes the columns; references and counts follow. The stage's reference becomes the column's. */
+  /**
+   * Writes the columns; references and counts follow. The stage's reference becomes the column's. The hold on the
+   * prefix is the caller's: it is there while the prefix is queued or sent.
+   */
   #store(id: number, attr: number, hop: number, source: number): void {
     const { rib } = this;
     const oldAttr = this.attrIdOut[id]!;
     if (oldAttr !== 0) {
       this.routesBySource[this.source[id]!]!--;
       this.routeCount--;
-    } else rib.hold(id);
+    }
     this.attrIdOut[id] = attr;
     this.source[id] = source;
     if (hop !== 0 && this.nextHopIdOut.length === 0) this.nextHopIdOut = new Uint32Array(this.#state.length);
@@ -353,7 +357,7 @@ export class UpdateGroup {
         );
       this.routesBySource[source]!++;
       this.routeCount++;
-    } else rib.unhold(id);
+    }
     if (oldAttr !== 0) rib.pool.release(oldAttr);
   }
 
@@ -469,11 +473,14 @@ export class UpdateGroup {
       const id = this.#queue.shift();
       this.#state[id]! &= ~QUEUED;
       this.#done++;
-      this.rib.unhold(id);
+      if (this.attrIdOut[id] === 0) this.rib.unhold(id);
     }
     const end = Math.min(this.#state.length, this.#dissolved + budget);
     for (let id = this.#dissolved; id < end && this.routeCount > 0; id++)
-      if (this.attrIdOut[id] !== 0) this.#store(id, 0, 0, 0);
+      if (this.attrIdOut[id] !== 0) {
+        this.#store(id, 0, 0, 0);
+        this.rib.unhold(id);
+      }
     this.#dissolved = end;
     return this.routeCount > 0;
   }
