@@ -15,6 +15,7 @@ import {
   type Scalar,
 } from 'yaml';
 import type { Place } from '../lib/leafd-error.ts';
+import { nestingBound } from './nesting.ts';
 import {
   type ConfigProblem,
   MAX_FILE_BYTES,
@@ -26,12 +27,16 @@ import {
 
 const MAX_NODES = 100_000;
 const MAX_DEPTH = 40;
+/** Of what is given to the parser at all; far above what MAX_DEPTH lets pass, far below what its stack bears. */
+const MAX_NESTING = 500;
 
 /** The file's tree, or what is wrong with its YAML. An empty file is an empty map. */
 export function readDocument(source: SourceText): { root?: MapNode; problems: ConfigProblem[] } {
   const start: Place = { file: source.file, line: 1, column: 1 };
   if (source.text.length > MAX_FILE_BYTES)
     return { problems: [{ where: start, path: '', reason: `is larger than ${MAX_FILE_BYTES >> 20} MiB` }] };
+  if (nestingBound(source.text) > MAX_NESTING)
+    return { problems: [{ where: start, path: '', reason: 'is nested too deeply' }] };
   const lines = new LineCounter();
   const document = parseDocument(source.text, {
     lineCounter: lines,
