@@ -7,7 +7,7 @@
 // Cost a prefix: 15 B here, about 25 B (IPv4) or 37 B (IPv6) in the table; independent of the number of peers.
 
 import { PrefixIndex } from '../lib/prefix-index.ts';
-import { ip4At, ip6WordAt } from '../wire/bgp/nlri/ip.ts';
+import { ip4At, ip6WordAt, routable4, routable6 } from '../wire/bgp/nlri/ip.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 import { IdQueue } from './id-queue.ts';
 
@@ -83,6 +83,32 @@ export class Prefixes {
       at += 1 + ((length + 7) >>> 3);
     }
     return at;
+  }
+
+  /** The id of the prefix whose length byte is at `at`, made if absent; room is reserved. */
+  addAt(bytes: Uint8Array, at: number): number {
+    const length = bytes[at]!;
+    if (this.table.words === 1) return this.add4(ip4At(bytes, at), length);
+    const a = ip6WordAt(bytes, at, 0);
+    const b = ip6WordAt(bytes, at, 1);
+    return this.add6(a, b, ip6WordAt(bytes, at, 2), ip6WordAt(bytes, at, 3), length);
+  }
+
+  /** The id of the prefix whose length byte is at `at`, or -1; it may be idle. */
+  findAt(bytes: Uint8Array, at: number): number {
+    const length = bytes[at]!;
+    if (this.table.words === 1) return this.table.find1(ip4At(bytes, at), length);
+    const a = ip6WordAt(bytes, at, 0);
+    const b = ip6WordAt(bytes, at, 1);
+    return this.table.find4(a, b, ip6WordAt(bytes, at, 2), ip6WordAt(bytes, at, 3), length);
+  }
+
+  /** Whether the prefix can be a route at all (RFC 4271 6.3). */
+  isRoutable(id: number): boolean {
+    const { address, length } = this.table;
+    if (this.table.words === 1) return routable4(address[id]!, length[id]!);
+    const at = id * 4;
+    return routable6(address[at]!, address[at + 1]!, address[at + 2]!, address[at + 3]!, length[id]!);
   }
 
   /** The id of an IPv4 prefix, made if absent; room is reserved. */

@@ -12,7 +12,7 @@ import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
 import type { PrefixIndex } from '../lib/prefix-index.ts';
 import { families } from '../wire/bgp/family.ts';
-import { ip4At, ip6WordAt, routable4, routable6 } from '../wire/bgp/nlri/ip.ts';
+import { prefixSize } from '../wire/bgp/nlri/ip.ts';
 import type { AttributePool } from './attribute-pool.ts';
 import { CHANGE_BEST, CHANGE_FORWARDING, ChangeList } from './changes.ts';
 import { Decision, type DecisionOptions, defaultDecisionOptions } from './decision.ts';
@@ -119,7 +119,6 @@ export class Rib {
   ): void {
     this.#begin(peer, attrId, nextHopId, end - start);
     if (addPath) this.paths.withPathIds();
-    const ip4 = this.table.words === 1;
     const perPrefix = this.#import.readsPrefix(peer);
     if (!perPrefix) this.#import.run(peer, attrId, nextHopId);
     let touched = start;
@@ -129,24 +128,10 @@ export class Rib {
         pathId = readU32(bytes, at);
         at += 4;
       } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
-      const length = bytes[at]!;
-      let id: number;
-      let routable: boolean;
-      if (ip4) {
-        const address = ip4At(bytes, at);
-        id = this.prefixes.add4(address, length);
-        routable = routable4(address, length);
-      } else {
-        const a = ip6WordAt(bytes, at, 0);
-        const b = ip6WordAt(bytes, at, 1);
-        const c = ip6WordAt(bytes, at, 2);
-        const d = ip6WordAt(bytes, at, 3);
-        id = this.prefixes.add6(a, b, c, d, length);
-        routable = routable6(a, b, c, d, length);
-      }
-      at += 1 + ((length + 7) >>> 3);
+      const id = this.prefixes.addAt(bytes, at);
+      at += prefixSize(bytes, at);
       if (perPrefix) this.#runImport(id);
-      if (routable) this.#put(id, pathId, this.#import.attrId, this.#import.reason);
+      if (this.prefixes.isRoutable(id)) this.#put(id, pathId, this.#import.attrId, this.#import.reason);
       else this.#put(id, pathId, 0, NOT_ROUTABLE);
       if (perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
     }
@@ -155,7 +140,6 @@ export class Rib {
 
   /** Takes a section of withdrawn NLRI as it stands in the message, validated by the decoder. */
   withdraw(peer: number, bytes: Uint8Array, start: number, end: number, addPath: boolean): void {
-    const ip4 = this.table.words === 1;
     let touched = start;
     for (let at = start; at < end; ) {
       let pathId = 0;
@@ -163,17 +147,8 @@ export class Rib {
         pathId = readU32(bytes, at);
         at += 4;
       } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
-      const length = bytes[at]!;
-      const id = ip4
-        ? this.table.find1(ip4At(bytes, at), length)
-        : this.table.find4(
-            ip6WordAt(bytes, at, 0),
-            ip6WordAt(bytes, at, 1),
-            ip6WordAt(bytes, at, 2),
-            ip6WordAt(bytes, at, 3),
-            length,
-          );
-      at += 1 + ((length + 7) >>> 3);
+      const id = this.prefixes.findAt(bytes, at);
+      at += prefixSize(bytes, at);
       const path = id < 0 ? 0 : this.#findPath(id, peer, pathId);
       if (path !== 0) this.#remove(path);
     }
