@@ -117,7 +117,7 @@ describe('routes', () => {
     ['/v1/peers/%00', 400, 'printable'],
     ['/v1/peers/%ff', 400, 'bad-request'],
     [`/v1/peers/${'x'.repeat(400)}`, 400, 'bad-request'],
-    ['/v1/why/10.9.9.9', 404, 'there is no 10.9.9.9'],
+    ['/v1/why/10.9.9.9', 404, 'there is no route to 10.9.9.9'],
     ['/v1/why', 400, 'thing'],
     ['/v1/events?since=-1', 400, 'since'],
     ['/v2/status', 404, 'there is no GET /v2/status'],

@@ -4,6 +4,8 @@
 
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { LeafdError } from '../lib/leafd-error.ts';
+import { parseIp } from '../net/ip.ts';
+import { parsePrefix } from '../net/prefix.ts';
 import type { Backend, ConfigAnswer } from './backend.ts';
 import type { EventRing } from './events.ts';
 import {
@@ -128,7 +130,7 @@ function addQueries(app: FastifyInstance, { backend }: AppOptions): void {
   });
   const why = (thing: unknown) => {
     const name = nameOf('thing', thing);
-    return backend.why(name) ?? absent(name, 'ask for a prefix, an address or a peer');
+    return backend.why(name) ?? absent(...nothingAbout(name));
   };
   app.get<{ Params: { '*': string } }>('/v1/why/*', (request) => why(request.params['*']));
   app.get('/v1/why', (request) => {
@@ -140,6 +142,15 @@ function addQueries(app: FastifyInstance, { backend }: AppOptions): void {
     return backend.kernel({ limit: numberOf(request.query as Fields, 'limit', 1, MAX_ROWS, DEFAULT_ROWS) });
   });
   app.get('/v1/schema', () => backend.schema());
+}
+
+/** What is missing, in the words of what was asked for. */
+function nothingAbout(thing: string): [what: string, hint: string] {
+  if (parsePrefix(thing) !== undefined)
+    return [`route ${thing}`, 'leafctl why ADDRESS asks for the longest match'];
+  if (parseIp(thing) !== undefined)
+    return [`route to ${thing}, nor a peer of that address`, 'leafctl routes'];
+  return [`peer or interface ${thing}, nor is it a prefix or an address`, 'leafctl peers lists the peers'];
 }
 
 function absent(what: string, hint: string): never {

@@ -77,11 +77,7 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime): Peer
       ...(negotiated?.fqdn?.domain && { domain: negotiated.fqdn.domain }),
     },
     timers: {
-      configured: {
-        holdSeconds: config.holdTimeMs / 1000,
-        keepaliveSeconds: (config.keepaliveMs ?? config.holdTimeMs / 3) / 1000,
-        connectRetrySeconds: config.connectRetryMs / 1000,
-      },
+      configured: configuredTimers(config),
       ...(negotiated && {
         negotiated: {
           holdSeconds: negotiated.holdTimeMs / 1000,
@@ -142,7 +138,7 @@ function familyView(router: Router, peer: Peer, family: number): PeerFamilyView 
 function reasonOf(router: Router, peer: Peer): string | undefined {
   if (peer.established !== undefined) return undefined;
   if (peer.config.shutdown || peer.adminDown) return 'shut down here';
-  if (!isEnabled(peer, router.nowMs)) return 'too many prefixes: waiting';
+  if (!isEnabled(peer, router.nowMs)) return heldText(peer, router.nowMs);
   const link = peer.ifindex === 0 ? undefined : router.directory.links.get(peer.ifindex);
   if (peer.ifindex !== 0 && link?.up !== true) return 'interface down';
   if (peer.remote === undefined) return 'no neighbour heard';
@@ -150,10 +146,77 @@ function reasonOf(router: Router, peer: Peer): string | undefined {
   return lastError === undefined ? undefined : describeDown(lastError);
 }
 
-function waitingView(config: PeerConfig & { kind: 'interface' | 'range' }): PeerView {
-  const name = config.kind === 'interface' ? config.pattern : prefixText(config.range);
+/** Too many prefixes: the limit, and when or how the session comes back. */
+function heldText(peer: Peer, nowMs: number): string {
+  const limit = peer.config.maxPrefix === undefined ? '' : ` (limit ${peer.config.maxPrefix.limit})`;
+  const until = Number.isFinite(peer.heldUntilMs)
+    ? `tried again in ${Math.ceil((peer.heldUntilMs - nowMs) / 1000)} s`
+    : `down until leafctl peer enable ${peer.name}`;
+  return `too many prefixes${limit}: ${until}`;
+}
+
+/** A configured pattern or range, by the name its row has; undefined when there is none of that name. */
+export function waitingDetailView(router: Router, name: string): PeerDetailView | undefined {
+  const config = waitingConfig(router, name);
+  if (config === undefined) return undefined;
+  const names = peersOf(router, config);
+  const most = config.kind === 'range' ? ` of at most ${config.limit}` : '';
+  const zero = { open: 0, update: 0, notification: 0, keepalive: 0, routeRefresh: 0 };
+  const none = { received: 0, accepted: 0, rejected: 0, stale: 0, advertised: 0 };
   return {
-    name,
+    ...waitingView(config),
+    ...(names.length > 0 && { reason: `${names.length}${most} peers: ${names.join(', ')}` }),
+    local: { asn: router.config.asn, routerId: formatIp4(router.config.bgpId) },
+    remote: {},
+    timers: { configured: configuredTimers(config) },
+    capabilities: { sent: [], received: [] },
+    messages: { sent: zero, received: { ...zero } },
+    byFamily: familiesIn(config.families).map((family) => ({
+      family: familyName(family),
+      ...none,
+      endOfRibReceived: false,
+      endOfRibSent: false,
+      ...(config.maxPrefix && { maxPrefix: config.maxPrefix.limit }),
+    })),
+    established: 0,
+    ...(config.ttlSecurity && { ttlSecurityHops: config.multihop }),
+    authenticated: config.password !== undefined,
+    ...(config.import && { import: config.import.name }),
+    ...(config.export && { export: config.export.name }),
+  };
+}
+
+/** The pattern or range that is called so. */
+export function waitingConfig(router: Router, name: string): WaitingConfig | undefined {
+  for (const config of router.directory.configs)
+    if (config.kind !== 'address' && waitingName(config) === name) return config;
+  return undefined;
+}
+
+/** Names of the peers that a pattern or range has brought. */
+export function peersOf(router: Router, config: PeerConfig): string[] {
+  return [...router.directory.byName.values()]
+    .filter((peer) => peer.config === config)
+    .map((one) => one.name);
+}
+
+export type WaitingConfig = PeerConfig & { kind: 'interface' | 'range' };
+
+function waitingName(config: WaitingConfig): string {
+  return config.kind === 'interface' ? config.pattern : prefixText(config.range);
+}
+
+function configuredTimers(config: PeerConfig): PeerDetailView['timers']['configured'] {
+  return {
+    holdSeconds: config.holdTimeMs / 1000,
+    keepaliveSeconds: (config.keepaliveMs ?? config.holdTimeMs / 3) / 1000,
+    connectRetrySeconds: config.connectRetryMs / 1000,
+  };
+}
+
+function waitingView(config: WaitingConfig): PeerView {
+  return {
+    name: waitingName(config),
     kind: config.kind,
     dynamic: false,
     ...(config.description !== undefined && { description: config.description }),

@@ -28,6 +28,7 @@ export const reasonTexts: Readonly<Record<string, string>> = {
   noRoute: 'there is no best path',
   notDecided: 'the decision is under way',
   awaitsFib: 'the kernel has not confirmed the route yet',
+  fibLacks: 'the kernel does not have the route; leafctl kernel shows why',
   internalToInternal: 'an internal route is not given to an internal peer without reflection',
   noAdvertise: 'it carries the community no-advertise',
   noExport: 'it carries the community no-export',

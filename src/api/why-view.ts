@@ -13,6 +13,7 @@ import { peerView } from './peer-views.ts';
 import { reasonTexts } from './reason-texts.ts';
 import { pathView, prefixIdOf, prefixTextOf, type RouteViewContext, reasonView } from './route-views.ts';
 import type { AdvertisedView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
+import { whyOther } from './why-other.ts';
 
 export interface WhyContext extends RouteViewContext {
   /** What the kernel has for a prefix, if this router forwards. */
@@ -24,12 +25,12 @@ export function whyView(context: WhyContext, thing: string): WhyView | undefined
   const peer = context.router.directory.byName.get(thing);
   if (peer !== undefined) return whyPeer(context, peer);
   const isPrefix = parsePrefix(thing) !== undefined;
-  if (!isPrefix && parseIp(thing) === undefined) return undefined;
+  if (!isPrefix && parseIp(thing) === undefined) return whyOther(context.router, thing);
   for (const rib of context.router.ribs) {
     const id = prefixIdOf(rib, isPrefix ? { prefix: thing } : { for: thing });
     if (id >= 0) return whyPrefix(context, rib, id, thing, isPrefix ? 'prefix' : 'address');
   }
-  return undefined;
+  return whyOther(context.router, thing);
 }
 
 function whyPrefix(
@@ -117,6 +118,25 @@ function addPolicyRule(context: WhyContext, rib: Rib, path: number, reason: Reas
   reason.rule = explanation.text;
 }
 
+/** What keeps a TCP connection from coming about without a word from anyone. */
+function silentObstacles(peer: Peer): ReasonView[] {
+  const { established, main, config } = peer;
+  const { state } = main.session;
+  if (established !== undefined || main.connected || (state !== 'connect' && state !== 'active')) return [];
+  const steps: ReasonView[] = [];
+  if (config.password !== undefined)
+    steps.push({
+      code: 'password',
+      text: 'a password is set: packets of a peer with another one, or none, are lost',
+    });
+  if (config.ttlSecurity)
+    steps.push({
+      code: 'ttlSecurity',
+      text: `TTL security: packets from more than ${config.multihop} hops away are lost`,
+    });
+  return steps;
+}
+
 function whyPeer(context: WhyContext, peer: Peer): WhyView {
   const { router } = context;
   const view = peerView(router, peer, context.time);
@@ -145,6 +165,7 @@ function whyPeer(context: WhyContext, peer: Peer): WhyView {
       { code: 'export', text: `export by ${router.filters.exportChoice(peer, internal).name}` },
     );
   } else if (lastError !== undefined) steps.push({ code: lastError.kind, text: describeDown(lastError) });
+  steps.push(...silentObstacles(peer));
   const state =
     peer.established === undefined ? `not Established: ${view.reason ?? view.state}` : 'Established';
   return {

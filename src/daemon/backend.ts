@@ -3,7 +3,7 @@
 
 import type { Backend, KernelQuery, RoutesQuery } from '../api/backend.ts';
 import { fibRouteView, fibSums, foreignRouteView, stateOf } from '../api/kernel-view.ts';
-import { peerDetailView, peerViews } from '../api/peer-views.ts';
+import { peerDetailView, peerViews, waitingDetailView } from '../api/peer-views.ts';
 import { interfaceName, routesView } from '../api/route-views.ts';
 import type { FamilyCountView, KernelRouteView, KernelView, PeerAction, StatusView } from '../api/views.ts';
 import { isoOf, secondsSince, type WallTime } from '../api/wall-time.ts';
@@ -44,7 +44,7 @@ export function createBackend(parts: BackendParts): Backend {
     peers: () => peerViews(router, time),
     peer: (peerName) => {
       const peer = found(peerName);
-      return peer && peerDetailView(router, peer, time);
+      return peer ? peerDetailView(router, peer, time) : waitingDetailView(router, peerName);
     },
     routes: (query: RoutesQuery) => routesView(context, query),
     why: (thing) => whyView(context, thing),
