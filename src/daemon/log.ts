@@ -2,12 +2,14 @@
 // their reason; what an operator has to look at is a warning; a part that failed is an error. Secrets never get here:
 // intent wraps them, and events carry text made for people.
 
+import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { EventPublisher, NewEvent } from '../api/events.ts';
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { LeafdError } from '../lib/leafd-error.ts';
 import type { RouterEvent } from '../router/ports.ts';
 import { describeDown } from '../session/reason.ts';
+import { createOutput } from './output.ts';
 
 export interface Log {
   event(event: NewEvent): void;
@@ -18,15 +20,17 @@ export interface Log {
 
 /** A log that also publishes what is an event. */
 export function createLog(events: EventPublisher): Log {
-  const terminal = process.stdout.isTTY === true;
-  const logger = pino(
-    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ sync: true }),
-  );
+  const terminal = isatty(1);
+  const output = createOutput((lost) => {
+    const text = `${lost} lines before this one could not be written`;
+    return terminal
+      ? `${text}\n`
+      : `${JSON.stringify({ level: 40, time: new Date().toISOString(), msg: text })}\n`;
+  });
+  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, output);
   const write = (level: 'info' | 'warn' | 'error', text: string, fields: object = {}): void => {
-    if (terminal)
-      process.stdout.write(`${new Date().toISOString()} ${level === 'info' ? '' : `${level}: `}${text}\n`);
-    else logger[level](fields, text);
+    if (!terminal) logger[level](fields, text);
+    else output.write(`${new Date().toISOString()} ${level === 'info' ? '' : `${level}: `}${text}\n`);
   };
   return {
     event: (event) => {
