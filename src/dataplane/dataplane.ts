@@ -171,6 +171,15 @@ export class Dataplane {
     this.#timer.unref();
   }
 
+  /** Saves what may as well be forgotten later: a full disk must not end the daemon. */
+  #saveIfPossible(): void {
+    try {
+      saveKernelState(this.#options.stateDir, this.#state);
+    } catch {
+      // The next change of a setting tries again, and tells when it cannot.
+    }
+  }
+
   #ifindexOf(name: string): number {
     return this.#options.links.linkByName(name)?.ifindex ?? 0;
   }
@@ -189,7 +198,7 @@ export class Dataplane {
     this.#marks ||= addresses.some((a) => a.protocol !== 0);
     if (this.#marks && this.#state.addresses.size > 0) {
       this.#state.addresses.clear();
-      saveKernelState(this.#options.stateDir, this.#state);
+      this.#saveIfPossible();
     }
     return {
       loopbackUp: lo?.up === true,
@@ -225,7 +234,14 @@ export class Dataplane {
       throw Object.assign(new Error('the kernel has no such key'), { code: 'ENOENT' });
     if (!saved || saved.ifindex !== ifindex) {
       this.#state.sysctls.set(change.key, { path: object.path, before, now: object.value, ifindex });
-      saveKernelState(this.#options.stateDir, this.#state);
+      try {
+        saveKernelState(this.#options.stateDir, this.#state);
+      } catch (error) {
+        // What is not on disk is not remembered: the next attempt writes it first, too.
+        if (saved) this.#state.sysctls.set(change.key, saved);
+        else this.#state.sysctls.delete(change.key);
+        throw error;
+      }
     } else if (saved.now !== object.value) {
       saved.now = object.value;
       saveKernelState(this.#options.stateDir, this.#state);
@@ -259,11 +275,16 @@ export class Dataplane {
   #remember(key: string): void {
     if (this.#state.addresses.has(key)) return;
     this.#state.addresses.add(key);
-    saveKernelState(this.#options.stateDir, this.#state);
+    try {
+      saveKernelState(this.#options.stateDir, this.#state);
+    } catch (error) {
+      this.#state.addresses.delete(key);
+      throw error;
+    }
   }
 
   #forget(key: string): void {
-    if (this.#state.addresses.delete(key)) saveKernelState(this.#options.stateDir, this.#state);
+    if (this.#state.addresses.delete(key)) this.#saveIfPossible();
   }
 
   #failed(key: string, errno: string, text: string): false {
