@@ -23,7 +23,7 @@ export function expandWords(words: readonly string[], root: CommandNames): strin
       if (root.valued.includes(word) || level.valued.includes(word)) at++;
       continue;
     }
-    const found = commandFor(word, nextWord(expanded, at + 1), level.commands);
+    const found = commandFor(word, expanded.slice(at + 1), level.commands);
     if (found === undefined) break;
     expanded[at] = found.name;
     level = found;
@@ -34,16 +34,19 @@ export function expandWords(words: readonly string[], root: CommandNames): strin
 /** The command a word means, or none. */
 function commandFor(
   word: string,
-  next: string | undefined,
+  after: readonly string[],
   commands: readonly CommandNames[],
 ): CommandNames | undefined {
   const exact = commands.find((one) => one.name === word);
   const fitting = commands.filter((one) => one.name.startsWith(word));
   const [first, second, ...more] = fitting;
-  // `peer` and `peers`: the next word tells whether something is done to a peer or peers are looked at.
+  // `peer` and `peers`: the words after tell whether something is done to a peer or peers are looked at. Two words
+  // are an action and a peer, even if there is no such action, and help is asked for what was written.
   if (first !== undefined && second !== undefined && more.length === 0 && isPair(first, second)) {
     const [group, list] = first.commands.length > 0 ? [first, second] : [second, first];
-    const acts = next !== undefined && group.commands.some((one) => one.name.startsWith(next));
+    const [next, ...others] = after.filter((one) => !one.startsWith('-'));
+    if (next === undefined) return exact === group && after.some(isHelp) ? group : list;
+    const acts = others.length > 0 || group.commands.some((one) => one.name.startsWith(next));
     return acts ? group : list;
   }
   if (exact !== undefined || fitting.length < 2) return exact ?? first;
@@ -56,6 +59,6 @@ function isPair(a: CommandNames, b: CommandNames): boolean {
   return plural === `${singular}s`;
 }
 
-function nextWord(words: readonly string[], from: number): string | undefined {
-  return words.slice(from).find((word) => !word.startsWith('-'));
+function isHelp(word: string): boolean {
+  return word === '-h' || word === '--help';
 }

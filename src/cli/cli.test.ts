@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { EventRing } from '../api/events.ts';
-import { type FakeBackend, fakeBackend, fakePeer } from '../api/fake-backend.ts';
+import { type FakeBackend, fakeBackend, fakePeer, fakeRoute } from '../api/fake-backend.ts';
 import { type ApiServer, startApi } from '../api/server.ts';
+import type { RouteView } from '../api/views.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { version } from '../lib/version.ts';
 import { run } from './main.ts';
+import { renderRoutes } from './render-bgp.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'leafd-cli-'));
 const socket = join(folder, 'leafd.sock');
@@ -79,7 +81,7 @@ describe('columns for people', () => {
         '',
       ].join('\n'),
     );
-    expect((await leafctl(['routes', '--limit', '1'])).out).toContain('there are more');
+    expect((await leafctl(['routes', '--limit', '1'])).out).toMatch(/there are more: .*--cursor \S+ those/);
   });
 
   test('status, why, kernel', async () => {
@@ -177,6 +179,7 @@ describe('abbreviations', () => {
 describe('usage', () => {
   test.each([
     [['frob'], "unknown command 'frob'"],
+    [['peer', 'frob', 'eth0'], "unknown command 'frob'"],
     [['statsu'], 'did you mean status?'],
     [['status', '--loud'], "unknown option '--loud'"],
     [['why'], "missing required argument 'thing'"],
@@ -184,7 +187,7 @@ describe('usage', () => {
     [['routes', '--family', 'evpn'], 'family: must be ipv4 or ipv6'],
     [['routes', '--received'], 'peer: is required'],
     [['events', '--since', 'x'], '--since'],
-    [['completion', 'tcsh'], 'bash, zsh, fish'],
+    [['completion', 'tcsh'], "shell: 'tcsh' is none: Allowed choices are bash, zsh, fish"],
     [['lab', 'cut', 'x', 'a:b', '--silent', '--one-way'], 'exclude each other'],
     [['lab', 'cut', 'x', 'a:b', '--loss', '500%'], 'such as 5%'],
     [['lab', 'up', 'x', '--wait', '9'], 'such as 30s'],
@@ -196,7 +199,11 @@ describe('usage', () => {
   });
 
   test('help and version are no errors', async () => {
-    expect((await leafctl([])).out).toContain('Usage: leafctl');
+    const bare = await leafctl([]);
+    expect(bare).toMatchObject({ code: 0, err: '' });
+    expect(bare.out).toMatch(/Usage: leafctl.*Exit codes/s);
+    expect((await leafctl(['peer', '--help'])).out).toContain('shutdown');
+    expect((await leafctl(['peers', '--help'])).out).toContain('one in detail');
     expect(await leafctl(['--help'])).toMatchObject({ code: 0, err: '' });
     expect(await leafctl(['-V'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
     expect(version).toBe((JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
@@ -284,6 +291,7 @@ describe('configuration', () => {
     const yes = await leafctl(['policy', 'test', path, 'from-kernel', '10.0.0.0/8', '--source', 'kernel']);
     expect(yes).toMatchObject({ code: 0, err: '' });
     expect(yes.out).toContain('from-kernel: rule 1 accepts');
+    expect(yes.out).toMatch(/\nthen: AS_PATH empty; i/);
     const words = [
       'policy',
       'test',
@@ -340,6 +348,27 @@ test('events: what is kept, and what happens until the user has seen enough', as
       .split('\n')
       .map((line) => (JSON.parse(line) as { text: string }).text),
   ).toEqual(['eth0 is up', 'eth0 is down']);
+});
+
+test('routes stand by address and length, of a prefix the one in use first', () => {
+  const route = (prefix: string, best: boolean): RouteView => ({ ...fakeRoute, prefix, best });
+  const routes = [
+    route('2001:db8::/32', true),
+    route('10.100.0.0/16', true),
+    route('10.20.0.0/16', false),
+    route('10.20.0.0/16', true),
+    route('10.20.0.0/15', true),
+    route('9.0.0.0/8', true),
+  ];
+  const text = renderRoutes({ routes }, { colour: false }, false);
+  expect(text.match(/^\*.. \S+/gm)!.map((one) => one.replace(/ +/g, ' '))).toEqual([
+    '*> 9.0.0.0/8',
+    '*> 10.20.0.0/15',
+    '*> 10.20.0.0/16',
+    '* 10.20.0.0/16',
+    '*> 10.100.0.0/16',
+    '*> 2001:db8::/32',
+  ]);
 });
 
 test('completion knows commands, options, choices and live peers', async () => {

@@ -13,7 +13,7 @@ const LABS = '/run/leafd-lab';
 export async function complete(root: Command, words: readonly string[], context: Context): Promise<string[]> {
   const last = words.at(-1) ?? '';
   let command = root;
-  let taken = 0;
+  const typed: string[] = [];
   for (let at = 0; at < words.length - 1; at++) {
     const word = words[at]!;
     if (word === '--') return [];
@@ -25,12 +25,12 @@ export async function complete(root: Command, words: readonly string[], context:
     if (word.startsWith('-')) continue;
     const below = command.commands.filter((one) => one.name().startsWith(word));
     const exact = below.find((one) => one.name() === word) ?? (below.length === 1 ? below[0] : undefined);
-    if (exact === undefined) taken++;
+    if (exact === undefined) typed.push(word);
     else command = exact;
   }
   const candidates = last.startsWith('-')
     ? [...command.options, ...root.options].map((one) => one.long ?? '')
-    : [...visibleCommands(command), ...(await argumentsOf(root, command, taken, context))];
+    : [...visibleCommands(command), ...(await argumentsOf(root, command, typed, context))];
   return candidates.filter((one) => one !== '' && one.startsWith(last));
 }
 
@@ -45,15 +45,20 @@ function visibleCommands(command: Command): string[] {
 async function argumentsOf(
   root: Command,
   command: Command,
-  taken: number,
+  typed: readonly string[],
   context: Context,
 ): Promise<string[]> {
-  const argument = command.registeredArguments[taken];
+  const argument = command.registeredArguments[typed.length];
   if (argument === undefined) return [];
   if (argument.argChoices !== undefined) return [...argument.argChoices];
   if (argument.name() === 'peer') return peers(context);
-  return command.parent !== root && argument.name() === 'lab' ? labs() : [];
+  if (command.parent === root) return [];
+  if (argument.name() === 'lab') return labs();
+  return nodeArguments.has(argument.name()) && typed[0] !== undefined ? nodes(typed[0]) : [];
 }
+
+/** Arguments of lab commands that are a node, or begin with one (`NODE:PORT`). */
+const nodeArguments = new Set(['node', 'from', 'to', 'end']);
 
 async function valuesOf(option: string, context: Context): Promise<string[]> {
   if (option === '--peer') return peers(context);
@@ -65,6 +70,17 @@ async function peers(context: Context): Promise<string[]> {
   try {
     const view = await context.client(DAEMON_TIMEOUT_MS).get<PeersView>('/v1/peers');
     return view.peers.map((one) => one.name);
+  } catch {
+    return [];
+  }
+}
+
+/** A lab's directory has one for each node. */
+function nodes(lab: string): string[] {
+  if (!/^[\w-]+$/.test(lab)) return [];
+  try {
+    const entries = readdirSync(`${LABS}/${lab}`, { withFileTypes: true });
+    return entries.filter((one) => one.isDirectory()).map((one) => one.name);
   } catch {
     return [];
   }

@@ -12,7 +12,7 @@ export async function run(words: readonly string[], terminal: Terminal): Promise
   const program = createProgram(terminal);
   try {
     if (words.length === 0) {
-      terminal.out(program.command.helpInformation());
+      program.command.outputHelp();
       return OK;
     }
     await program.command.parseAsync(expandWords(words, namesOf(program.command)), { from: 'user' });
@@ -41,7 +41,10 @@ function grammarError(error: CommanderError): CliError {
   const hint = /\(Did you mean (.*?)\?\)/.exec(near ?? '')?.[1];
   return new CliError(USAGE, {
     code: 'usage',
-    message: message!,
+    message: message!.replace(
+      /^command-argument value (.*) is invalid for argument '(.*?)'\./,
+      '$2: $1 is none:',
+    ),
     hint: hint === undefined ? 'leafctl --help, or leafctl COMMAND --help' : `did you mean ${hint}?`,
   });
 }

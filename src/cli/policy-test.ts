@@ -20,6 +20,7 @@ import {
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { Context } from './context.ts';
 import { ABSENT, CliError, INVALID, OK, usageError } from './exit.ts';
+import { attributesText } from './render-bgp.ts';
 import { table } from './table.ts';
 
 export interface RouteDescription {
@@ -157,5 +158,13 @@ function render(view: PolicyTestView): string {
     { title: 'Changes', of: (rule) => rule.changed.join('; ') },
     { title: 'Action', of: (rule) => (rule.matched ? rule.action : '') },
   ]);
-  return `${view.prefix}: ${view.text}\n${rules === '' ? '' : `\n${rules}`}`;
+  return `${view.prefix}: ${view.text}\n${rules === '' ? '' : `\n${rules}`}${outcome(view)}`;
+}
+
+/** What the route has when an accepting policy is through with it, as `leafctl routes` shows it. */
+function outcome({ attributes, weight }: PolicyTestView): string {
+  if (attributes === undefined) return '';
+  const path = attributes.asPath === undefined || attributes.asPath === '' ? 'empty' : attributes.asPath;
+  const rest = attributesText(weight === undefined ? attributes : { ...attributes, weight });
+  return `\nthen: AS_PATH ${path}; ${rest}\n`;
 }

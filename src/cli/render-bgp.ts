@@ -11,6 +11,7 @@ import type {
   StatusView,
   WhyView,
 } from '../api/views.ts';
+import { parsePrefix } from '../net/prefix.ts';
 import { age, type Column, details, table } from './table.ts';
 import { paint, type Terminal } from './terminal.ts';
 
@@ -45,7 +46,9 @@ export function renderStatus(status: StatusView, ink: Ink): string {
     ['memory', `${Math.round(status.memoryBytes / 1e6)} MB`],
   ]);
   if (config.lastError === undefined) return text;
-  return `${text}${paint(ink, 'red', `the last configuration was refused: ${config.lastError.message}`)}\n`;
+  const { where, message } = config.lastError;
+  const place = where === undefined ? '' : `${where.file}:${where.line}:${where.column}: `;
+  return `${text}${paint(ink, 'red', `the last configuration was refused: ${place}${message}`)}\n`;
 }
 
 function kernelSummary(kernel: StatusView['kernel'], ink: Ink): string {
@@ -108,7 +111,9 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     [
       'restart',
       peer.gracefulRestart &&
-        `graceful, ${peer.gracefulRestart.timeSeconds}s, ${peer.gracefulRestart.families.join(' ')}`,
+        ['graceful', `${peer.gracefulRestart.timeSeconds}s`, peer.gracefulRestart.families.join(' ')]
+          .filter(Boolean)
+          .join(', '),
     ],
     ['sessions', `established ${peer.established} times`],
     ['last down', peer.lastDown && `${peer.lastDown.at}: ${peer.lastDown.reason}`],
@@ -163,7 +168,8 @@ function nextHopText(route: RouteView): string {
 
 const originLetters = { igp: 'i', egp: 'e', incomplete: '?' } as const;
 
-function attributesText(attributes: AttributesView): string {
+/** What a route carries beside its AS path, in a few words. */
+export function attributesText(attributes: AttributesView): string {
   const parts: string[] = [];
   if (attributes.origin !== undefined) parts.push(originLetters[attributes.origin]);
   if (attributes.localPref !== undefined) parts.push(`pref ${attributes.localPref}`);
@@ -189,12 +195,27 @@ const routeColumns = (ink: Ink): Column<RouteView>[] => [
   },
 ];
 
+/** By address, then length, and of a prefix the path in use first; the daemon tells them as they came. */
+function inOrder(routes: readonly RouteView[]): RouteView[] {
+  const keys = new Map<RouteView, string>();
+  for (const route of routes) {
+    const { bytes, length } = parsePrefix(route.prefix) ?? { bytes: [], length: 0 };
+    const rank = route.best ? 0 : route.multipath ? 1 : route.accepted ? 2 : 3;
+    keys.set(route, [bytes.length, ...bytes, length, rank].map((one) => String.fromCharCode(one)).join(''));
+  }
+  const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+  return [...routes].sort((a, b) => compare(keys.get(a)!, keys.get(b)!));
+}
+
 /** Rows of a table; with `reasons` the words for what was rejected or not sent. */
 export function renderRoutes(view: RoutesView, ink: Ink, reasons: boolean): string {
   const columns = routeColumns(ink);
   if (reasons) columns.push({ title: 'Why', of: (route) => route.reason?.text ?? '' });
-  const more = view.next === undefined ? '' : 'there are more: --limit shows more rows, --cursor goes on\n';
-  return view.routes.length === 0 ? 'no routes\n' : table(view.routes, columns) + more;
+  const more =
+    view.next === undefined
+      ? ''
+      : `there are more: --limit N shows more rows, --cursor ${view.next} those after these\n`;
+  return view.routes.length === 0 ? 'no routes\n' : table(inOrder(view.routes), columns) + more;
 }
 
 export function renderWhy(why: WhyView, ink: Ink): string {
