@@ -86,8 +86,12 @@ export class Configuration {
       const sources = readConfigFiles(this.#path);
       const answer = await this.apply(sources);
       if (answer.kind === 'invalid') {
-        const [first] = answer.problems;
-        throw new LeafdError('config-invalid', `${first!.path}: ${first!.reason}`, { where: first!.where });
+        const [first, ...more] = answer.problems;
+        const others = more.length === 0 ? '' : ` (and ${more.length} more)`;
+        throw new LeafdError('config-invalid', `${first!.path}: ${first!.reason}${others}`, {
+          where: first!.where,
+          hint: `leafctl check ${this.#path} shows all problems`,
+        });
       }
     } catch (error) {
       if (error instanceof LeafdError) this.loaded.lastError = errorBody(error);
@@ -141,6 +145,12 @@ function planView(changes: readonly Change[], warnings: readonly ConfigProblem[]
 function problemView(problem: ConfigProblem): ProblemView {
   const { where, path, reason, hint } = problem;
   return { where: { ...where }, path, reason, ...(hint !== undefined && { hint }) };
+}
+
+/** An error as one line, with its place where it has one. */
+export function errorLine(error: LeafdError): string {
+  const { where, message } = error;
+  return where === undefined ? message : `${where.file}:${where.line}:${where.column}: ${message}`;
 }
 
 export function errorBody(error: LeafdError): ErrorBody {

@@ -24,7 +24,7 @@ import { Speaker } from '../speaker/speaker.ts';
 import { refuseCompany } from './alone.ts';
 import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
-import { Configuration } from './configuration.ts';
+import { Configuration, errorLine } from './configuration.ts';
 import { createLog, eventOf, type Log, tellKernelFailures } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
@@ -148,7 +148,8 @@ export class Daemon {
       await this.#configuration.reload();
     } catch (error) {
       if (!(error instanceof LeafdError)) throw error;
-      this.#log.error(error);
+      const hint = error.hint === undefined ? {} : { hint: error.hint };
+      this.#log.error(new LeafdError(error.code, `reload refused: ${errorLine(error)}`, hint));
     } finally {
       notifySystemd('READY=1');
     }

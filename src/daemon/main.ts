@@ -6,6 +6,7 @@ import { version } from '../lib/version.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl } from '../netlink/rtnl.ts';
 import { readArguments, usage } from './arguments.ts';
+import { errorLine } from './configuration.ts';
 import { Daemon } from './daemon.ts';
 import { announcePresence, refuseRunning } from './presence.ts';
 
@@ -21,7 +22,7 @@ export async function leafd(argv: readonly string[] = process.argv.slice(2)): Pr
     else await serve(await Daemon.start(options, version));
   } catch (error) {
     if (!(error instanceof LeafdError)) throw error;
-    process.stderr.write(`leafd: ${oneLine(error)}\n`);
+    process.stderr.write(`leafd: ${errorLine(error)}\n`);
     if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
     process.exit(exitCodes[error.code] ?? 5);
   }
@@ -49,9 +50,4 @@ async function flush(stateDir: string): Promise<void> {
   process.stdout.write(
     `removed ${routes} routes, ${objects} nexthop objects, ${addresses} addresses; restored ${sysctls} sysctls\n`,
   );
-}
-
-function oneLine(error: LeafdError): string {
-  const { where, message } = error;
-  return where === undefined ? message : `${where.file}:${where.line}:${where.column}: ${message}`;
 }
