@@ -83,7 +83,7 @@ describe('what is no route and no session', () => {
 
   test('a range tells who may come, a pattern whom it brought', () => {
     expect(textsOf('10.4.0.0/24').join('\n')).toMatch(
-      /any may come from 10.4.0.0\/24, at most 7.*nobody has come/,
+      /any may come from 10.4.0.0\/24, at most 7.*nobody has come/s,
     );
     expect(textsOf('eth*').join('\n')).toMatch(/matches eth\*.*there are eth1/s);
   });
