@@ -83,7 +83,7 @@ export class Transport {
       wire.attempt = undefined;
       if (result.kind === 'failed') {
         this.#wires.delete(connection);
-        this.#events.lost(connection, result.error.message);
+        this.#events.lost(connection, lossText(result.error.message));
         return;
       }
       this.#adopt(connection, wire, result.fd);
@@ -157,8 +157,14 @@ export class Transport {
       wire.waiting = false;
       if (this.#wires.get(connection) === wire) this.#events.writable(connection);
     });
-    socket.on('error', (error) => gone(error.message));
-    socket.on('end', () => gone('closed by the peer'));
+    socket.on('error', (error) => gone(lossText(error.message)));
+    // The session's own words for it say that the peer, or the network, closed.
+    socket.on('end', () => gone());
     socket.on('close', () => gone());
   }
+}
+
+/** What a failed connection adds to "cannot connect" or "connection closed", which the session says already. */
+export function lossText(message: string): string {
+  return message.replace(/^(cannot connect( \(IPv[46]\))?: |(read|write|connect) (?=E[A-Z]+))/, '');
 }
