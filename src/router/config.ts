@@ -66,7 +66,10 @@ export interface RouterConfig {
   asn: number;
   /** BGP identifier, uint32. */
   bgpId: number;
-  /** `fabric` transits without policies; `host` exports only what is its own, whatever a policy says; `none`: RFC 8212. */
+  /**
+   * `fabric` transits without policies; `host` exports only what is its own, whatever a policy says; `none`:
+   * RFC 8212.
+   */
   profile: 'fabric' | 'host' | 'none';
   /** Originated here, with source `local`. */
   networks: Prefix[];

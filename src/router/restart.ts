@@ -2,8 +2,11 @@
 //
 // As the one that restarted: the kernel still forwards on the routes of our former life. We take routes in but
 // decide nothing and say nothing until every peer that can be heard has told us all it knows (End-of-RIB), or
-// the deferral ends; then one decision, only the differences go to the kernel, and what nobody asked for again
-// is swept. A port needs a moment to find its neighbour, so the deferral never ends in the first seconds.
+// the deferral ends; then one decision, and only the differences go to the kernel. A port needs a moment to find
+// its neighbour, so the deferral never ends in the first seconds. A peer that has restarted as well is not waited
+// for, or both would wait; but it has not told what it knows either, and its End-of-RIB may come before it has heard
+// of its own peers, so then the kernel's routes that nobody has asked for again are kept for some seconds more. Thus
+// a whole fabric may restart at once.
 //
 // As the helper: when a peer that negotiated it goes without a NOTIFICATION, its paths stay as stale until it is
 // back and has sent End-of-RIB, or the times it named are over. Not over a lost link: behind the same port may
@@ -17,6 +20,8 @@ import type { Peer } from './peer.ts';
 
 /** How long ports and peers have to show up before the deferral may end early. */
 const SETTLE_MS = 2500;
+/** After the beginning, where a peer has restarted at the same time: until then old routes stay in the kernel. */
+const COMMON_RESTART_MS = 15_000;
 /** RFC 4724, 4.1: Selection_Deferral_Timer, the upper bound. */
 const DEFERRAL_MS = 60_000;
 
@@ -34,6 +39,9 @@ export class Restart {
   readonly #host: RestartHost;
   #settleAtMs = 0;
   #deferUntilMs = 0;
+  /** Old routes of the kernel are not kept longer than until then; 0 when there are none. */
+  #sweepUntilMs = 0;
+  #keepUntilMs = 0;
   #stalePathTimeMs = 360_000;
   #enabled = false;
   #hasBegun = false;
@@ -53,6 +61,8 @@ export class Restart {
     this.#hasBegun = true;
     this.#settleAtMs = nowMs + SETTLE_MS;
     this.#deferUntilMs = nowMs + DEFERRAL_MS;
+    this.#sweepUntilMs = nowMs + DEFERRAL_MS;
+    this.#keepUntilMs = nowMs + COMMON_RESTART_MS;
   }
 
   /** Whether decisions wait for the peers to tell all they know. */
@@ -70,6 +80,19 @@ export class Restart {
     return this.#deferUntilMs;
   }
 
+  /** Whether routes of the former life that nobody has asked for again may go. */
+  get maySweep(): boolean {
+    const nowMs = this.#host.nowMs();
+    if (nowMs >= this.#sweepUntilMs) return true;
+    const alone = this.#allHave((peer) => peer.negotiated?.gracefulRestart?.restartState !== true);
+    return (alone || nowMs >= this.#keepUntilMs) && this.#allHave((peer) => this.#hasToldAll(peer));
+  }
+
+  /** The routes of the former life are swept: nothing is left of the restart. */
+  swept(): void {
+    this.#sweepUntilMs = 0;
+  }
+
   /** The peers whose End-of-RIB is waited for. */
   waitingFor(): string[] {
     const names: string[] = [];
@@ -83,7 +106,7 @@ export class Restart {
     if (!this.isDeferring) return false;
     const nowMs = this.#host.nowMs();
     if (nowMs < this.#settleAtMs) return false;
-    if (nowMs < this.#deferUntilMs && !this.#allHaveSpoken()) return false;
+    if (nowMs < this.#deferUntilMs && !this.#allHave((peer) => this.#hasSpoken(peer))) return false;
     this.#deferUntilMs = 0;
     return true;
   }
@@ -94,6 +117,9 @@ export class Restart {
     if (this.isDeferring) {
       const nowMs = this.#host.nowMs();
       earliest = nowMs < this.#settleAtMs ? this.#settleAtMs : this.#deferUntilMs;
+    } else if (this.#sweepUntilMs !== 0) {
+      const nowMs = this.#host.nowMs();
+      earliest = nowMs < this.#keepUntilMs ? this.#keepUntilMs : this.#sweepUntilMs;
     }
     for (const { restart } of this.#host.peers()) {
       if (restart.backByMs !== 0) earliest = Math.min(earliest, restart.backByMs);
@@ -162,8 +188,8 @@ export class Restart {
     this.#host.wake();
   }
 
-  #allHaveSpoken(): boolean {
-    for (const peer of this.#host.peers()) if (!this.#hasSpoken(peer)) return false;
+  #allHave(done: (peer: Peer) => boolean): boolean {
+    for (const peer of this.#host.peers()) if (!done(peer)) return false;
     return true;
   }
 
@@ -172,11 +198,14 @@ export class Restart {
    * know of End-of-RIB. A peer that can be heard but is not Established yet is waited for.
    */
   #hasSpoken(peer: Peer): boolean {
+    return peer.negotiated?.gracefulRestart?.restartState === true || this.#hasToldAll(peer);
+  }
+
+  #hasToldAll(peer: Peer): boolean {
     if (!this.#host.isReachable(peer)) return true;
     const { negotiated } = peer;
     if (peer.established === undefined || negotiated === undefined) return false;
-    const restart = negotiated.gracefulRestart;
-    if (restart === undefined || restart.restartState) return true;
+    if (negotiated.gracefulRestart === undefined) return true;
     return (negotiated.families & ~peer.restart.endOfRibReceived) === 0;
   }
 }

@@ -66,7 +66,9 @@ export class Router {
   readonly #nextHops: NextHops;
   readonly #localAddresses = new Set<string>();
   #resolveAgain = false;
-  #sweepPending = false;
+  /** Between the deferral and the first word; and until the kernel's old routes are swept. */
+  #isSettling = false;
+  #isFinishing = false;
 
   constructor(config: RouterConfig, clock: Clock, ports: RouterPorts) {
     this.#config = config;
@@ -190,7 +192,8 @@ export class Router {
   /** Routes of a former life are in the kernel: restart gracefully. Call it before the first link is told. */
   beginRestart(): void {
     this.restart.begin();
-    this.#sweepPending = true;
+    this.#isSettling = true;
+    this.#isFinishing = true;
   }
 
   /** Ends every session so that peers keep our routes (a restart), or drop them (`final`). */
@@ -322,7 +325,7 @@ export class Router {
       if (left) more = true;
     }
     if (!this.restart.isDeferring) {
-      this.#sweepWhenSettled();
+      this.#finishRestart();
       if (this.advertiser.flush(SLICE)) more = true;
     }
     this.peers.tidyUp();
@@ -339,9 +342,14 @@ export class Router {
     );
   }
 
+  /** Whether a restart is over, down to the kernel's old routes. */
+  get isFinishing(): boolean {
+    return this.#isFinishing;
+  }
+
   /** Whether the first word to a new member may be said: not while decisions wait for a restart to end. */
   get isSilent(): boolean {
-    return this.restart.isDeferring || this.#sweepPending;
+    return this.restart.isDeferring || this.#isSettling;
   }
 
   // ---- configuration ----
@@ -499,13 +507,21 @@ export class Router {
     this.#ports.wake();
   }
 
-  /** After a restart: what the kernel has and nobody wants goes once all that is wanted is there. */
-  #sweepWhenSettled(): void {
-    if (!this.#sweepPending || this.ribs.some((rib) => rib.dirtyCount > 0)) return;
+  /**
+   * After a restart: once the kernel has all that is wanted the peers hear of it, and what it has beyond that goes
+   * as soon as nobody can ask for it any more.
+   */
+  #finishRestart(): void {
+    if (!this.#isFinishing || this.ribs.some((rib) => rib.dirtyCount > 0)) return;
     if (this.fibSets !== undefined && this.fibSets.pending > 0) return;
-    this.#sweepPending = false;
+    if (this.#isSettling) {
+      this.#isSettling = false;
+      this.advertiser.breakSilence();
+    }
+    if (!this.restart.maySweep) return;
+    this.#isFinishing = false;
+    this.restart.swept();
     this.#ports.fib?.sweep();
-    this.advertiser.breakSilence();
   }
 
   rib(family: typeof IPV4 | typeof IPV6 | number): Rib {
