@@ -20,6 +20,7 @@ import {
   routesQuery,
 } from './query.ts';
 import { type Limits, serveEventStream } from './stream.ts';
+import { Turns } from './turns.ts';
 import type { ErrorBody, ErrorView } from './views.ts';
 
 export interface AppOptions {
@@ -114,7 +115,10 @@ function isLoopbackHost(host: string | undefined): boolean {
 type Named = { Params: { name: string } };
 type Fields = Readonly<Record<string, unknown>>;
 
-function addQueries(app: FastifyInstance, { backend }: AppOptions): void {
+function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void {
+  const turns = new Turns(limits.questions);
+  const inTurn = <View>(request: FastifyRequest, work: () => View | Promise<View>) =>
+    turns.take(work, () => request.raw.socket.destroyed);
   app.get('/v1/status', () => backend.status());
   app.get('/v1/peers', (request) => {
     onlyFields(request.query as Fields, []);
@@ -126,7 +130,8 @@ function addQueries(app: FastifyInstance, { backend }: AppOptions): void {
   });
   app.get('/v1/routes', (request) => {
     const query = routesQuery(request.query as Fields);
-    return backend.routes(query) ?? absent(`peer ${query.peer}`, 'leafctl peers lists them');
+    const answer = () => backend.routes(query) ?? absent(`peer ${query.peer}`, 'leafctl peers lists them');
+    return inTurn(request, answer);
   });
   const why = (thing: unknown) => {
     const name = nameOf('thing', thing);
@@ -139,7 +144,8 @@ function addQueries(app: FastifyInstance, { backend }: AppOptions): void {
   });
   app.get('/v1/kernel', (request) => {
     onlyFields(request.query as Fields, ['limit']);
-    return backend.kernel({ limit: numberOf(request.query as Fields, 'limit', 1, MAX_ROWS, DEFAULT_ROWS) });
+    const limit = numberOf(request.query as Fields, 'limit', 1, MAX_ROWS, DEFAULT_ROWS);
+    return inTurn(request, () => backend.kernel({ limit }));
   });
   app.get('/v1/schema', () => backend.schema());
 }

@@ -22,6 +22,9 @@ const LOOKED_AT_MAX = 50_000;
 /** What a route looks like in the kernel, asked for each row shown. */
 export type KernelState = (family: number, prefixId: number) => RouteView['kernel'];
 
+/** Whether routes with these attributes are asked for. */
+type Matches = (attrId: number) => boolean;
+
 export interface RouteViewContext {
   router: Router;
   time: WallTime;
@@ -35,6 +38,7 @@ export function routesView(context: RouteViewContext, query: RoutesQuery): Route
   if (query.peer !== undefined && peer === undefined) return undefined;
   const wanted = query.prefix !== undefined || query.for !== undefined;
   const routes: RouteView[] = [];
+  const matches = communityFilter(router, query.community);
   let { family, id } = cursorOf(query);
   let lookedAt = 0;
   for (; family < router.ribs.length; family++, id = 0) {
@@ -42,13 +46,13 @@ export function routesView(context: RouteViewContext, query: RoutesQuery): Route
     if (query.family !== undefined && families[family]!.name !== query.family) continue;
     if (wanted) {
       const found = prefixIdOf(rib, query);
-      if (found >= 0) addRows(context, rib, found, query, peer?.index, routes);
+      if (found >= 0) addRows(context, rib, found, query, peer?.index, matches, routes);
       continue;
     }
     for (id = rib.nextPrefix(id); id >= 0; id = rib.nextPrefix(id + 1)) {
       if (routes.length >= query.limit || ++lookedAt > LOOKED_AT_MAX)
         return { routes, next: `${family}.${id}` };
-      addRows(context, rib, id, query, peer?.index, routes);
+      addRows(context, rib, id, query, peer?.index, matches, routes);
     }
   }
   return { routes };
@@ -94,7 +98,7 @@ export function pathView(
   const prefixId = paths.prefix[path]!;
   const peerIndex = paths.peer[path]!;
   const accepted = paths.attrId[path] !== 0;
-  const attrId = received || !accepted ? paths.attrIdIn[path]! : paths.attrId[path]!;
+  const attrId = shownAttrId(rib, path, received);
   const nextHopId = received ? paths.receivedNextHop(path) : paths.nextHopId[path]!;
   const scope = nextHops.scope[nextHopId]!;
   const sinceMs = paths.since[path]! * 1000;
@@ -123,6 +127,11 @@ export function pathView(
     ...(kernel !== undefined && { kernel }),
     ...(reason !== BEST && { reason: reasonView(reason) }),
   };
+}
+
+/** The attributes as received, where they are asked for or were not accepted. */
+function shownAttrId({ paths }: Rib, path: number, received: boolean): number {
+  return received || paths.attrId[path] === 0 ? paths.attrIdIn[path]! : paths.attrId[path]!;
 }
 
 /** Canonical attributes as the API shows them. */
@@ -168,16 +177,17 @@ function addRows(
   id: number,
   query: RoutesQuery,
   peer: number | undefined,
+  matches: Matches,
   rows: RouteView[],
 ): void {
   if (query.advertised) {
-    if (peer !== undefined) addAdvertised(context, rib, id, query, peer, rows);
+    if (peer !== undefined) addAdvertised(context, rib, id, peer, matches, rows);
     return;
   }
   for (const { path, reason } of rib.explain(id)) {
     if (peer !== undefined && rib.paths.peer[path] !== peer) continue;
-    const view = pathView(context, rib, path, reason, query.received);
-    if (query.community === undefined || hasCommunity(view, query.community)) rows.push(view);
+    if (!matches(shownAttrId(rib, path, query.received))) continue;
+    rows.push(pathView(context, rib, path, reason, query.received));
   }
 }
 
@@ -185,21 +195,21 @@ function addAdvertised(
   context: RouteViewContext,
   rib: Rib,
   id: number,
-  query: RoutesQuery,
   peerIndex: number,
+  matches: Matches,
   rows: RouteView[],
 ): void {
   const { router, time } = context;
   const sent = router.advertiser.sentTo(peerIndex, rib, id);
   const path = rib.prefixes.bestPath[id]!;
-  if (sent === undefined || path === 0) return;
+  if (sent === undefined || path === 0 || !matches(sent.attrId)) return;
   const { pool } = rib;
   const sinceMs = rib.paths.since[path]! * 1000;
   const nextHop =
     sent.nextHopId === 0
       ? undefined
       : nextHopText(rib.nextHops, sent.nextHopId, (i) => interfaceName(router, i));
-  const view: RouteView = {
+  rows.push({
     family: families[rib.family]!.name,
     prefix: prefixTextOf(rib, id),
     best: true,
@@ -211,13 +221,23 @@ function addAdvertised(
     since: isoOf(time, sinceMs),
     ageSeconds: secondsSince(time, sinceMs),
     attributes: attributesView(pool.page(sent.attrId), pool.offset(sent.attrId), pool.length[sent.attrId]!),
-  };
-  if (query.community === undefined || hasCommunity(view, query.community)) rows.push(view);
+  });
 }
 
-function hasCommunity(view: RouteView, community: string): boolean {
-  const { communities = [], largeCommunities = [], extendedCommunities = [] } = view.attributes;
-  return [communities, largeCommunities, extendedCommunities].some((list) => list.includes(community));
+/** Judges each set of attributes once a page, however many routes have it. */
+function communityFilter({ pool }: Router, community: string | undefined): Matches {
+  if (community === undefined) return () => true;
+  const known = new Map<number, boolean>();
+  return (attrId) => {
+    let matches = known.get(attrId);
+    if (matches === undefined) {
+      const view = attributesView(pool.page(attrId), pool.offset(attrId), pool.length[attrId]!);
+      const { communities = [], largeCommunities = [], extendedCommunities = [] } = view;
+      matches = [communities, largeCommunities, extendedCommunities].some((list) => list.includes(community));
+      known.set(attrId, matches);
+    }
+    return matches;
+  };
 }
 
 function cursorOf(query: RoutesQuery): { family: number; id: number } {

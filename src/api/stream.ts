@@ -11,6 +11,8 @@ import type { EventView } from './views.ts';
 export interface Limits {
   connections: number;
   subscribers: number;
+  /** Questions that read whole tables, waiting for their turn. */
+  questions: number;
   /** Unread bytes of a subscriber at which it is cut off. */
   backlogBytes: number;
   heartbeatMs: number;
@@ -19,6 +21,7 @@ export interface Limits {
 export const defaultLimits: Limits = {
   connections: 256,
   subscribers: 64,
+  questions: 32,
   backlogBytes: 1 << 20,
   heartbeatMs: 15_000,
 };
