@@ -41,6 +41,15 @@ async function start(listen?: { host: string; port: number }, limits = defaultLi
   servers.push(await startApi({ backend, events, socket, listen, limits, onBug }));
 }
 
+/** A port that nobody listens on just now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 interface Answer {
   status: number;
   body: string;
@@ -398,6 +407,20 @@ describe('events', () => {
     expect(text).toContain('id: 2\nevent: peer-up\ndata: {"id":2,"at":"1970-01-01T00:00:00.000Z"');
     expect(await stream({ 'last-event-id': '0' }, 2)).toContain('before');
     await expect.poll(() => events.subscribers).toBe(0);
+  });
+
+  test('subscribers over TCP leave places for the unix socket', async () => {
+    const port = await freePort();
+    await start({ host: '127.0.0.1', port }, { ...defaultLimits, subscribers: 2 });
+    const request = 'GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n';
+    const first = connect(port, '127.0.0.1', () => first.write(request));
+    await expect.poll(() => events.subscribers).toBe(1);
+    const headers = { accept: 'text/event-stream', host: 'localhost' };
+    expect((await call({ path: '/v1/events', port, headers })).status).toBe(429);
+    const second = connect(socket, () => second.write(request));
+    await expect.poll(() => events.subscribers).toBe(2);
+    first.destroy();
+    second.destroy();
   });
 
   test('subscribers are limited, and one that does not read is cut off', async () => {

@@ -163,7 +163,12 @@ function absent(what: string, hint: string): never {
   throw new LeafdError('not-found', `there is no ${what}`, { hint });
 }
 
-function addEvents(app: FastifyInstance, { events, limits }: AppOptions): void {
+function addEvents(
+  app: FastifyInstance,
+  { events, limits: { subscribers, ...others }, way }: AppOptions,
+): void {
+  // Everybody on this machine may listen over TCP: half of the places stay for the unix socket.
+  const limits = { ...others, subscribers: way === 'tcp' ? Math.ceil(subscribers / 2) : subscribers };
   app.get('/v1/events', (request, reply) => {
     const fields = request.query as Fields;
     onlyFields(fields, ['since', 'limit']);
