@@ -25,7 +25,7 @@ import { refuseCompany } from './alone.ts';
 import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine } from './configuration.ts';
-import { createLog, eventOf, type Log, tellKernelFailures } from './log.ts';
+import { createLog, eventOf, type Log, tellKernelFailures, tellRefusedRoutes } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
 
@@ -62,7 +62,7 @@ export class Daemon {
       const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state, onChange });
       undo.push(() => dataplane.close());
       const speakerOf: { speaker?: Speaker } = {};
-      const fib = intent.kernel.fib ? await startFib(intent, speakerOf) : undefined;
+      const fib = intent.kernel.fib ? await startFib(intent, log, speakerOf) : undefined;
       if (fib !== undefined) undo.push(() => fib.close());
       // Our own writes would come back as events: the feed leaves them out.
       const ignorePortIds = fib === undefined ? [] : [fib.writerPortId];
@@ -181,14 +181,21 @@ export class Daemon {
   }
 }
 
-async function startFib(intent: Intent, late: { speaker?: Speaker }): Promise<Fib> {
+async function startFib(intent: Intent, log: Log, late: { speaker?: Speaker }): Promise<Fib> {
+  const refused = tellRefusedRoutes(
+    (event) => log.event(event),
+    () => realClock.nowMs(),
+  );
   const [prefSrc4, prefSrc6] = sourcesOf(intent);
   return Fib.start({
     table: intent.kernel.table,
     metric: intent.kernel.metric,
     prefSrc4,
     prefSrc6,
-    onAcked: (seq, failed) => late.speaker?.fibAcked(seq, failed),
+    onAcked: (seq, failed) => {
+      refused(failed.length);
+      late.speaker?.fibAcked(seq, failed);
+    },
     onRecovered: (family, words, length) => late.speaker?.fibRecovered(family, words, length),
   });
 }

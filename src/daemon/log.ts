@@ -72,6 +72,27 @@ export function tellKernelFailures(
   };
 }
 
+/** Routes the kernel refuses come in batches, a full table of them in hundreds: told at most so often. */
+const REFUSED_PAUSE_MS = 60_000;
+
+/** Tells that the kernel refused routes, and where to look; which ones and why `leafctl kernel` knows. */
+export function tellRefusedRoutes(
+  publish: (event: NewEvent) => void,
+  nowMs: () => number,
+): (count: number) => void {
+  let untold = 0;
+  let quietUntilMs = Number.NEGATIVE_INFINITY;
+  return (count) => {
+    untold += count;
+    if (untold === 0 || nowMs() < quietUntilMs) return;
+    const routes = untold === 1 ? 'a route' : `${untold} routes`;
+    const text = `the kernel refused ${routes}: leafctl kernel shows which and why`;
+    publish({ level: 'warning', kind: 'routes-refused', text });
+    untold = 0;
+    quietUntilMs = nowMs() + REFUSED_PAUSE_MS;
+  };
+}
+
 /** A router's event in words. */
 export function eventOf(event: RouterEvent): NewEvent {
   switch (event.kind) {
