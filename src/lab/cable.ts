@@ -115,7 +115,7 @@ export async function moveCable(
   const added = links.at(-1)!;
   state.cuts = state.cuts.filter((cut) => !touches(cut, ends));
   state.links = links.slice(0, -1);
-  await runIp(cableCommands(name, [added]));
+  await runIp(cableCommands(name, [added], state.cablesMade++));
   state.links = links;
   await runIp(onlyPortsOf(state, added));
   const gone = old.map((cable) => cable.far).filter((end) => !sameEnd(end, from) && !sameEnd(end, to));

@@ -50,10 +50,14 @@ describe('the plan', () => {
   it('cables the namespaces directly', () => {
     const command = (a: string, b: string, netns: string) =>
       `link add name ${a} type veth peer name ${b} netns ${netns}`;
+    const port = (node: string, name: string, index: number) =>
+      `${name} index ${index} address ${mac(node, name)}`;
     expect([...cableCommands('p', topology.links)]).toEqual([
-      ['p-r1', [command(`eth1 address ${mac('r1', 'eth1')}`, `eth1 address ${mac('r2', 'eth1')}`, 'p-r2')]],
-      ['p-r2', [command(`vm1 address ${mac('r2', 'vm1')}`, `eth0 address ${mac('h1', 'eth0')}`, 'p-h1')]],
+      ['p-r1', [command(port('r1', 'eth1', 1000), port('r2', 'eth1', 1001), 'p-r2')]],
+      ['p-r2', [command(port('r2', 'vm1', 1002), port('h1', 'eth0', 1003), 'p-h1')]],
     ]);
+    const again = cableCommands('p', topology.links.slice(0, 1), 7).get('p-r1')!;
+    expect(again[0]).toContain('eth1 index 1014 ');
     expect(loopbackCommands(topology).get('p-r2')).toEqual([
       'link set lo up',
       'addr replace 10.255.0.2/32 dev lo',

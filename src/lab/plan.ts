@@ -65,14 +65,23 @@ function sysctlsOf(node: LabNode): [key: string, value: string][] {
   return settings;
 }
 
-/** ip(8) commands, by namespace, that make the cables; each runs in the namespace of the cable's first end. */
-export function cableCommands(lab: string, links: readonly LabLink[]): Map<string, string[]> {
+/** Far from the indexes the kernel gives out by itself. */
+const FIRST_INDEX = 1000;
+
+/**
+ * ip(8) commands, by namespace, that make the cables; each runs in the namespace of the cable's first end. `made` is
+ * the number of cables this lab has had before. The two ports of a cable get different interface indexes: the kernel
+ * takes a veth port whose peer has the same one for a device that can wait, and tells of its carrier up to a second
+ * late (net/core/link_watch.c), which no real port does.
+ */
+export function cableCommands(lab: string, links: readonly LabLink[], made = 0): Map<string, string[]> {
   const commands = new Map<string, string[]>();
-  for (const { a, b } of links) {
-    const near = `name ${a.port} address ${macOf(lab, a)}`;
-    const far = `name ${b.port} address ${macOf(lab, b)} netns ${netnsOf(lab, b.node)}`;
+  links.forEach(({ a, b }, position) => {
+    const index = FIRST_INDEX + 2 * (made + position);
+    const near = `name ${a.port} index ${index} address ${macOf(lab, a)}`;
+    const far = `name ${b.port} index ${index + 1} address ${macOf(lab, b)} netns ${netnsOf(lab, b.node)}`;
     add(commands, netnsOf(lab, a.node), `link add ${near} type veth peer ${far}`);
-  }
+  });
   return commands;
 }
 

@@ -39,6 +39,8 @@ export interface LabState {
   readonly namespaces: readonly string[];
   /** As cabled now. */
   links: readonly LabLink[];
+  /** Cables made so far, with those that are gone: each gives its ports indexes of their own. */
+  cablesMade: number;
   cuts: readonly CutState[];
   processes: readonly StartedProcess[];
 }

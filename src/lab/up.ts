@@ -57,6 +57,7 @@ export async function bringUp(plan: LabPlan, options: BringUpOptions): Promise<S
     phase: 'starting',
     namespaces: plan.nodes.map((node) => node.netns),
     links: plan.topology.links,
+    cablesMade: plan.topology.links.length,
     cuts: [],
     processes: [],
   };
