@@ -69,7 +69,7 @@ export class FibTable {
   add(a: number, b: number, c: number, d: number, length: number): number {
     const prefixes = this.prefixes;
     const id = prefixes.words === 1 ? prefixes.add1(a, length) : prefixes.add4(a, b, c, d, length);
-    if (prefixes.capacity > this.desired.length) this.#grow(prefixes.capacity);
+    if (id >= this.desired.length) this.#grow(this.desired.length * 2);
     return id;
   }
 

@@ -14,7 +14,8 @@ export function readU24(bytes: Uint8Array, offset: number): number {
 /** Unsigned 32 bits at `offset`. Shifts beat DataView and Buffer in V8 (1.1 ns against 1.3 and 4.4). */
 export function readU32(bytes: Uint8Array, offset: number): number {
   return (
-    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>> 0
+    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>>
+    0
   );
 }
 
@@ -31,7 +32,13 @@ export function writeU32(bytes: Uint8Array, offset: number, value: number): void
 }
 
 /** Whether `length` bytes are the same in both places. */
-export function sameBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
+export function sameBytes(
+  a: Uint8Array,
+  aStart: number,
+  b: Uint8Array,
+  bStart: number,
+  length: number,
+): boolean {
   for (let i = 0; i < length; i++) if (a[aStart + i] !== b[bStart + i]) return false;
   return true;
 }

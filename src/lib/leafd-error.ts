@@ -15,7 +15,11 @@ export class LeafdError extends Error {
   readonly hint: string | undefined;
 
   /** `code` is stable and kebab-case (`config-invalid`); `message` is one line without the place. */
-  constructor(code: string, message: string, options: { where?: Place; hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    options: { where?: Place; hint?: string; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.where = options.where;

@@ -33,3 +33,27 @@ test('releasing an id twice is a bug', () => {
   table.release(id);
   expect(() => table.release(id)).toThrow(/not in use/);
 });
+
+test('clear gives everything back, and the memory where little was in use', () => {
+  const table = new PrefixTable(1);
+  for (let i = 0; i < 100_000; i++) table.add1(i * 256, 24);
+  for (let i = 0; i < 100_000; i++) if (i !== 7) table.release(table.find1(i * 256, 24));
+  expect([table.size, table.find1(7 * 256, 24), table.find1(8 * 256, 24)]).toEqual([1, 7, -1]);
+  table.clear();
+  expect([table.size, table.has(7), table.find1(7 * 256, 24), table.length.length]).toEqual([
+    0,
+    false,
+    -1,
+    1024,
+  ]);
+  expect(table.add1(8 * 256, 24)).toBe(0);
+  table.clear();
+  expect([table.size, table.find1(8 * 256, 24)]).toEqual([0, -1]);
+});
+
+test('keys that differ only in length are different', () => {
+  const table = new PrefixTable(4);
+  const ids = Array.from({ length: 129 }, (_, length) => table.add4(0, 0, 0, 0, length));
+  expect(new Set(ids).size).toBe(129);
+  for (let length = 0; length <= 128; length++) expect(table.find4(0, 0, 0, 0, length)).toBe(ids[length]);
+});

@@ -1,14 +1,22 @@
 // Prefix -> dense id, by open addressing in typed arrays. The key is a bit string of at most 128 bits and its
-// length; nothing here knows that it is an IP prefix. An id is stable until released and then used again, so
-// that a caller can keep its own columns in arrays indexed by it (and grow them when `capacity` grows).
+// length; nothing here knows that it is an IP prefix. An id is stable until released and then used again, so that
+// a caller keeps its own columns in arrays indexed by it. With a million prefixes the time goes into cache misses:
 //
-// Cost: IPv4 5 B a prefix + 8-16 B of slots (load kept between 1/4 and 1/2 after growth), IPv6 17 B + slots.
-// Measured for 1 M IPv4 inserts: about 50 ms. Limit: 2^30 ids.
+// A slot is a pair, the whole 32-bit hash and the id. The hash of a one-word key can be undone for a given
+// length, so equal hash and equal length are equal keys: a search reads one line of slots and one length, never
+// the addresses of other prefixes. The place of a key is given by the high bits of its hash, so a table that grows
+// is copied in order. `touch1` and `touch4` bring the lines of many keys into the cache side by side, instead of
+// one after the other. Measured for 1 M IPv4 keys: adding 89 ns, finding 50.
+//
+// Cost: IPv4 6 B a prefix, IPv6 18 B, and 16-32 B of slots (load between 1/4 and 1/2). Limit: 2^30 ids.
 
 import { assert } from './assert.ts';
 
-const EMPTY = -1;
-const DELETED = -2;
+/** Beyond this many keys the table grows to a million at once: untouched pages cost nothing, copying does. */
+const MEDIUM = 1 << 16;
+const LARGE = 1 << 20;
+const EMPTY = 0;
+const GRAVE = -1;
 
 export class PrefixTable {
   /** 32-bit words a key: 1 for IPv4, 4 for IPv6. */
@@ -17,31 +25,34 @@ export class PrefixTable {
   address: Uint32Array;
   /** Prefix length in bits per id. */
   length: Uint8Array;
-  /** Ids are below this; arrays beside the table are sized by `capacity`. */
+  /** Ids are below this. */
   idEnd = 0;
   /** How many ids are in use. */
   size = 0;
+  /** What `touch1` and `touch4` read: it means nothing, but without a use the reads would be optimized away. */
+  touched = 0;
+  /** Pairs: hash, and id + 1, EMPTY or GRAVE. */
   #slots: Int32Array;
+  /** Takes an index into `#slots` round to an even one within it. */
   #mask: number;
+  /** Shifts a hash to the number of its pair. */
+  #shift: number;
+  /** Pairs that are not EMPTY. */
   #used = 0;
-  #free: Int32Array;
+  #free = new Int32Array(64);
   #freeCount = 0;
   #live: Uint8Array;
 
   constructor(words: 1 | 4, capacity = 1024) {
     this.words = words;
-    let slots = 16;
-    while (slots < capacity * 2) slots *= 2;
+    let pairs = 16;
+    while (pairs < capacity * 2) pairs *= 2;
     this.address = new Uint32Array(capacity * words);
     this.length = new Uint8Array(capacity);
-    this.#slots = new Int32Array(slots).fill(EMPTY);
-    this.#mask = slots - 1;
-    this.#free = new Int32Array(64);
     this.#live = new Uint8Array(capacity);
-  }
-
-  get capacity(): number {
-    return this.length.length;
+    this.#slots = new Int32Array(pairs * 2);
+    this.#mask = pairs * 2 - 2;
+    this.#shift = 1 + Math.clz32(pairs);
   }
 
   /** Whether the id is in use. */
@@ -49,79 +60,98 @@ export class PrefixTable {
     return this.#live[id] === 1;
   }
 
+  /** Reads the slot where the search for an IPv4-sized key begins, so that it is in the cache soon after. */
+  touch1(a: number, length: number): void {
+    this.touched ^= this.#slots[(hash1(a, length) >>> this.#shift) << 1]!;
+  }
+
+  /** As touch1, for an IPv6-sized key. */
+  touch4(a: number, b: number, c: number, d: number, length: number): void {
+    this.touched ^= this.#slots[(hash4(a, b, c, d, length) >>> this.#shift) << 1]!;
+  }
+
   /** The id of an IPv4-sized key, or -1. `a` has zero bits beyond `length`. */
   find1(a: number, length: number): number {
     const slots = this.#slots;
-    for (let slot = hash1(a, length) & this.#mask; ; slot = (slot + 1) & this.#mask) {
-      const id = slots[slot]!;
-      if (id === EMPTY) return -1;
-      if (id >= 0 && this.address[id] === a && this.length[id] === length) return id;
+    const mask = this.#mask;
+    const hash = hash1(a, length);
+    for (let at = (hash >>> this.#shift) << 1; ; at = (at + 2) & mask) {
+      const entry = slots[at + 1]!;
+      if (entry === EMPTY) return -1;
+      if (slots[at] === hash && entry > 0 && this.length[entry - 1] === length) return entry - 1;
     }
   }
 
   /** The id of an IPv4-sized key, made if absent. */
   add1(a: number, length: number): number {
     const slots = this.#slots;
+    const mask = this.#mask;
+    const hash = hash1(a, length);
     let grave = -1;
-    let slot = hash1(a, length) & this.#mask;
-    for (; ; slot = (slot + 1) & this.#mask) {
-      const id = slots[slot]!;
-      if (id === EMPTY) break;
-      if (id === DELETED) {
-        if (grave < 0) grave = slot;
-      } else if (this.address[id] === a && this.length[id] === length) return id;
+    let at = (hash >>> this.#shift) << 1;
+    for (; ; at = (at + 2) & mask) {
+      const entry = slots[at + 1]!;
+      if (entry === EMPTY) break;
+      if (entry === GRAVE) {
+        if (grave < 0) grave = at;
+      } else if (slots[at] === hash && this.length[entry - 1] === length) return entry - 1;
     }
-    const id = this.#take(grave >= 0 ? grave : slot, grave < 0);
+    const id = this.#take(hash, at, grave);
     this.address[id] = a;
     this.length[id] = length;
-    if (this.#used * 2 > this.#mask) this.#rehash();
+    if (this.#used * 4 > mask) this.#rehash();
     return id;
   }
 
   /** The id of an IPv6-sized key, or -1. */
   find4(a: number, b: number, c: number, d: number, length: number): number {
     const slots = this.#slots;
-    for (let slot = hash4(a, b, c, d, length) & this.#mask; ; slot = (slot + 1) & this.#mask) {
-      const id = slots[slot]!;
-      if (id === EMPTY) return -1;
-      if (id >= 0 && this.#same4(id, a, b, c, d, length)) return id;
+    const mask = this.#mask;
+    const hash = hash4(a, b, c, d, length);
+    for (let at = (hash >>> this.#shift) << 1; ; at = (at + 2) & mask) {
+      const entry = slots[at + 1]!;
+      if (entry === EMPTY) return -1;
+      if (slots[at] === hash && entry > 0 && this.#same4(entry - 1, a, b, c, d, length)) return entry - 1;
     }
   }
 
   /** The id of an IPv6-sized key, made if absent. */
   add4(a: number, b: number, c: number, d: number, length: number): number {
     const slots = this.#slots;
+    const mask = this.#mask;
+    const hash = hash4(a, b, c, d, length);
     let grave = -1;
-    let slot = hash4(a, b, c, d, length) & this.#mask;
-    for (; ; slot = (slot + 1) & this.#mask) {
-      const id = slots[slot]!;
-      if (id === EMPTY) break;
-      if (id === DELETED) {
-        if (grave < 0) grave = slot;
-      } else if (this.#same4(id, a, b, c, d, length)) return id;
+    let at = (hash >>> this.#shift) << 1;
+    for (; ; at = (at + 2) & mask) {
+      const entry = slots[at + 1]!;
+      if (entry === EMPTY) break;
+      if (entry === GRAVE) {
+        if (grave < 0) grave = at;
+      } else if (slots[at] === hash && this.#same4(entry - 1, a, b, c, d, length)) return entry - 1;
     }
-    const id = this.#take(grave >= 0 ? grave : slot, grave < 0);
-    const at = id * 4;
-    this.address[at] = a;
-    this.address[at + 1] = b;
-    this.address[at + 2] = c;
-    this.address[at + 3] = d;
+    const id = this.#take(hash, at, grave);
+    const word = id * 4;
+    this.address[word] = a;
+    this.address[word + 1] = b;
+    this.address[word + 2] = c;
+    this.address[word + 3] = d;
     this.length[id] = length;
-    if (this.#used * 2 > this.#mask) this.#rehash();
+    if (this.#used * 4 > mask) this.#rehash();
     return id;
   }
 
-  /** Gives an id back; its slot becomes a grave until the next rehash. */
+  /** Gives an id back; its slot becomes a grave, which the next rehash clears away. */
   release(id: number): void {
     assert(this.#live[id] === 1, `prefix id ${id} is not in use`);
     const slots = this.#slots;
-    let slot = this.#hashOf(id) & this.#mask;
-    while (slots[slot] !== id) slot = (slot + 1) & this.#mask;
-    // A grave is needed only where a probe sequence may go on behind it.
-    if (slots[(slot + 1) & this.#mask] === EMPTY) {
-      slots[slot] = EMPTY;
+    const mask = this.#mask;
+    let at = (this.#hashOf(id) >>> this.#shift) << 1;
+    while (slots[at + 1] !== id + 1) at = (at + 2) & mask;
+    // A grave is needed only where a search may go on behind it.
+    if (slots[((at + 2) & mask) + 1] === EMPTY) {
+      slots[at + 1] = EMPTY;
       this.#used--;
-    } else slots[slot] = DELETED;
+    } else slots[at + 1] = GRAVE;
     this.#live[id] = 0;
     this.size--;
     if (this.#freeCount === this.#free.length) {
@@ -130,6 +160,25 @@ export class PrefixTable {
       this.#free = grown;
     }
     this.#free[this.#freeCount++] = id;
+  }
+
+  /** Gives all ids back at once, and most of the memory where little of it was in use. */
+  clear(): void {
+    if (this.#slots.length > 64 * (this.size + 1024)) {
+      this.address = new Uint32Array(1024 * this.words);
+      this.length = new Uint8Array(1024);
+      this.#live = new Uint8Array(1024);
+      this.#slots = new Int32Array(4096);
+      this.#mask = 4094;
+      this.#shift = 1 + Math.clz32(2048);
+    } else {
+      this.#slots.fill(EMPTY);
+      this.#live.fill(0, 0, this.idEnd);
+    }
+    this.#used = 0;
+    this.#freeCount = 0;
+    this.size = 0;
+    this.idEnd = 0;
   }
 
   #same4(id: number, a: number, b: number, c: number, d: number, length: number): boolean {
@@ -143,22 +192,25 @@ export class PrefixTable {
     );
   }
 
-  #take(slot: number, freshSlot: boolean): number {
+  /** Puts an id into the grave, if there was one, else into the empty slot. */
+  #take(hash: number, empty: number, grave: number): number {
     let id: number;
     if (this.#freeCount > 0) id = this.#free[--this.#freeCount]!;
     else {
       if (this.idEnd === this.length.length) this.#grow();
       id = this.idEnd++;
     }
-    this.#slots[slot] = id;
+    const at = grave < 0 ? empty : grave;
+    this.#slots[at] = hash;
+    this.#slots[at + 1] = id + 1;
     this.#live[id] = 1;
     this.size++;
-    if (freshSlot) this.#used++;
+    if (grave < 0) this.#used++;
     return id;
   }
 
   #grow(): void {
-    const capacity = this.length.length * 2;
+    const capacity = grown(this.length.length);
     const address = new Uint32Array(capacity * this.words);
     address.set(this.address);
     this.address = address;
@@ -171,18 +223,23 @@ export class PrefixTable {
   }
 
   #rehash(): void {
-    let count = this.#slots.length;
-    if (this.size * 4 > count) count *= 2;
-    const slots = new Int32Array(count).fill(EMPTY);
-    const mask = count - 1;
-    for (let id = 0; id < this.idEnd; id++) {
-      if (this.#live[id] === 0) continue;
-      let slot = this.#hashOf(id) & mask;
-      while (slots[slot] !== EMPTY) slot = (slot + 1) & mask;
-      slots[slot] = id;
+    const old = this.#slots;
+    let count = old.length;
+    if (this.size * 8 > count) count = 4 * grown(count >>> 2);
+    const slots = new Int32Array(count);
+    const mask = count - 2;
+    const shift = 1 + Math.clz32(count >>> 1);
+    for (let from = 0; from < old.length; from += 2) {
+      const entry = old[from + 1]!;
+      if (entry <= 0) continue;
+      let at = (old[from]! >>> shift) << 1;
+      while (slots[at + 1] !== EMPTY) at = (at + 2) & mask;
+      slots[at] = old[from]!;
+      slots[at + 1] = entry;
     }
     this.#slots = slots;
     this.#mask = mask;
+    this.#shift = shift;
     this.#used = this.size;
   }
 
@@ -194,11 +251,18 @@ export class PrefixTable {
   }
 }
 
+/** The next size up, in keys. */
+function grown(keys: number): number {
+  return keys >= MEDIUM && keys < LARGE ? LARGE : keys * 2;
+}
+
+/** Each step can be undone, given the length: no two keys of one length share a hash. */
 function hash1(a: number, length: number): number {
   const h = Math.imul(a ^ Math.imul(length, 0x85ebca6b), 0x9e3779b1);
   return h ^ (h >>> 15);
 }
 
+/** The same for all of 128 bits, which of course can collide. */
 function hash4(a: number, b: number, c: number, d: number, length: number): number {
   let h = Math.imul(a ^ Math.imul(length, 0x85ebca6b), 0x9e3779b1);
   h = Math.imul(h ^ (h >>> 15) ^ b, 0x85ebca6b);

@@ -1,4 +1,4 @@
-// The prefixes of a RIB: key -> dense id (lib/prefix-index.ts) and columns indexed by that id. IPv4 addresses
+// The prefixes of a RIB: key -> dense id (lib/prefix-table.ts) and columns indexed by that id. IPv4 addresses
 // are one word, IPv6 ones four, most significant first; callers that serve both pass four.
 //
 // An id that nobody needs stays in the table for a while, idle: a route that flaps finds it again, and the work of
@@ -6,7 +6,7 @@
 //
 // Cost a prefix: 15 B here, about 25 B (IPv4) or 37 B (IPv6) in the table; independent of the number of peers.
 
-import { PrefixIndex } from '../lib/prefix-index.ts';
+import { PrefixTable } from '../lib/prefix-table.ts';
 import { ip4At, ip6WordAt, routable4, routable6 } from '../wire/bgp/nlri/ip.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 import { IdQueue } from './id-queue.ts';
@@ -32,7 +32,7 @@ const IDLE_KEPT = 4096;
 const TOUCHED_AHEAD = 12;
 
 export class Prefixes {
-  readonly table: PrefixIndex;
+  readonly table: PrefixTable;
   /** 4 B: head of the list of paths, 0 for none. */
   firstPath = new Uint32Array(64);
   /** 4 B: the path chosen by the last decision, 0 for none. */
@@ -50,7 +50,7 @@ export class Prefixes {
   readonly #lengthCounts = new Uint32Array(129);
 
   constructor(words: 1 | 4) {
-    this.table = new PrefixIndex(words);
+    this.table = new PrefixTable(words);
   }
 
   /** Makes sure that `count` prefixes can be added without a column moving. */

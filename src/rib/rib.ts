@@ -10,7 +10,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
-import type { PrefixIndex } from '../lib/prefix-index.ts';
+import type { PrefixTable } from '../lib/prefix-table.ts';
 import { families } from '../wire/bgp/family.ts';
 import { prefixSize } from '../wire/bgp/nlri/ip.ts';
 import type { AttributePool } from './attribute-pool.ts';
@@ -45,7 +45,7 @@ export class Rib {
   readonly nextHops: NextHopTable;
   readonly peers: PeerTable;
   readonly sets: NextHopSets;
-  readonly table: PrefixIndex;
+  readonly table: PrefixTable;
   readonly paths = new PathTable();
   readonly prefixes: Prefixes;
   readonly changes = new ChangeList();

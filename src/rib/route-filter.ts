@@ -3,7 +3,7 @@
 // reads, and its verdict is kept by attrId where that is all it read. Query and verdict are reused records.
 
 import { ByteWriter } from '../lib/bytes.ts';
-import type { PrefixIndex } from '../lib/prefix-index.ts';
+import type { PrefixTable } from '../lib/prefix-table.ts';
 import type { AttributePool } from './attribute-pool.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 
@@ -101,7 +101,7 @@ export function askAbout(query: RouteQuery, pool: AttributePool, attrId: number)
 }
 
 /** Fills the part of the query that is about the prefix. */
-export function askAboutPrefix(query: RouteQuery, table: PrefixIndex, id: number): void {
+export function askAboutPrefix(query: RouteQuery, table: PrefixTable, id: number): void {
   const { address, words } = table;
   query.prefixLength = table.length[id]!;
   query.a = address[id * words]!;
