@@ -98,13 +98,15 @@ function wrongType(path: Path, expected: string, value: unknown): Problem {
 
 function wrongChoice(path: Path, choices: readonly string[], value: unknown): Problem {
   if (value === undefined) return { path, reason: 'is required' };
-  if (choices.includes('ipv4') && laterFamilies.includes(String(value)))
+  // A map has no text: those of the document have no prototype either.
+  const text = typeof value === 'object' ? '' : String(value);
+  if (choices.includes('ipv4') && laterFamilies.includes(text))
     return {
       path,
-      reason: `${value} is not supported by this version`,
+      reason: `${text} is not supported by this version`,
       hint: `families are ${choices.join(', ')}`,
     };
-  const near = nearest(String(value), choices);
+  const near = nearest(text, choices);
   const problem: Problem = { path, reason: `must be one of ${choices.join(', ')}` };
   return near === undefined ? problem : { ...problem, hint: `did you mean "${near}"?` };
 }

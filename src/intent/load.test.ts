@@ -192,6 +192,13 @@ describe('limits', () => {
   });
 });
 
+test('a map where a word is wanted is a problem, not an exception', () => {
+  const { problems } = load(
+    'bgp: {asn: 1, routerId: 1.1.1.1, profile: {a: 1}, peers: [{interface: e, families: [{a: 1}]}]}',
+  );
+  expect(problems.map((one) => one.path)).toEqual(['bgp.profile', 'bgp.peers.0.families.0']);
+});
+
 test('whatever the bytes, there is an intent or a placed problem, and never an exception', () => {
   const sources = readdirSync('test/good-config').map((name) =>
     readFileSync(`test/good-config/${name}`, 'utf8'),
