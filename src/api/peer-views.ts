@@ -165,7 +165,7 @@ export function waitingDetailView(router: Router, name: string): PeerDetailView 
   const none = { received: 0, accepted: 0, rejected: 0, stale: 0, advertised: 0 };
   return {
     ...waitingView(config),
-    ...(names.length > 0 && { reason: `${names.length}${most} peers: ${names.join(', ')}` }),
+    ...(names.length > 0 && { reason: `${names.length}${most} here: ${names.join(', ')}` }),
     local: { asn: router.config.asn, routerId: formatIp4(router.config.bgpId) },
     remote: {},
     timers: { configured: configuredTimers(config) },

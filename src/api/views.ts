@@ -50,7 +50,8 @@ export interface StatusView {
   };
   routes: FamilyCountView[];
   kernel: { fib: boolean; installed: number; pending: number; failed: number };
-  config: { files: string[]; loadedAt: string; lastError?: ErrorBody };
+  /** `needRestart`: what is configured and waits for the next start, a text each. */
+  config: { files: string[]; loadedAt: string; lastError?: ErrorBody; needRestart?: string[] };
   memoryBytes: number;
 }
 

@@ -77,7 +77,7 @@ describe('what is no route and no session', () => {
       state: 'idle',
       reason: 'nobody has come',
     });
-    expect(waitingDetailView(router, 'eth*')).toMatchObject({ reason: '1 peers: eth1' });
+    expect(waitingDetailView(router, 'eth*')).toMatchObject({ reason: '1 here: eth1' });
     expect(waitingDetailView(router, 'num1')).toBeUndefined();
   });
 

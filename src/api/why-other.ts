@@ -45,7 +45,12 @@ function whyWaiting(router: Router, config: WaitingConfig, thing: string): WhyVi
         ];
   if (config.shutdown) steps.push({ code: 'adminDown', text: 'shut down in the configuration' });
   const what = config.kind === 'range' ? 'a range' : 'a pattern';
-  return view(thing, 'peer', `${thing} is ${what} with ${names.length} peers`, steps);
+  return view(
+    thing,
+    'peer',
+    `${thing} is ${what} with ${names.length === 1 ? '1 peer' : `${names.length} peers`}`,
+    steps,
+  );
 }
 
 function whyInterface(router: Router, name: string): WhyView {

@@ -129,10 +129,11 @@ function silentObstacles(peer: Peer): ReasonView[] {
       code: 'password',
       text: 'a password is set: packets of a peer with another one, or none, are lost',
     });
+  const hops = config.multihop === 1 ? '1 hop' : `${config.multihop} hops`;
   if (config.ttlSecurity)
     steps.push({
       code: 'ttlSecurity',
-      text: `TTL security: packets from more than ${config.multihop} hops away are lost`,
+      text: `TTL security: packets from farther than ${hops} are lost`,
     });
   return steps;
 }

@@ -77,6 +77,7 @@ function statusView(parts: BackendParts): StatusView {
   const sums = fib && fibSums(fib.counts());
   const profile = intent.bgp.profile;
   const waitingFor = router.restart.waitingFor();
+  const waiting = configuration.needRestart();
   return {
     node: intent.node.name,
     labels: { ...intent.node.labels },
@@ -85,8 +86,8 @@ function statusView(parts: BackendParts): StatusView {
     startedAt: isoOf(time, 0),
     uptimeSeconds: secondsSince(time, 0),
     bgp: {
-      asn: intent.bgp.asn,
-      routerId: formatIp4(intent.bgp.routerId),
+      asn: router.config.asn,
+      routerId: formatIp4(router.config.bgpId),
       ...(profile !== undefined && { profile }),
       peers: {
         configured: intent.bgp.peers.length,
@@ -114,6 +115,7 @@ function statusView(parts: BackendParts): StatusView {
       files: loaded.files,
       loadedAt: loaded.at,
       ...(loaded.lastError && { lastError: loaded.lastError }),
+      ...(waiting.length > 0 && { needRestart: waiting.map((change) => change.text) }),
     },
     memoryBytes: process.memoryUsage.rss(),
   };

@@ -39,6 +39,8 @@ export class Configuration {
   intent: Intent;
   router: RouterConfig;
   readonly loaded: Loaded;
+  /** What the daemon started with: some settings stay so until the next start. */
+  readonly #started: { intent: Intent; router: RouterConfig };
   readonly #path: string;
   #putInForce: PutInForce = () => {};
   #busy: Promise<unknown> = Promise.resolve();
@@ -47,6 +49,7 @@ export class Configuration {
     this.#path = path;
     this.intent = intent;
     this.router = routerConfigOf(intent);
+    this.#started = { intent, router: this.router };
     this.loaded = { files, at: new Date().toISOString() };
   }
 
@@ -60,6 +63,12 @@ export class Configuration {
       sources.map((source) => source.file),
       result.intent,
     );
+  }
+
+  /** What is configured and waits for the next start. */
+  needRestart(): ChangeView[] {
+    const changes = diffIntents(this.#started.intent, this.intent);
+    return changes.filter((change) => change.effect === 'restart').map(changeView);
   }
 
   onChange(putInForce: PutInForce): void {
@@ -109,7 +118,9 @@ export class Configuration {
     if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
     const { intent } = result;
     const changes = diffIntents(this.intent, intent);
-    const router = routerConfigOf(intent);
+    const { asn, bgpId, clusterId } = this.#started.router;
+    const router: RouterConfig = { ...routerConfigOf(intent), asn, bgpId };
+    if (clusterId !== undefined) router.clusterId = clusterId;
     const before = this.intent;
     await this.#putInForce({ intent, router, before });
     this.intent = intent;
@@ -118,8 +129,7 @@ export class Configuration {
     this.loaded.at = new Date().toISOString();
     delete this.loaded.lastError;
     const view = planView(changes, result.warnings);
-    const needRestart = view.changes.filter((change) => change.effect === 'restart');
-    return { kind: 'done', view: { ...view, applied: true, needRestart } };
+    return { kind: 'done', view: { ...view, applied: true, needRestart: this.needRestart() } };
   }
 }
 
@@ -128,18 +138,16 @@ function load(files: readonly ConfigFile[]): LoadResult {
 }
 
 function planView(changes: readonly Change[], warnings: readonly ConfigProblem[]): PlanView {
-  const views: ChangeView[] = changes.map(({ kind, owner, what, effect, text }) => ({
-    kind,
-    owner,
-    what,
-    effect,
-    text,
-  }));
+  const views = changes.map(changeView);
   const effect = views.reduce<EffectView>(
     (heaviest, change) => (weight[change.effect] > weight[heaviest] ? change.effect : heaviest),
     'live',
   );
   return { changes: views, effect, warnings: warnings.map(problemView) };
+}
+
+function changeView({ kind, owner, what, effect, text }: Change): ChangeView {
+  return { kind, owner, what, effect, text };
 }
 
 function problemView(problem: ConfigProblem): ProblemView {

@@ -56,6 +56,10 @@ test('what OPEN said costs the session, through a group too', () => {
   ]);
 });
 
+test('who we are begins with another life', () => {
+  expect(changed('asn: 65101', 'asn: 65109')[0]).toBe('restart: change bgp.asn: 65101 -> 65109');
+});
+
 test('a password changes without being told', () => {
   const lines = changed('password: old', 'password: fresh');
   expect(lines).toEqual(['session reset: change peer eth*: password changed']);

@@ -65,7 +65,10 @@ type Setting = readonly [
 
 const onOff = (value: boolean): string => (value ? 'on' : 'off');
 
-/** Single values, each with what it costs to change it. */
+/**
+ * Single values, each with what it costs to change it. Who we are (`asn`, `routerId`, `clusterId`) is written into every
+ * route that has been looked at for loops, so another identity begins with another life.
+ */
 const settings: readonly Setting[] = [
   ['node', 'name', 'live', (i) => i.node.name],
   ['node', 'labels', 'live', (i) => labelText(i.node.labels)],
@@ -76,8 +79,8 @@ const settings: readonly Setting[] = [
     'restart',
     (i) => (i.api.listen ? `${i.api.listen.host}:${i.api.listen.port}` : undefined),
   ],
-  ['bgp', 'asn', 'session reset', (i) => String(i.bgp.asn)],
-  ['bgp', 'routerId', 'session reset', (i) => formatIp4(i.bgp.routerId)],
+  ['bgp', 'asn', 'restart', (i) => String(i.bgp.asn)],
+  ['bgp', 'routerId', 'restart', (i) => formatIp4(i.bgp.routerId)],
   ['bgp', 'port', 'restart', (i) => String(i.bgp.port)],
   ['bgp', 'multipath', 'live', (i) => String(i.bgp.multipath)],
   ['bgp', 'multipathRelax', 'live', (i) => onOff(i.bgp.multipathRelax)],
@@ -90,7 +93,7 @@ const settings: readonly Setting[] = [
     (i) => formatDuration(i.bgp.gracefulRestart.stalePathTimeMs),
   ],
   ['bgp', 'profile', 'soft refresh', (i) => i.bgp.profile],
-  ['bgp', 'clusterId', 'soft refresh', (i) => formatIp4(i.bgp.clusterId)],
+  ['bgp', 'clusterId', 'restart', (i) => formatIp4(i.bgp.clusterId)],
   ['kernel', 'fib', 'restart', (i) => onOff(i.kernel.fib)],
   ['kernel', 'nexthopCompat', 'restart', (i) => String(i.kernel.nexthopCompat)],
   ['kernel', 'metric', 'restart', (i) => String(i.kernel.metric)],

@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { RouterConfig } from '../router/config.ts';
+import { Configuration } from './configuration.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'leafd-configuration-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const file = join(folder, 'leafd.yaml');
+const text = (asn: number, loopback: string, port: number): string =>
+  `bgp: {asn: ${asn}, loopbacks: [${loopback}/32], port: ${port}, profile: fabric, peers: [{interface: eth0}]}\n`;
+
+test('who we are stays until the next start, and what waits for it is remembered', async () => {
+  writeFileSync(file, text(65001, '10.0.0.1', 179));
+  const configuration = Configuration.read(file);
+  const put: RouterConfig[] = [];
+  configuration.onChange(({ router }) => void put.push(router));
+
+  const answer = await configuration.apply([{ file, text: text(65009, '10.0.0.9', 1790) }]);
+  expect(put[0]).toMatchObject({ asn: 65001, bgpId: 0x0a000001, clusterId: 0x0a000001 });
+  expect(put[0]!.networks).toHaveLength(1);
+  const waiting = [
+    'bgp.asn: 65001 -> 65009',
+    'bgp.routerId: 10.0.0.1 -> 10.0.0.9',
+    'bgp.port: 179 -> 1790',
+    'bgp.clusterId: 10.0.0.1 -> 10.0.0.9',
+  ];
+  expect(configuration.needRestart().map((one) => one.text)).toEqual(waiting);
+  expect(answer).toMatchObject({ kind: 'done', view: { effect: 'restart' } });
+
+  await configuration.apply([{ file, text: text(65009, '10.0.0.9', 1790) }]);
+  expect(
+    configuration.needRestart().map((one) => one.text),
+    'also after another reload',
+  ).toEqual(waiting);
+
+  await configuration.apply([{ file, text: text(65001, '10.0.0.1', 179) }]);
+  expect(configuration.needRestart()).toEqual([]);
+});
+
+test('a refused reload keeps what is in force and tells place and number of problems', async () => {
+  writeFileSync(file, text(65001, '10.0.0.1', 179));
+  const configuration = Configuration.read(file);
+  writeFileSync(file, 'bgp: {asn: 65001, loopback: [], colour: red}\n');
+  await expect(configuration.reload()).rejects.toMatchObject({
+    code: 'config-invalid',
+    message: expect.stringMatching(/^bgp\.\S+: .*\(and \d more\)$/),
+    where: { file, line: 1 },
+  });
+  expect(configuration.loaded.lastError).toMatchObject({ code: 'config-invalid', where: { file } });
+  expect(configuration.intent.bgp.asn).toBe(65001);
+});
