@@ -345,7 +345,13 @@ export function isSigned(fd: number, address: Uint8Array, key: string | Uint8Arr
   const value = md5Value(address, undefined, '');
   const result = raw(libcCalls.setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, value, value.length));
   if (result < 0) return false;
-  setMd5(fd, address, undefined, key);
+  try {
+    setMd5(fd, address, undefined, key);
+  } catch (error) {
+    // Memory for the key, which has just been given back, is gone: better no connection than an unsigned one.
+    if (!(error instanceof LeafdError)) throw error;
+    return false;
+  }
   return true;
 }
 
