@@ -43,7 +43,7 @@ export function renderStatus(status: StatusView, ink: Ink): string {
     ['routes', routes.join('; ')],
     ['kernel', kernel.fib ? kernelSummary(kernel, ink) : 'not written (kernel.fib: false)'],
     ['config', `${config.files.join(', ')}, loaded ${config.loadedAt}`],
-    ['waiting', config.needRestart && `for a restart: ${config.needRestart.join('; ')}`],
+    ['pending', config.needRestart && `until the next start: ${config.needRestart.join('; ')}`],
     ['memory', `${Math.round(status.memoryBytes / 1e6)} MB`],
   ]);
   if (config.lastError === undefined) return text;

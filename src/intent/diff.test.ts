@@ -60,6 +60,15 @@ test('who we are begins with another life', () => {
   expect(changed('asn: 65101', 'asn: 65109')[0]).toBe('restart: change bgp.asn: 65101 -> 65109');
 });
 
+test('what the daemon and the router do at once is not told to cost more', () => {
+  expect(changed('policies:', 'kernel: {nexthopCompat: 1}\npolicies:')).toEqual([
+    'live: change kernel.nexthopCompat: auto -> 1',
+  ]);
+  const internal = base.replace('remoteAs: 65002', 'remoteAs: internal');
+  const client = internal.replace('remoteAs: internal', 'remoteAs: internal, routeReflectorClient: true');
+  expect(diffIntents(intent(internal), intent(client)).map((one) => one.effect)).toEqual(['soft refresh']);
+});
+
 test('a password changes without being told', () => {
   const lines = changed('password: old', 'password: fresh');
   expect(lines).toEqual(['session reset: change peer eth*: password changed']);

@@ -95,7 +95,7 @@ const settings: readonly Setting[] = [
   ['bgp', 'profile', 'soft refresh', (i) => i.bgp.profile],
   ['bgp', 'clusterId', 'restart', (i) => formatIp4(i.bgp.clusterId)],
   ['kernel', 'fib', 'restart', (i) => onOff(i.kernel.fib)],
-  ['kernel', 'nexthopCompat', 'restart', (i) => String(i.kernel.nexthopCompat)],
+  ['kernel', 'nexthopCompat', 'live', (i) => String(i.kernel.nexthopCompat)],
   ['kernel', 'metric', 'restart', (i) => String(i.kernel.metric)],
   ['kernel', 'table', 'restart', (i) => String(i.kernel.table)],
 ];
@@ -265,7 +265,7 @@ const peerFields: readonly Field[] = [
   ['maxPrefix', 'live', (p) => maxPrefixText(p.maxPrefix)],
   ['maxPeers', 'live', (p) => String(p.maxPeers)],
   ['nextHopSelf', 'soft refresh', (p) => onOff(p.nextHopSelf)],
-  ['routeReflectorClient', 'session reset', (p) => onOff(p.routeReflectorClient)],
+  ['routeReflectorClient', 'soft refresh', (p) => onOff(p.routeReflectorClient)],
 ];
 
 /** For people and for comparing: `external`, `65001`, `65000-65199,4200000000`. */
