@@ -141,6 +141,8 @@ function reasonOf(router: Router, peer: Peer): string | undefined {
   if (!isEnabled(peer, router.nowMs)) return heldText(peer, router.nowMs);
   const link = peer.ifindex === 0 ? undefined : router.directory.links.get(peer.ifindex);
   if (peer.ifindex !== 0 && link?.up !== true) return 'interface down';
+  if (peer.config.kind === 'address' && peer.config.interface !== undefined && peer.ifindex === 0)
+    return `there is no interface ${peer.config.interface}`;
   if (peer.remote === undefined) return 'no neighbour heard';
   const { lastError } = peer.main.session;
   return lastError === undefined ? undefined : describeDown(lastError);

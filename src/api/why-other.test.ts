@@ -107,6 +107,12 @@ describe('what is no route and no session', () => {
   });
 });
 
+test('a peer on an interface that is not there says so', () => {
+  const peer: PeerConfig = { ...settings, kind: 'address', address: parseIp('fe80::1')!, interface: 'nope1' };
+  const [view] = peerViews(routerWith([peer]), { originMs: 0, nowMs: () => 0 });
+  expect(view).toMatchObject({ name: 'fe80::1%nope1', reason: 'there is no interface nope1' });
+});
+
 test('every reason has a sentence', () => {
   const codes = [...reasonNames, ...exportReasonNames.filter((one) => one !== 'policy')];
   expect(codes.filter((code) => reasonTexts[code] === undefined)).toEqual([]);
