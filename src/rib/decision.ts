@@ -7,9 +7,11 @@
 //   RFC 4456 9: ORIGINATOR_ID stands for the identifier in f; then the shorter CLUSTER_LIST, then g.
 //
 // Ours: weight before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
-// through e (up to `multipath` next hops, with the same AS_PATH unless `multipathRelax`); after g the ADD-PATH
-// identifier. Each step removes paths from the whole set, as the RFC words it, so step c cannot depend on the
-// order of arrival ("deterministic MED"); there is no preference for the older path. A missing MED is 0.
+// through e (up to `multipath` next hops, with the same AS_PATH unless `multipathRelax`, and with a CLUSTER_LIST as
+// long as the best one's: a reflector that puts itself as next hop is a hop, and a detour through it may lead back
+// here); after g the ADD-PATH identifier. Each step removes paths from the whole set, as the RFC words it, so step
+// c cannot depend on the order of arrival ("deterministic MED"); there is no preference for the older path. A
+// missing MED is 0.
 //
 // What leads to a new decision: a path announced, withdrawn, dropped or swept; a next hop that changed; an
 // import policy or an option that changed. `choose` is the fast form; `explain` walks step by step and gives
@@ -194,8 +196,10 @@ export class Decision {
     if (count === 1 || limit === 1) return;
     if (count > limit) candidates.subarray(0, count).sort((a, b) => this.#compareTies(a, b));
     const bestAttr = this.#paths.attrId[best]!;
+    const { clusterListLength } = this.#pool;
     for (let i = 0; i < count && this.nextHopCount < limit; i++) {
       const attr = this.#paths.attrId[candidates[i]!]!;
+      if (clusterListLength[attr] !== clusterListLength[bestAttr]) continue;
       if (this.options.multipathRelax || this.#pool.sameAsPath(attr, bestAttr))
         this.#addNextHop(candidates[i]!);
     }
@@ -296,12 +300,14 @@ export class Decision {
   #explainMultipath(best: number, equal: readonly number[], verdicts: Map<number, number>): void {
     const paths = this.#paths;
     const { multipath, multipathRelax } = this.options;
+    const { clusterListLength } = this.#pool;
     const used = new Set([paths.nextHopId[best]!]);
     const ordered = [...equal].sort((a, b) => this.#compareTies(a, b));
     for (const path of ordered) {
+      const sameLength = clusterListLength[paths.attrId[path]!] === clusterListLength[paths.attrId[best]!];
       const alike = multipathRelax || this.#pool.sameAsPath(paths.attrId[path]!, paths.attrId[best]!);
       const nextHop = paths.nextHopId[path]!;
-      if (path === best || !alike || (!used.has(nextHop) && used.size >= multipath)) continue;
+      if (path === best || !alike || !sameLength || (!used.has(nextHop) && used.size >= multipath)) continue;
       used.add(nextHop);
       verdicts.set(path, reason.MULTIPATH);
     }

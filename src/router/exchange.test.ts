@@ -76,6 +76,18 @@ test('internal routes go to clients and not between others (RFC 4456)', () => {
   expect(prefixes(plain, 'a')).toEqual(['10.0.0.1/32']);
 });
 
+test('where every router reflects as a next hop, several paths are as long as each other and make no loop', () => {
+  const world = new World(closTopology({ spines: 2, leaves: 3, guestsPerLeaf: 1, scheme: 'mesh' }), 4);
+  world.boot();
+  world.run(UP_MS);
+  // The other leaves know a way to leaf 1 as well, by their other spine: it is longer, and leads back.
+  world.setUp(world.cable('spine1', 'eth1'), false);
+  world.run(UP_MS);
+  expect(world.node('spine2').kernel.lookup(0, [0x0aff0101])).toHaveLength(1);
+  expect(world.node('spine1').kernel.lookup(0, [0x0aff0101])).toHaveLength(2);
+  expect(findViolation(world, 'oracle')).toBeUndefined();
+});
+
 test('an internal peer gets the next hop unchanged, unless we put ourselves', () => {
   for (const nextHopSelf of [false, true]) {
     const internal = { ...fabricPeer(true), families: 1, kind: 'address' as const };
