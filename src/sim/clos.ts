@@ -3,7 +3,7 @@
 // addresses are those of `leafctl lab`'s generator.
 //
 // Schemes: `ebgp`; `ibgp`, where the spines reflect; `mesh`, where every router reflects to all, which only the
-// CLUSTER_LIST keeps from going round in circles, so that it is forwarded on one path and not on several;
+// CLUSTER_LIST keeps from going round in circles;
 // `numbered`, eBGP over addressed links between peers known by address.
 
 import { assert } from '../lib/assert.ts';
@@ -109,7 +109,6 @@ function routerOf(shape: ClosShape, role: 'spine' | 'leaf', index: number): Rout
       routeReflectorClient: reflects,
     },
   ];
-  if (shape.scheme === 'mesh') config.multipath = 1;
   return config;
 }
 

@@ -7,15 +7,16 @@
 // from every router that should have a route, at whichever next hop they are thrown.
 
 import { sameBytes } from '../lib/bytes.ts';
-import { formatIp, sameIp } from '../net/ip.ts';
+import { formatIp, formatIp4, sameIp } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { PATH_NEXT_HOP_SET, PATH_USED } from '../rib/path-table.ts';
-import { LOCAL_PEER } from '../rib/peer-table.ts';
+import { LOCAL_PEER, PEER_LOCAL } from '../rib/peer-table.ts';
 import type { Rib } from '../rib/rib.ts';
 import { verifyGroup, verifyRib } from '../rib/verify.ts';
 import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { describeDown } from '../session/reason.ts';
+import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
 import { familiesIn, IPV4, IPV6 } from '../wire/bgp/family.ts';
 import { routeKey } from './kernel.ts';
 import { type Port, wordsOf } from './network.ts';
@@ -162,7 +163,7 @@ function checkLeftovers(world: World): string | undefined {
 function checkRibs(world: World): string | undefined {
   for (const { name, router } of world.nodes) {
     if (router === undefined) continue;
-    const difference = ribDifference(name, router);
+    const difference = ribDifference(name, router) ?? loopingPath(name, router);
     if (difference !== undefined) return difference;
     for (const group of router.advertiser.groups) {
       const [wrong] = verifyGroup(group, 1);
@@ -177,6 +178,31 @@ function ribDifference(name: string, router: Router): string | undefined {
     const [wrong] = verifyRib(rib, 1);
     if (wrong !== undefined) return `${name}, family ${rib.family}: ${wrong}`;
   }
+  return undefined;
+}
+
+/** An accepted path that has been here before (RFC 4271, 9.1.2; RFC 4456, 8), as its bytes tell it. */
+function loopingPath(name: string, router: Router): string | undefined {
+  const { pool, config, peerTable } = router;
+  const clusterId = formatIp4(config.clusterId ?? config.bgpId);
+  const own = formatIp4(config.bgpId);
+  const seen = new Set<number>();
+  for (const { paths } of router.ribs)
+    for (let path = 1; path < paths.end; path++) {
+      const attrId = paths.attrIdIn[path]!;
+      const kind = peerTable.kind[paths.peer[path]!];
+      if ((paths.flags[path]! & PATH_USED) === 0 || paths.attrId[path] === 0 || kind === PEER_LOCAL) continue;
+      if (seen.has(attrId)) continue;
+      seen.add(attrId);
+      const start = pool.offset(attrId);
+      const view = describeAttributes(pool.page(attrId), start, start + pool.length[attrId]!);
+      const looped =
+        view.asPath?.split(' ').includes(`${config.asn}`) ||
+        view.originatorId === own ||
+        view.clusterList?.includes(clusterId);
+      if (looped)
+        return `${name} accepts what it has sent itself: [${view.asPath}] [${view.clusterList ?? ''}]`;
+    }
   return undefined;
 }
 
