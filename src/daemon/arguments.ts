@@ -14,7 +14,8 @@ export interface Arguments {
 }
 
 export const usage = `usage: leafd [--config FILE] [--socket PATH] [--state DIR]
-       leafd --flush [--state DIR]     remove every route, address and setting of leafd from the kernel
+       leafd --flush [--state DIR]     remove every route, address and setting of leafd from the kernel;
+                                       leafd has to be stopped
        leafd --version | --help
 
   --config FILE   default ${DEFAULT_CONFIG_FILE}, with its drop-ins
