@@ -25,6 +25,7 @@ import { refuseCompany } from './alone.ts';
 import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine } from './configuration.ts';
+import { limitEvents } from './event-limit.ts';
 import { createLog, eventOf, type Log, tellKernelFailures, tellRefusedRoutes } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
@@ -50,6 +51,10 @@ export class Daemon {
     const time: WallTime = { originMs: Date.now() - realClock.nowMs(), nowMs: () => realClock.nowMs() };
     const events = new EventRing(() => Date.now());
     const log = createLog(events);
+    const tell = limitEvents(
+      (event) => log.event(event),
+      () => realClock.nowMs(),
+    );
     const undo: (() => unknown)[] = [];
     const socket = options.socket ?? intent.api.socket;
     await refuseCompany(socket, intent.bgp.port);
@@ -79,7 +84,7 @@ export class Daemon {
           ...(fib === undefined ? {} : { fib }),
           monitor,
           feed,
-          event: (event) => log.event(eventOf(event)),
+          event: (event) => tell(eventOf(event)),
           trouble: (error) => log.error(error),
         },
         { port: intent.bgp.port, restarting },
