@@ -1,5 +1,6 @@
 // leafd's entry: arguments, one of four modes, signals, exit codes (0 ok, 2 usage, 4 configuration invalid, 5 failed).
 
+import { readFileSync } from 'node:fs';
 import { flushAll } from '../dataplane/dataplane.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { version } from '../lib/version.ts';
@@ -41,6 +42,8 @@ async function serve(daemon: Daemon): Promise<void> {
 }
 
 async function flush(stateDir: string): Promise<void> {
+  if (!mayChangeRoutes())
+    throw new LeafdError('permission-denied', 'flushing needs CAP_NET_ADMIN', { hint: 'use sudo' });
   await refuseRunning();
   const rtnl = kernelRtnl();
   const links = new LinkMonitor(rtnl);
@@ -50,4 +53,11 @@ async function flush(stateDir: string): Promise<void> {
   process.stdout.write(
     `removed ${routes} routes, ${objects} nexthop objects, ${addresses} addresses; restored ${sysctls} sysctls\n`,
   );
+}
+
+/** capabilities(7): without CAP_NET_ADMIN the kernel would refuse every single removal, and tell it as nothing removed. */
+function mayChangeRoutes(): boolean {
+  const capNetAdmin = 1n << 12n;
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  return effective !== undefined && (BigInt(`0x${effective}`) & capNetAdmin) !== 0n;
 }
