@@ -37,3 +37,19 @@ export const reasonTexts: Readonly<Record<string, string>> = {
   waitsItsTurn: 'waiting to be sent',
   exportPolicy: 'refused by the export policy',
 };
+
+/** The steps of the decision, as `decided by …` names them. */
+export const stepTexts: Readonly<Record<string, string>> = {
+  weight: 'weight',
+  localPref: 'LOCAL_PREF',
+  localOrigin: 'local origin',
+  asPathLength: 'AS path length',
+  origin: 'ORIGIN',
+  med: 'MED',
+  externalOverInternal: 'external over internal',
+  igpMetric: 'distance to the next hop',
+  routerId: 'router id',
+  clusterListLength: 'CLUSTER_LIST length',
+  peerAddress: 'peer address',
+  pathId: 'path identifier',
+};

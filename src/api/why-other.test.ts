@@ -6,7 +6,7 @@ import { reasonNames } from '../rib/reason.ts';
 import type { PeerConfig, PeerSettings } from '../router/config.ts';
 import { Router } from '../router/router.ts';
 import { peerViews, waitingDetailView } from './peer-views.ts';
-import { reasonTexts } from './reason-texts.ts';
+import { reasonTexts, stepTexts } from './reason-texts.ts';
 import { whyOther } from './why-other.ts';
 
 const settings: PeerSettings = {
@@ -116,4 +116,6 @@ test('a peer on an interface that is not there says so', () => {
 test('every reason has a sentence', () => {
   const codes = [...reasonNames, ...exportReasonNames.filter((one) => one !== 'policy')];
   expect(codes.filter((code) => reasonTexts[code] === undefined)).toEqual([]);
+  const steps = reasonNames.slice(reasonNames.indexOf('weight'));
+  expect(steps.filter((code) => stepTexts[code] === undefined)).toEqual([]);
 });

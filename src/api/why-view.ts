@@ -10,7 +10,7 @@ import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
 import { describeDown } from '../session/reason.ts';
 import { peerView } from './peer-views.ts';
-import { reasonTexts } from './reason-texts.ts';
+import { reasonTexts, stepTexts } from './reason-texts.ts';
 import { pathView, prefixIdOf, prefixTextOf, type RouteViewContext, reasonView } from './route-views.ts';
 import type { AdvertisedView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
 import { whyOther } from './why-other.ts';
@@ -90,8 +90,10 @@ function summaryOf(prefix: string, paths: readonly WhyPathView[]): string {
   const via = nextHop === undefined ? '' : ` via ${nextHop}${port === undefined ? '' : ` on ${port}`}`;
   const shared = paths.filter((one) => one.verdict === 'multipath').length;
   const load = shared === 0 ? '' : `, shared with ${shared} more`;
-  const loser = paths.find((one) => one.verdict === 'lost');
-  const decided = loser === undefined ? '' : `; decided by ${loser.reason.code}`;
+  // A path whose next hop cannot be reached never was in the running.
+  const loser = paths.find((one) => one.verdict === 'lost' && one.reason.code !== 'nextHopUnreachable');
+  const decided =
+    loser === undefined ? '' : `; decided by ${stepTexts[loser.reason.code] ?? loser.reason.code}`;
   return `${prefix} is ${by}${via}${load}${decided}`;
 }
 
