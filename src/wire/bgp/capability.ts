@@ -7,6 +7,7 @@
 
 import { assert } from '../../lib/assert.ts';
 import { type ByteWriter, readU16, readU32 } from '../../lib/bytes.ts';
+import { peerText } from './peer-text.ts';
 
 export type Capability =
   | { readonly kind: 'multiprotocol'; readonly afi: number; readonly safi: number }
@@ -147,11 +148,11 @@ function readFqdn(bytes: Uint8Array, start: number, end: number): Capability | u
   if (hostEnd >= end) return undefined;
   const domainEnd = hostEnd + 1 + bytes[hostEnd]!;
   if (domainEnd !== end) return undefined;
-  return { kind: 'fqdn', host: text(bytes, start + 1, hostEnd), domain: text(bytes, hostEnd + 1, domainEnd) };
-}
-
-function text(bytes: Uint8Array, start: number, end: number): string {
-  return new TextDecoder().decode(bytes.subarray(start, end)).replace(/\p{Cc}/gu, ' ');
+  return {
+    kind: 'fqdn',
+    host: peerText(bytes, start + 1, hostEnd),
+    domain: peerText(bytes, hostEnd + 1, domainEnd),
+  };
 }
 
 /** Writes code, length and value. The caller keeps each list short enough for 255 bytes. */

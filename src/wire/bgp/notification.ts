@@ -4,6 +4,7 @@
 
 import { CEASE, type Fault } from './fault.ts';
 import { frameMessage, NOTIFICATION } from './header.ts';
+import { peerText } from './peer-text.ts';
 
 export interface Notification {
   readonly code: number;
@@ -140,13 +141,11 @@ export function encodeShutdownText(text: string): Uint8Array {
 }
 
 /**
- * The text in a Cease with subcode 2 or 4, or undefined where there is none. Broken UTF-8 is shown with
- * replacement characters and control characters as spaces: it is a stranger's text that lands in a log.
+ * The text in a Cease with subcode 2 or 4, fit to be shown, or undefined where there is none.
  */
 export function shutdownText(notification: Notification): string | undefined {
   const { code, subcode, data } = notification;
   if (code !== CEASE || (subcode !== CEASE_ADMIN_SHUTDOWN && subcode !== CEASE_ADMIN_RESET)) return undefined;
   if (data.length === 0 || data[0] === 0 || data[0]! >= data.length) return undefined;
-  const text = new TextDecoder().decode(data.subarray(1, 1 + data[0]!));
-  return text.replace(/\p{Cc}/gu, ' ');
+  return peerText(data, 1, 1 + data[0]!);
 }
