@@ -21,6 +21,7 @@ import {
   showStatus,
   showWhy,
 } from './queries.ts';
+import type { SimOptions } from './sim.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What a command does: its exit code. */
@@ -141,6 +142,18 @@ function addConfiguration(root: Command, bind: Bind): void {
     .argument('<file...>')
     .action(
       bind(async (context, files: string[]) => (await import('./configuration.ts')).check(context, files)),
+    );
+  root
+    .command('sim')
+    .description('simulate a lab file under faults, seed after seed; no daemon needed')
+    .argument('<file>')
+    .option('--seed <number>', 'the first seed', '1')
+    .option('--seeds <count>', 'how many seeds', '20')
+    .option('--faults <count>', 'faults a seed', '22')
+    .action(
+      bind(async (context, file: string, options: SimOptions) =>
+        (await import('./sim.ts')).sim(context, file, options),
+      ),
     );
   root
     .command('plan')

@@ -13,7 +13,7 @@ import type { ConfigProblem } from '../intent/tree.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { judgeAsPathPattern } from '../policy/as-path-pattern.ts';
 import type { RouterConfig } from '../router/config.ts';
-import { routerConfigOf } from './router-config.ts';
+import { routerConfigOf } from '../router/from-intent.ts';
 
 export interface Loaded {
   files: string[];

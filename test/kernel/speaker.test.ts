@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { routerConfigOf } from '../../src/daemon/router-config.ts';
+import { routerConfigOf } from '../../src/router/from-intent.ts';
 import { loadConfig } from '../../src/intent/load.ts';
 import { parseIp } from '../../src/net/ip.ts';
 import { Icmp6Socket } from '../../src/netlink/icmp6.ts';

@@ -6,8 +6,8 @@ import type { Intent, PeerFamily, PeerIntent, RedistributeSource } from '../inte
 import { assert } from '../lib/assert.ts';
 import { compilePolicies, policyNamed } from '../policy/compile.ts';
 import type { CompiledPolicy } from '../policy/program.ts';
-import type { PeerConfig, PeerSettings, RedistributeRule, RouterConfig } from '../router/config.ts';
 import { familyByName } from '../wire/bgp/family.ts';
+import type { PeerConfig, PeerSettings, RedistributeRule, RouterConfig } from './config.ts';
 
 /** The router's configuration. Throws LeafdError when a policy cannot be compiled. */
 export function routerConfigOf(intent: Intent): RouterConfig {
