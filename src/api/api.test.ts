@@ -409,6 +409,13 @@ describe('events', () => {
     await expect.poll(() => events.subscribers).toBe(0);
   });
 
+  test('a HEAD is answered and subscribes nobody', async () => {
+    await start();
+    const headers = { accept: 'text/event-stream' };
+    expect(await call({ path: '/v1/events', method: 'HEAD', headers })).toEqual({ status: 200, body: '' });
+    expect(events.subscribers).toBe(0);
+  });
+
   test('subscribers over TCP leave places for the unix socket', async () => {
     const port = await freePort();
     await start({ host: '127.0.0.1', port }, { ...defaultLimits, subscribers: 2 });

@@ -172,7 +172,9 @@ function addEvents(
   app.get('/v1/events', (request, reply) => {
     const fields = request.query as Fields;
     onlyFields(fields, ['since', 'limit']);
-    const wantsStream = String(request.headers.accept ?? '').includes('text/event-stream');
+    const asked = String(request.headers.accept ?? '').includes('text/event-stream');
+    // A HEAD has no body that could stream.
+    const wantsStream = asked && request.method === 'GET';
     if (wantsStream) return serveEventStream(request, reply, events, limits);
     const since = numberOf(fields, 'since', 0, Number.MAX_SAFE_INTEGER, 0);
     const found = events.since(since, numberOf(fields, 'limit', 1, MAX_ROWS, DEFAULT_ROWS));
