@@ -2,7 +2,8 @@
 // advertisements (RFC 4861) and listen to the other end's. Lifetime 0: nobody takes a default route from us. An
 // interface that has just come up gets a solicitation and a quick burst, so that a moved cable is noticed in
 // milliseconds; after that one advertisement every ten seconds tells of a changed link-local address. Solicitations are
-// answered at once, at most once in 100 ms an interface: a flood of them costs us nothing more.
+// answered at once, at most once in 100 ms an interface: a flood of them costs us nothing more. An advertisement is
+// answered too, once in a second: a neighbour that starts after our burst (FRR, which asks nobody) knows us then.
 
 import { Icmp6Socket, ROUTER_ADVERTISEMENT, type RouterMessage } from '../netlink/icmp6.ts';
 import { NeighbourLimit } from './neighbour-limit.ts';
@@ -11,6 +12,7 @@ import { NeighbourLimit } from './neighbour-limit.ts';
 const BURST_MS = [0, 50, 150, 400, 1000, 2000, 4000];
 const PERIOD_MS = 10_000;
 const ANSWER_GAP_MS = 100;
+const GREETING_GAP_MS = 1000;
 /** -EADDRNOTAVAIL: the link-local address is not usable yet (duplicate address detection). */
 const NOT_YET = -99;
 const NOT_YET_RETRY_MS = 50;
@@ -84,8 +86,9 @@ export class Discovery {
     const port = this.#ports.get(message.ifindex);
     if (port === undefined) return;
     if (message.type === ROUTER_ADVERTISEMENT) {
-      if (port.limit.admits(message.source, performance.now()))
-        this.#onNeighbour(message.ifindex, message.source);
+      if (!port.limit.admits(message.source, performance.now())) return;
+      this.#onNeighbour(message.ifindex, message.source);
+      if (performance.now() - port.lastSentMs >= GREETING_GAP_MS) this.#advertise(port);
       return;
     }
     if (performance.now() - port.lastSentMs >= ANSWER_GAP_MS) this.#advertise(port);
