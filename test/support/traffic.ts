@@ -13,8 +13,6 @@ export interface Traffic {
   longestGap: number;
   /** Sequence numbers without an answer, the first of each run and its length. */
   gaps: [first: number, length: number][];
-  /** Sequence number 1 was sent then: Unix time in milliseconds, as far as the first answer tells. */
-  startedAtMs: number;
 }
 
 export interface Flow {
@@ -27,9 +25,14 @@ export interface Flow {
 export const PACKETS_PER_SECOND = 100;
 
 /** Sends packets of one flow for some seconds; resolves when the last answer is in. */
-export function traffic(fabric: Fabric, flow: Flow, seconds: number): Promise<Traffic> {
-  const count = Math.round(seconds * PACKETS_PER_SECOND);
-  const options = ['-n', '-D', '-i', String(1 / PACKETS_PER_SECOND), '-c', String(count), '-W', '1'];
+export function traffic(
+  fabric: Fabric,
+  flow: Flow,
+  seconds: number,
+  perSecond = PACKETS_PER_SECOND,
+): Promise<Traffic> {
+  const count = Math.round(seconds * perSecond);
+  const options = ['-n', '-D', '-i', String(1 / perSecond), '-c', String(count), '-W', '0.4'];
   const source = flow.source === undefined ? [] : ['-I', flow.source];
   const words = ['netns', 'exec', fabric.netns(flow.from), 'ping', ...options, ...source, flow.to];
   return new Promise((resolve, reject) => {
@@ -48,12 +51,8 @@ export function traffic(fabric: Fabric, flow: Flow, seconds: number): Promise<Tr
 
 function trafficOf(flow: Flow, text: string, sent: number): Traffic {
   const answered = new Set<number>();
-  let startedAtMs = 0;
-  for (const [, seconds, sequence] of text.matchAll(/^\[(\d+\.\d+)\] \d+ bytes .*icmp_seq=(\d+) ttl/gm)) {
-    if (answered.size === 0)
-      startedAtMs = Number(seconds) * 1000 - ((Number(sequence) - 1) * 1000) / PACKETS_PER_SECOND;
+  for (const [, sequence] of text.matchAll(/^\[\d+\.\d+\] \d+ bytes .*icmp_seq=(\d+) ttl/gm))
     answered.add(Number(sequence));
-  }
   const gaps: [number, number][] = [];
   for (let sequence = 1; sequence <= sent; sequence++) {
     if (answered.has(sequence)) continue;
@@ -68,7 +67,6 @@ function trafficOf(flow: Flow, text: string, sent: number): Traffic {
     lost: gaps.reduce((sum, [, length]) => sum + length, 0),
     longestGap: Math.max(0, ...gaps.map(([, length]) => length)),
     gaps,
-    startedAtMs,
   };
 }
 
@@ -77,10 +75,10 @@ export async function trafficDuring<T>(
   fabric: Fabric,
   flows: readonly Flow[],
   event: () => Promise<T>,
-  times: { beforeSeconds?: number; afterSeconds: number },
+  times: { beforeSeconds?: number; afterSeconds: number; perSecond?: number },
 ): Promise<{ flows: Traffic[]; event: T; eventAtMs: number }> {
   const before = times.beforeSeconds ?? 0.6;
-  const all = flows.map((flow) => traffic(fabric, flow, before + times.afterSeconds));
+  const all = flows.map((flow) => traffic(fabric, flow, before + times.afterSeconds, times.perSecond));
   const settled = Promise.all(all);
   settled.catch(() => {});
   await new Promise((resolve) => setTimeout(resolve, before * 1000));
