@@ -31,7 +31,7 @@ export const libcCalls = {
   open: declare('int open(const char *path, int flags, int mode)'),
   setns: declare('int setns(int fd, int nstype)'),
   unshare: declare('int unshare(int flags)'),
-  mount: declare('int mount(const char *src, const char *dst, const char *type, unsigned long flags, const void *data)'),
+  mount: declare('int mount(const char *src, const char *dst, const char *type, unsigned long flags, const void *opt)'),
   umount2: declare('int umount2(const char *target, int flags)'),
   epoll_create1: declare('int epoll_create1(int flags)'),
   epoll_ctl: declare('int epoll_ctl(int epfd, int op, int fd, void *event)'),
