@@ -11,6 +11,7 @@ import { assert } from '../lib/assert.ts';
 import { CHANGE_FORWARDING } from '../rib/changes.ts';
 import { grownCapacity, growU8, growU32 } from '../rib/columns.ts';
 import { LOCAL_SET, type NextHopSets } from '../rib/next-hop-sets.ts';
+import { PREFIX_FIB_LACKS } from '../rib/prefixes.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { FibPort, ForwardingMember } from './ports.ts';
 
@@ -148,8 +149,9 @@ export class FibGate {
    * is delivered as well, for it may have been told before and not been taken back yet.
    */
   #await(id: number, seq: number, isNew: boolean): void {
-    // A route refused before and wanted otherwise now is still not there.
-    const lacks = isNew || (seq !== 0 && this.#refused[id] === 1);
+    // What was not there when another change was handed over is still not there: refused, or not yet answered.
+    const lacked = (this.#rib.prefixes.state[id]! & PREFIX_FIB_LACKS) !== 0;
+    const lacks = seq !== 0 && (isNew || lacked);
     this.#refused[id] = 0;
     this.#waiting[id] = seq;
     this.#rib.setAwaitsFib(id, seq !== 0);

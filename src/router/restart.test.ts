@@ -221,3 +221,34 @@ test('a route whose change the kernel refuses is taken back from those who had i
   expect(routes(world, 'c')).toEqual(['192.0.2.1/32: 65002 65004 via fe80::2:2%eth1']);
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });
+
+test('a route that is lost, found and changed before the kernel has answered is not told meanwhile', () => {
+  const world = bed(
+    [
+      { name: 'a', asn: 65001, statics: ['192.0.2.1/32'] },
+      { name: 'b', asn: 65002 },
+      { name: 'c', asn: 65003 },
+      { name: 'd', asn: 65004 },
+    ],
+    ['a:eth1 b:eth1', 'b:eth2 c:eth1', 'd:eth1 b:eth3'],
+  );
+  world.run(UP_MS);
+  const guest = prefix('192.0.2.1/32');
+  // c reads nothing for a moment, so that nothing is told until all of this is over.
+  world.network.highWater = 0;
+  world.node('b').kernel.delayMs = 400;
+  const toC = [...world.network.connections].find(({ ends }) => ends.some(({ node }) => node.name === 'c'))!;
+  world.network.stall(toC, 80);
+  world.node('b').addStatic(prefix('192.0.2.2/32'));
+  world.run(10);
+  world.node('a').removeStatic(guest);
+  world.run(10);
+  world.node('d').addStatic(guest);
+  world.run(10);
+  world.node('a').addStatic(guest);
+  world.run(400);
+  expect(received(world, 'c', 'eth1')).not.toContain('192.0.2.1/32');
+  world.run(3000);
+  expect(received(world, 'c', 'eth1')).toContain('192.0.2.1/32');
+  expect(findViolation(world, 'oracle')).toBeUndefined();
+});

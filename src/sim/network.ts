@@ -171,7 +171,8 @@ export class Network {
     const end = connection.ends[side];
     if (!end.open) return true;
     end.outgoingBytes += bytes.length;
-    if (isCollisionCease(bytes)) this.#noteDump(connection, end.node);
+    const isThere = connection.ends[side === 0 ? 1 : 0].open;
+    if (isThere && isCollisionCease(bytes)) this.#noteDump(connection, end.node);
     this.#append(connection, side, bytes);
     if (end.outgoingBytes <= this.highWater) return true;
     end.full = true;
