@@ -66,8 +66,8 @@ type Setting = readonly [
 const onOff = (value: boolean): string => (value ? 'on' : 'off');
 
 /**
- * Single values, each with what it costs to change it. Who we are (`asn`, `routerId`, `clusterId`) is written into every
- * route that has been looked at for loops, so another identity begins with another life.
+ * Single values, each with what it costs to change it. Who we are (`asn`, `routerId`, `clusterId`) is part of what is
+ * known of every route that was looked at for loops, so another identity begins with another life.
  */
 const settings: readonly Setting[] = [
   ['node', 'name', 'live', (i) => i.node.name],
