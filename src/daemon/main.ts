@@ -55,7 +55,7 @@ async function flush(stateDir: string): Promise<void> {
   );
 }
 
-/** Without CAP_NET_ADMIN (capabilities(7)) every single removal would be refused, and nothing would have been removed. */
+/** Without CAP_NET_ADMIN (capabilities(7)) every removal would be refused, and told as nothing to remove. */
 function mayChangeRoutes(): boolean {
   const capNetAdmin = 1n << 12n;
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
