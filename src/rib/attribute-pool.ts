@@ -81,7 +81,7 @@ export class AttributePool {
   readonly #index = new IdHash();
   #pages: Uint8Array[] = [new Uint8Array(PAGE_SIZE)];
   #top = 0;
-  #freeByClass = new Uint32Array(8193);
+  #freeByClass = new Uint32Array(SIZE_CLASSES);
   #births = 0;
 
   constructor(identity: LocalIdentity) {
@@ -263,7 +263,7 @@ export class AttributePool {
   }
 
   #take(length: number): number {
-    const sizeClass = (length + 7) >>> 3;
+    const sizeClass = sizeClassOf(length);
     const free = this.#freeByClass[sizeClass]!;
     if (free !== 0) {
       this.#freeByClass[sizeClass] = this.#index.hash[free]!;
@@ -271,7 +271,7 @@ export class AttributePool {
     }
     const id = this.idEnd++;
     if (id >= this.refs.length) this.#grow(id + 1);
-    const size = sizeClass * 8;
+    const size = blockBytes(sizeClass);
     if ((this.#top & (PAGE_SIZE - 1)) + size > PAGE_SIZE || this.#top === this.#pages.length * PAGE_SIZE) {
       this.#top = this.#pages.length * PAGE_SIZE;
       this.#pages.push(new Uint8Array(PAGE_SIZE));
@@ -285,7 +285,7 @@ export class AttributePool {
   #free(id: number): void {
     const index = this.#index;
     index.remove(id);
-    const sizeClass = (this.length[id]! + 7) >>> 3;
+    const sizeClass = sizeClassOf(this.length[id]!);
     index.hash[id] = this.#freeByClass[sizeClass]!;
     this.#freeByClass[sizeClass] = id;
     if (index.size === 0) this.#startAnew();
@@ -341,4 +341,21 @@ function hashBytes(bytes: Uint8Array, start: number, end: number): number {
   }
   for (; at < end; at++) h = Math.imul(h ^ bytes[at]!, 0x0100_0193);
   return (h ^ (h >>> 13)) >>> 0;
+}
+
+/** Four sizes a doubling, in steps of 8 bytes: a peer that changes the size of its sets wastes a few times their
+ * bytes at most, not one block for each of eight thousand sizes. */
+const SIZE_CLASSES = 48;
+
+function sizeClassOf(length: number): number {
+  const last = Math.max(0, ((length + 7) >>> 3) - 1);
+  if (last < 4) return last;
+  const shift = 29 - Math.clz32(last);
+  return (shift << 2) + (last >>> shift);
+}
+
+function blockBytes(sizeClass: number): number {
+  if (sizeClass < 4) return (sizeClass + 1) * 8;
+  const shift = (sizeClass >>> 2) - 1;
+  return (((sizeClass & 3) + 5) << shift) * 8;
 }

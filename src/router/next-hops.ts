@@ -11,7 +11,7 @@ import type { Resolution, Resolver } from './resolver.ts';
 export interface NextHopHost {
   isLinkUp(ifindex: number): boolean;
   /** Whether the address is one of this machine: such a next hop would be a loop. */
-  isLocalAddress(address: Uint8Array): boolean;
+  isLocalAddress(address: Uint8Array, ifindex: number): boolean;
   /** A next hop resolves otherwise than before. */
   changed(nextHopId: number): void;
 }
@@ -68,10 +68,10 @@ export class NextHops {
   #wayTo(id: number): Resolution | undefined {
     const address = this.#table.addressOf(id);
     const scope = this.#table.scope[id]!;
+    if (this.#host.isLocalAddress(address, scope)) return undefined;
     if (scope !== 0) {
       return this.#host.isLinkUp(scope) ? { ifindex: scope, gateway: address, metric: 0 } : undefined;
     }
-    if (this.#host.isLocalAddress(address)) return undefined;
     const found = this.#resolver.resolve(address);
     if (found === undefined || !this.#host.isLinkUp(found.ifindex)) return undefined;
     // On link the next hop itself is the gateway.

@@ -31,7 +31,7 @@ import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
 import { NextHops } from './next-hops.ts';
-import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
+import { connectTargetOf, hopsOf, isOnLink, type OfferState, sessionConfigOf } from './offer.ts';
 import { type LocalSource, Origination } from './origination.ts';
 import { isEnabled, type Peer } from './peer.ts';
 import { Peers } from './peers.ts';
@@ -64,7 +64,7 @@ export class Router {
   readonly #ports: RouterPorts;
   readonly #intake: Intake;
   readonly #nextHops: NextHops;
-  readonly #localAddresses = new Set<string>();
+  readonly #localAddresses = new Map<string, Set<string>>();
   #resolveAgain = false;
   /** Between the deferral and the first word; and until the kernel's old routes are swept. */
   #isSettling = false;
@@ -125,7 +125,7 @@ export class Router {
     this.#nextHops = new NextHops(
       {
         isLinkUp: (ifindex) => this.directory.links.get(ifindex)?.up === true,
-        isLocalAddress: (address) => this.#localAddresses.has(address.join('.')),
+        isLocalAddress: (address, ifindex) => this.#localAddresses.has(localKey(address, ifindex)),
         changed: (id) => this.#nextHopChanged(id),
       },
       this.nextHopTable,
@@ -246,9 +246,13 @@ export class Router {
     this.#redistribute(route);
   }
 
-  localAddress(address: Uint8Array, present: boolean): void {
-    if (present) this.#localAddresses.add(address.join('.'));
-    else this.#localAddresses.delete(address.join('.'));
+  /** An address of ours, on an interface; one that several interfaces have stays until the last is gone. */
+  localAddress(address: Uint8Array, present: boolean, ifindex = 0, prefixLength = 0): void {
+    const key = localKey(address, ifindex);
+    const holders = this.#localAddresses.get(key) ?? new Set<string>();
+    if (present) this.#localAddresses.set(key, holders.add(`${ifindex}/${prefixLength}`));
+    else if (holders.delete(`${ifindex}/${prefixLength}`) && holders.size === 0)
+      this.#localAddresses.delete(key);
     this.#resolveAgain = true;
     this.#ports.wake();
   }
@@ -527,4 +531,10 @@ export class Router {
   rib(family: typeof IPV4 | typeof IPV6 | number): Rib {
     return this.ribs[family]!;
   }
+}
+
+/** A link-local address is ours on its interface only. */
+function localKey(address: Uint8Array, ifindex: number): string {
+  const text = address.join('.');
+  return isOnLink(address) ? `${text}%${ifindex}` : text;
 }

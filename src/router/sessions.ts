@@ -3,7 +3,7 @@
 // What a message means for routes is the host's (`router.ts`); which peer a stranger is, too.
 
 import { resolveCollision } from '../session/collision.ts';
-import type { Negotiated } from '../session/negotiate.ts';
+import { checkOpen, type Negotiated } from '../session/negotiate.ts';
 import type { DownReason, StopCause } from '../session/reason.ts';
 import {
   incomingSession,
@@ -203,7 +203,9 @@ export class Sessions {
         const open = decodeOpen(bytes, body, end);
         if (isFault(open)) this.#feed(peer, fsm, { kind: 'openError', fault: open });
         else {
-          this.#settleCollision(peer, fsm, open.bgpId, open.asn);
+          // An OPEN that will be refused settles nothing: it must not end another connection.
+          if (checkOpen(open, this.#host.sessionConfig(peer)) === undefined)
+            this.#settleCollision(peer, fsm, open.bgpId, open.asn);
           if (fsm.connection !== 0) this.#feed(peer, fsm, { kind: 'openReceived', open });
         }
         return;
@@ -246,7 +248,11 @@ export class Sessions {
       }
       return main;
     }
-    if (peer.second !== undefined) return undefined;
+    if (peer.second !== undefined) {
+      // Whoever calls again has given up the call before: a remnant must not keep the peer out for minutes.
+      if (peer.second.session.state !== 'openSent') return undefined;
+      this.#feed(peer, peer.second, { kind: 'openCollisionDump' });
+    }
     peer.second = newFsm(incomingSession(this.#host.nowMs()), false);
     return peer.second;
   }

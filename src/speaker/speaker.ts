@@ -210,7 +210,7 @@ export class Speaker {
   #address(address: LinkAddress, change: Change): void {
     const { bytes, ifindex, prefixLength } = address;
     const present = change !== 'removed';
-    this.router.localAddress(bytes, present);
+    this.router.localAddress(bytes, present, ifindex, prefixLength);
     const linkLocal = bytes.length === 16 && isLinkLocal6(bytes);
     // A link-local address that has just become usable is told to the neighbour at once.
     if (linkLocal && present && !address.tentative && this.#discovering.has(ifindex))
