@@ -5,6 +5,9 @@
 
 import { PrefixTable } from '../lib/prefix-table.ts';
 
+/** rtm_protocol of `ip route add` without one. */
+const RTPROT_BOOT = 3;
+
 /** A route of the main table that is not ours. Several may exist for one prefix; the lowest metric counts. */
 export interface KernelRoute {
   /** 4 or 16 bytes, zero beyond `length`. */
@@ -72,6 +75,17 @@ export class Resolver {
     return id < 0 ? [] : half.routes[id]!;
   }
 
+  /**
+   * Whether the machine has a route of its own for exactly this prefix: connected, or put there by an operator.
+   * IPv4 in `a`.
+   */
+  outranks(four: boolean, a: number, b: number, c: number, d: number, length: number): boolean {
+    const half = four ? this.#four : this.#six;
+    if (half.lengths[length] === 0) return false;
+    const id = four ? half.table.find1(a, length) : half.table.find4(a, b, c, d, length);
+    return id >= 0 && half.routes[id]!.some(isOperators);
+  }
+
   /** All routes, in no order. */
   *all(): Generator<KernelRoute> {
     for (const half of [this.#four, this.#six])
@@ -100,6 +114,11 @@ export class Resolver {
   #half(bytes: Uint8Array): HalfTable {
     return bytes.length === 4 ? this.#four : this.#six;
   }
+}
+
+/** Connected, static, or by `ip route add` without a protocol; not by DHCP, advertisements or other daemons. */
+function isOperators({ source, protocol }: KernelRoute): boolean {
+  return source !== 'kernel' || protocol === RTPROT_BOOT;
 }
 
 /** A prefix may be connected on several links; any other route is known by its metric, wherever it leads. */

@@ -252,3 +252,30 @@ test('a route that is lost, found and changed before the kernel has answered is 
   expect(received(world, 'c', 'eth1')).toContain('192.0.2.1/32');
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });
+
+test('what the machine is connected to, no neighbour takes from it', () => {
+  const world = row('ab');
+  world.run(UP_MS);
+  const mine = prefix('198.51.100.0/24');
+  const connected = {
+    bytes: mine.bytes,
+    length: mine.length,
+    source: 'connected' as const,
+    metric: 0,
+    ifindex: 9,
+    protocol: 2,
+  };
+  const router = world.node('b').router!;
+  router.kernelRouteAdded(connected);
+  world.node('a').addStatic(mine);
+  world.run(500);
+  // It is a route of the rib, but not one for the kernel.
+  expect(prefixes(world, 'b')).toContain('198.51.100.0/24');
+  expect(installed4(world, 'b')).not.toContain('198.51.100.0/24');
+  router.kernelRouteRemoved(connected);
+  world.run(500);
+  expect(installed4(world, 'b')).toContain('198.51.100.0/24');
+  router.kernelRouteAdded(connected);
+  world.run(500);
+  expect(installed4(world, 'b')).not.toContain('198.51.100.0/24');
+});

@@ -11,6 +11,7 @@
 // The caller's loop: tell what happened, then `work()` until it says that nothing is left, and again when
 // `nextDeadlineMs()` has come. A call of `work` is bounded, so that keepalives never wait for routes.
 
+import { readU32 } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { AttributePool } from '../rib/attribute-pool.ts';
@@ -20,7 +21,7 @@ import { PeerTable } from '../rib/peer-table.ts';
 import { Rib } from '../rib/rib.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
-import { families, familiesIn, type IPV4, type IPV6 } from '../wire/bgp/family.ts';
+import { families, familiesIn, IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { Fault } from '../wire/bgp/fault.ts';
 import type { RouteRefresh } from '../wire/bgp/refresh.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
@@ -136,7 +137,15 @@ export class Router {
       ports.fib && new FibSets(ports.fib, this.nextHopSets, (id) => this.#nextHops.membersOf(id));
     const { fibSets } = this;
     this.gates = fibSets
-      ? this.ribs.map((r) => new FibGate(r, fibSets, (id) => this.advertiser.enqueue(r, id)))
+      ? this.ribs.map(
+          (r) =>
+            new FibGate(
+              r,
+              fibSets,
+              (id) => this.advertiser.enqueue(r, id),
+              (id) => this.#isOutranked(r, id),
+            ),
+        )
       : [];
   }
 
@@ -238,12 +247,30 @@ export class Router {
 
   kernelRouteAdded(route: KernelRoute): void {
     this.resolver.add(route);
-    this.#redistribute(route);
+    this.#kernelRouteChanged(route);
   }
 
   kernelRouteRemoved(route: KernelRoute): void {
     this.resolver.remove(route);
+    this.#kernelRouteChanged(route);
+  }
+
+  #kernelRouteChanged(route: KernelRoute): void {
     this.#redistribute(route);
+    const { bytes } = route;
+    const four = bytes.length === 4;
+    const family = four ? IPV4 : IPV6;
+    const [b, c, d] = four ? [0, 0, 0] : [readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
+    const id = this.ribs[family]!.find(readU32(bytes, 0), b, c, d, route.length);
+    if (id >= 0) this.gates[family]?.reconsider(id);
+  }
+
+  #isOutranked(rib: Rib, id: number): boolean {
+    const { words, address, length } = rib.table;
+    const at = id * words;
+    const four = words === 1;
+    const [b, c, d] = four ? [0, 0, 0] : [address[at + 1]!, address[at + 2]!, address[at + 3]!];
+    return this.resolver.outranks(four, address[at]!, b, c, d, length[id]!);
   }
 
   /** An address of ours, on an interface; one that several interfaces have stays until the last is gone. */
