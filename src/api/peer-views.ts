@@ -59,7 +59,7 @@ export function peerView(router: Router, peer: Peer, time: WallTime): PeerView {
 export function peerDetailView(router: Router, peer: Peer, time: WallTime): PeerDetailView {
   const { config, negotiated, counters } = peer;
   const { session, local } = peer.established ?? peer.main;
-  const lastError = peer.main.session.lastError;
+  const error = peer.lastError;
   const restart = negotiated?.gracefulRestart;
   const internal = negotiated?.internal;
   return {
@@ -92,7 +92,16 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime): Peer
     messages: { sent: messageCounts(counters.sent), received: messageCounts(counters.received) },
     byFamily: familiesIn(config.families).map((family) => familyView(router, peer, family)),
     established: counters.establishedCount,
-    ...(lastError && { lastDown: { at: isoOf(time, peer.downAtMs), reason: describeDown(lastError) } }),
+    ...(peer.lastDown && {
+      lastDown: { at: isoOf(time, peer.downAtMs), reason: describeDown(peer.lastDown) },
+    }),
+    ...(error && {
+      lastError: {
+        at: isoOf(time, error.atMs),
+        direction: error.reason.kind === 'notificationReceived' ? ('received' as const) : ('sent' as const),
+        text: describeDown(error.reason),
+      },
+    }),
     ...(restart && {
       gracefulRestart: {
         restarting: restart.restartState,
@@ -145,7 +154,11 @@ function reasonOf(router: Router, peer: Peer): string | undefined {
     return `there is no interface ${peer.config.interface}`;
   if (peer.remote === undefined) return 'no neighbour heard';
   const { lastError } = peer.main.session;
-  return lastError === undefined ? undefined : describeDown(lastError);
+  if (lastError === undefined) return undefined;
+  // A peer that refuses us refuses the connection for a while too; what it said before is the better reason.
+  const told = lastError.code === undefined ? peer.lastError : undefined;
+  const before = told === undefined ? '' : `; before: ${describeDown(told.reason)}`;
+  return `${describeDown(lastError)}${before}`;
 }
 
 /** Too many prefixes: the limit, and when or how the session comes back. */
@@ -205,7 +218,7 @@ export function peersOf(router: Router, config: PeerConfig): string[] {
 export type WaitingConfig = PeerConfig & { kind: 'interface' | 'range' };
 
 function waitingName(config: WaitingConfig): string {
-  return config.kind === 'interface' ? config.pattern : prefixText(config.range);
+  return config.kind === 'interface' ? config.pattern : (config.name ?? prefixText(config.range));
 }
 
 function configuredTimers(config: PeerConfig): PeerDetailView['timers']['configured'] {

@@ -167,7 +167,8 @@ function whyPeer(context: WhyContext, peer: Peer): WhyView {
       { code: 'import', text: `import by ${router.filters.importChoice(peer, internal).name}` },
       { code: 'export', text: `export by ${router.filters.exportChoice(peer, internal).name}` },
     );
-  } else if (lastError !== undefined) steps.push({ code: lastError.kind, text: describeDown(lastError) });
+  } else if (lastError !== undefined)
+    steps.push({ code: lastError.kind, text: view.reason ?? describeDown(lastError) });
   steps.push(...silentObstacles(peer));
   const state =
     peer.established === undefined ? `not Established: ${view.reason ?? view.state}` : 'Established';

@@ -223,18 +223,22 @@ export class Advertiser {
 
   /**
    * Our own address towards the peer: the near end of the session. Where that is of the other family, IPv4 goes
-   * over IPv6 if RFC 8950 was negotiated and by the router id if not, IPv6 by the mapped address (RFC 2545, 3).
+   * over IPv6 if RFC 8950 was negotiated; else the address of the route's family on the same link is told, and where
+   * there is none the router id, or the mapped address.
    */
   #nextHopTowards(peer: Peer, negotiated: Negotiated, family: number): Uint8Array {
     const local = peer.established!.local!;
     const four = families[family]!.addressLength === 4;
     if (four === (local.length === 4)) return local;
+    const beside = this.#router.ownAddresses.beside(local, peer.ifindex, four ? 4 : 16);
     if (!four) {
+      if (beside !== undefined) return beside;
       const mapped = new Uint8Array(16);
       mapped.set([0xff, 0xff, ...local], 10);
       return mapped;
     }
     if ((negotiated.extendedNextHop & (1 << IPV4)) !== 0) return local;
+    if (beside !== undefined) return beside;
     const { bgpId } = this.#router.config;
     return new Uint8Array([bgpId >>> 24, bgpId >>> 16, bgpId >>> 8, bgpId]);
   }

@@ -8,6 +8,8 @@ import type { RemoteAs } from '../session/state.ts';
 
 /** What all kinds of peers have in common. */
 export interface PeerSettings {
+  /** What the operator calls it; else its address or range. Peers of a pattern are called by their interfaces. */
+  name?: string;
   description?: string;
   /** The operator's group, for display. */
   group?: string;

@@ -26,6 +26,8 @@ export class Directory {
   readonly links = new Map<number, Link>();
   readonly byName = new Map<string, Peer>();
   readonly byIndex: (Peer | undefined)[] = [];
+  /** Peers that have an address from the start, by that. */
+  readonly #byAddress = new Map<string, Peer>();
   #configs: PeerConfig[] = [];
 
   get configs(): readonly PeerConfig[] {
@@ -39,11 +41,15 @@ export class Directory {
   add(peer: Peer): void {
     this.byName.set(peer.name, peer);
     this.byIndex[peer.index] = peer;
+    const key = addressKey(peer);
+    if (key !== undefined) this.#byAddress.set(key, peer);
   }
 
   remove(peer: Peer): void {
     this.byName.delete(peer.name);
     this.byIndex[peer.index] = undefined;
+    const key = addressKey(peer);
+    if (key !== undefined) this.#byAddress.delete(key);
   }
 
   linkNamed(name: string): Link | undefined {
@@ -78,9 +84,9 @@ export class Directory {
       const unnumbered = this.onInterface(ifindex);
       if (unnumbered !== undefined) return unnumbered;
       const link = this.links.get(ifindex);
-      return link === undefined ? undefined : this.byName.get(addressPeerName(remote, link.name));
+      return link === undefined ? undefined : this.#byAddress.get(addressPeerName(remote, link.name));
     }
-    return this.byName.get(formatIp(remote));
+    return this.#byAddress.get(formatIp(remote));
   }
 
   /** How many peers a range has at this moment. */
@@ -95,7 +101,10 @@ export class Directory {
     switch (peer.config.kind) {
       case 'address':
         return this.#configs.find(
-          (config) => config.kind === 'address' && nameOfConfig(config) === peer.name,
+          (config) =>
+            config.kind === 'address' &&
+            nameOfConfig(config) === peer.name &&
+            sameAddress(config, peer.config),
         );
       case 'interface':
         return this.patternFor(peer.name);
@@ -107,5 +116,16 @@ export class Directory {
 
 /** The name of the peer that a configuration by address makes. */
 export function nameOfConfig(config: PeerConfig & { kind: 'address' }): string {
-  return addressPeerName(config.address, config.interface);
+  return config.name ?? addressPeerName(config.address, config.interface);
+}
+
+function addressKey(peer: Peer): string | undefined {
+  if (peer.config.kind === 'interface' || peer.remote === undefined) return undefined;
+  return addressPeerName(peer.remote, peer.interfaceName);
+}
+
+/** Two peers that change their names are not the same peers. */
+function sameAddress(a: PeerConfig, b: PeerConfig): boolean {
+  if (a.kind !== 'address' || b.kind !== 'address') return false;
+  return addressPeerName(a.address, a.interface) === addressPeerName(b.address, b.interface);
 }

@@ -49,6 +49,7 @@ function peerConfigOf(
   const importPolicy = named(peer.import);
   const exportPolicy = named(peer.export);
   const settings: PeerSettings = {
+    ...(peer.where.kind !== 'interface' && { name: peer.name }),
     ...(peer.description !== undefined && { description: peer.description }),
     ...(peer.group !== undefined && { group: peer.group }),
     remoteAs: peer.remoteAs,

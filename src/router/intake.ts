@@ -18,6 +18,8 @@ export interface IntakeHost {
   endOfRib(peer: Peer, family: number): void;
   /** A peer has announced more than it may; the session is ended by the host after the message. */
   tooManyPrefixes(peer: Peer, family: number, limit: number): void;
+  /** The link a peer with an address is on, 0 when it is not on any. */
+  linkTo(peer: Peer): number;
 }
 
 /** At most this many bad messages of a peer are told one by one; the rest is only counted. */
@@ -89,8 +91,9 @@ export class Intake {
     const bytes = view.nextHop;
     if (length === 4) return this.#nextHops.intern(bytes, at, 4, 0);
     const linkLocalAt = length === 32 ? at + 16 : isLinkLocal6(bytes, at) ? at : -1;
-    if (linkLocalAt >= 0 && peer.ifindex !== 0)
-      return this.#nextHops.intern(bytes, linkLocalAt, 16, peer.ifindex);
+    const link =
+      linkLocalAt < 0 ? 0 : peer.ifindex !== 0 ? peer.ifindex : length === 16 ? this.#host.linkTo(peer) : 0;
+    if (link !== 0) return this.#nextHops.intern(bytes, linkLocalAt, 16, link);
     return this.#nextHops.intern(bytes, at, 16, 0);
   }
 

@@ -3,6 +3,7 @@
 // routes themselves are the rib's.
 
 import type { Negotiated } from '../session/negotiate.ts';
+import type { DownReason } from '../session/reason.ts';
 import { newSession, type Session } from '../session/state.ts';
 import type { PeerConfig } from './config.ts';
 
@@ -69,6 +70,10 @@ export interface Peer {
   families: number;
   establishedAtMs: number;
   downAtMs: number;
+  /** Why it was Established no longer, the last time; an attempt that fails later does not hide it. */
+  lastDown: DownReason | undefined;
+  /** The last NOTIFICATION, sent or received, also of a session that never was Established. */
+  lastError: { atMs: number; reason: DownReason } | undefined;
   counters: PeerCounters;
   restart: PeerRestart;
   /** Too many prefixes: not started again before this time; Infinity until the operator asks. */
@@ -112,6 +117,8 @@ export function newPeer(
     families: 0,
     establishedAtMs: 0,
     downAtMs: nowMs,
+    lastDown: undefined,
+    lastError: undefined,
     counters: {
       received: new Uint32Array(6),
       sent: new Uint32Array(6),

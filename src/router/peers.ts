@@ -218,8 +218,27 @@ export class Peers {
     if (this.#router.directory.onInterface(link.ifindex)) this.#ports.discover(link.ifindex, true);
   }
 
+  /** An external peer on a link that is down cannot be reached: nothing is gained by waiting for the hold time. */
+  #endsWith(peer: Peer, link: Link): boolean {
+    const { negotiated, config } = peer;
+    if (
+      peer.ifindex !== 0 ||
+      peer.established === undefined ||
+      negotiated === undefined ||
+      negotiated.internal ||
+      config.multihop !== 1
+    )
+      return false;
+    return this.#router.linkTo(peer) === link.ifindex;
+  }
+
   linkDown(link: Link): void {
     for (const peer of this.#router.directory.byName.values()) {
+      if (this.#endsWith(peer, link)) {
+        const { connection } = peer.established!;
+        this.#ports.close(connection);
+        this.#router.connectionLost(connection, `${link.name} is down`);
+      }
       if (peer.ifindex !== link.ifindex) continue;
       if (peer.config.kind === 'interface') {
         this.#ports.discover(link.ifindex, false);

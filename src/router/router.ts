@@ -32,8 +32,9 @@ import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
 import { NextHops } from './next-hops.ts';
-import { connectTargetOf, hopsOf, isOnLink, type OfferState, sessionConfigOf } from './offer.ts';
+import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
 import { type LocalSource, Origination } from './origination.ts';
+import { OwnAddresses } from './own-addresses.ts';
 import { isEnabled, type Peer } from './peer.ts';
 import { Peers } from './peers.ts';
 import type { RouterPorts } from './ports.ts';
@@ -65,7 +66,7 @@ export class Router {
   readonly #ports: RouterPorts;
   readonly #intake: Intake;
   readonly #nextHops: NextHops;
-  readonly #localAddresses = new Map<string, Set<string>>();
+  readonly ownAddresses = new OwnAddresses();
   #resolveAgain = false;
   /** Between the deferral and the first word; and until the kernel's old routes are swept. */
   #isSettling = false;
@@ -109,6 +110,7 @@ export class Router {
         event: (event) => ports.event(event),
         endOfRib: (peer, family) => this.restart.endOfRib(peer, family),
         tooManyPrefixes: (peer, family, limit) => this.#tooManyPrefixes(peer, family, limit),
+        linkTo: (peer) => this.linkTo(peer),
       },
       this.pool,
       this.nextHopTable,
@@ -126,7 +128,7 @@ export class Router {
     this.#nextHops = new NextHops(
       {
         isLinkUp: (ifindex) => this.directory.links.get(ifindex)?.up === true,
-        isLocalAddress: (address, ifindex) => this.#localAddresses.has(localKey(address, ifindex)),
+        isLocalAddress: (address, ifindex) => this.ownAddresses.has(address, ifindex),
         changed: (id) => this.#nextHopChanged(id),
       },
       this.nextHopTable,
@@ -273,15 +275,19 @@ export class Router {
     return this.resolver.outranks(four, address[at]!, b, c, d, length[id]!);
   }
 
-  /** An address of ours, on an interface; one that several interfaces have stays until the last is gone. */
+  /** An address of ours, on an interface; 0 where that does not matter. */
   localAddress(address: Uint8Array, present: boolean, ifindex = 0, prefixLength = 0): void {
-    const key = localKey(address, ifindex);
-    const holders = this.#localAddresses.get(key) ?? new Set<string>();
-    if (present) this.#localAddresses.set(key, holders.add(`${ifindex}/${prefixLength}`));
-    else if (holders.delete(`${ifindex}/${prefixLength}`) && holders.size === 0)
-      this.#localAddresses.delete(key);
+    if (present) this.ownAddresses.add(address, ifindex, prefixLength);
+    else this.ownAddresses.remove(address, ifindex, prefixLength);
     this.#resolveAgain = true;
     this.#ports.wake();
+  }
+
+  /** The link on which a peer with an address is, by what is connected; 0 when it is farther away. */
+  linkTo(peer: Peer): number {
+    if (peer.ifindex !== 0 || peer.remote === undefined) return peer.ifindex;
+    const way = this.resolver.resolve(peer.remote);
+    return way === undefined || way.gateway !== undefined ? 0 : way.ifindex;
   }
 
   // ---- transport ----
@@ -487,6 +493,7 @@ export class Router {
     this.restart.peerDown(peer, reason, peer.negotiated!, staleFamilies);
     peer.families = 0;
     peer.downAtMs = this.nowMs;
+    peer.lastDown = reason;
     this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
   }
 
@@ -558,10 +565,4 @@ export class Router {
   rib(family: typeof IPV4 | typeof IPV6 | number): Rib {
     return this.ribs[family]!;
   }
-}
-
-/** A link-local address is ours on its interface only. */
-function localKey(address: Uint8Array, ifindex: number): string {
-  const text = address.join('.');
-  return isOnLink(address) ? `${text}%${ifindex}` : text;
 }

@@ -4,7 +4,7 @@
 
 import { resolveCollision } from '../session/collision.ts';
 import { checkOpen, type Negotiated } from '../session/negotiate.ts';
-import type { DownReason, StopCause } from '../session/reason.ts';
+import { type DownReason, describeDown, type StopCause } from '../session/reason.ts';
 import {
   incomingSession,
   nextDeadline,
@@ -341,7 +341,15 @@ export class Sessions {
   }
 
   #down(peer: Peer, fsm: Fsm, reason: DownReason, staleFamilies: number): void {
-    if (peer.established !== fsm) return;
+    const told = peer.lastError?.reason;
+    if (reason.code !== undefined) peer.lastError = { atMs: this.#host.nowMs(), reason };
+    if (peer.established !== fsm) {
+      // A neighbour that cannot be talked to tries for ever: told once for each reason.
+      const isNews = reason.code !== undefined && reason.kind !== 'collision' && !sameReason(told, reason);
+      if (isNews && peer.established === undefined)
+        this.#ports.event({ kind: 'sessionRefused', peer: peer.name, text: describeDown(reason) });
+      return;
+    }
     peer.established = undefined;
     this.#host.down(peer, reason, staleFamilies);
     peer.negotiated = undefined;
@@ -384,4 +392,8 @@ function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   joined.set(a);
   joined.set(b, a.length);
   return joined;
+}
+
+function sameReason(a: DownReason | undefined, b: DownReason): boolean {
+  return a?.kind === b.kind && a.code === b.code && a.subcode === b.subcode && a.text === b.text;
 }
