@@ -151,7 +151,10 @@ export class FilterFactory {
 
   #filter(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter | undefined {
     if (choice.rejectsAll) return rejecting;
-    if (choice.policy === undefined && !choice.ownOnly) return undefined;
+    // What accepts everything unchanged need not be asked.
+    const { policy, ownOnly } = choice;
+    const isOpen = policy === undefined || (policy.ruleCount === 0 && policy.defaultVerdict === ACCEPT);
+    if (isOpen && !ownOnly) return undefined;
     const key = `${direction} ${family} ${choice.ownOnly}`;
     const owner = choice.policy ?? choice.name;
     let filters = this.#made.get(owner);

@@ -2,6 +2,7 @@
 // section over where it stands in the message. What RFC 7606 makes of a bad message the decoder has decided;
 // here it is only counted and told. Limits on prefixes are checked behind every message that announces.
 
+import { sameBytes } from '../lib/bytes.ts';
 import { formatIp, isLinkLocal6 } from '../net/ip.ts';
 import type { AttributePool } from '../rib/attribute-pool.ts';
 import type { NextHopTable } from '../rib/next-hop-table.ts';
@@ -11,6 +12,7 @@ import type { Fault } from '../wire/bgp/fault.ts';
 import { type UpdateContext, UpdateDecoder, type UpdateView } from '../wire/bgp/update.ts';
 import type { Peer } from './peer.ts';
 import type { RouterEvent } from './ports.ts';
+import type { Resolution } from './resolver.ts';
 
 export interface IntakeHost {
   rib(family: number): Rib;
@@ -20,6 +22,7 @@ export interface IntakeHost {
   tooManyPrefixes(peer: Peer, family: number, limit: number): void;
   /** The link a peer with an address is on, 0 when it is not on any. */
   linkTo(peer: Peer): number;
+  resolve(address: Uint8Array): Resolution | undefined;
 }
 
 /** At most this many bad messages of a peer are told one by one; the rest is only counted. */
@@ -69,7 +72,7 @@ export class Intake {
       const from = view.sectionStart[i]!;
       const to = view.sectionEnd[i]!;
       const addPath = ((peer.negotiated?.addPathReceive ?? 0) & (1 << family)) !== 0;
-      if (view.sectionReach[i] === 0) {
+      if (view.sectionReach[i] === 0 || !this.#isOnItsLink(peer, view, i)) {
         rib.withdraw(peer.index, bytes, from, to, addPath);
         continue;
       }
@@ -82,6 +85,29 @@ export class Intake {
     if (attrId !== 0) this.#pool.release(attrId);
     if (announced !== 0 && peer.config.maxPrefix !== undefined) this.#checkLimit(peer, announced);
     return undefined;
+  }
+
+  /**
+   * RFC 4271, 6.3: an external peer one hop away may name itself or an address of the shared subnet as next hop. One
+   * that leads elsewhere (a management network, say) is ignored; the routes count as withdrawn.
+   */
+  #isOnItsLink(peer: Peer, view: UpdateView, section: number): boolean {
+    if (peer.config.multihop !== 1 || peer.negotiated?.internal !== false) return true;
+    const at = view.nextHopStart[section]!;
+    const length = view.nextHopLength[section]!;
+    const { nextHop } = view;
+    if (length === 32 || (length === 16 && isLinkLocal6(nextHop, at))) return true;
+    const { remote } = peer;
+    if (remote?.length === length && sameBytes(remote, 0, nextHop, at, length)) return true;
+    const link = this.#host.linkTo(peer);
+    const way = link === 0 ? undefined : this.#host.resolve(nextHop.slice(at, at + length));
+    if (link === 0 || (way !== undefined && way.ifindex === link && way.gateway === undefined)) return true;
+    peer.counters.treatedAsWithdraw++;
+    this.#event(
+      peer,
+      `next hop ${formatIp(nextHop, at, length)} is not on the link of the peer (RFC 4271, 6.3)`,
+    );
+    return false;
   }
 
   /** A link-local next hop is on the link of its session; beside a global one it is the nearer truth there. */
@@ -102,11 +128,15 @@ export class Intake {
       if (fault.disposition === 'withdraw') peer.counters.treatedAsWithdraw++;
       else peer.counters.attributesDiscarded++;
     }
+    const { disposition, reason } = view.fault!;
+    this.#event(peer, `${reason} (RFC 7606: ${disposition})`);
+  }
+
+  #event(peer: Peer, text: string): void {
     const told = this.#told.get(peer) ?? 0;
     if (told >= TOLD_FAULTS_MAX) return;
     this.#told.set(peer, told + 1);
-    const { disposition, reason } = view.fault!;
-    this.#host.event({ kind: 'malformed', peer: peer.name, text: `${reason} (RFC 7606: ${disposition})` });
+    this.#host.event({ kind: 'malformed', peer: peer.name, text });
   }
 
   #checkLimit(peer: Peer, announced: number): void {

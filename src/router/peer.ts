@@ -21,6 +21,8 @@ export interface Fsm {
   partial: Uint8Array | undefined;
   /** The socket has said "enough for now". */
   blocked: boolean;
+  /** Since when; a peer that takes nothing for too long is given up (RFC 9687). */
+  blockedSinceMs: number;
 }
 
 export interface PeerCounters {
@@ -91,6 +93,7 @@ export function newFsm(session: Session, outgoing: boolean): Fsm {
     local: undefined,
     partial: undefined,
     blocked: false,
+    blockedSinceMs: 0,
   };
 }
 

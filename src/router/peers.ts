@@ -168,6 +168,8 @@ export class Peers {
       peer.nextRemote = remote;
       return undefined;
     }
+    // With a password the kernel knows a key for a heard neighbour only: who calls unheard has shown none.
+    if (peer.config.password !== undefined) return undefined;
     this.#follow(peer, remote);
     return peer;
   }

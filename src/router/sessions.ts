@@ -47,6 +47,11 @@ export interface SessionHost {
   routeRefresh(peer: Peer, refresh: RouteRefresh): void;
 }
 
+/** RFC 9687: SendHoldTime. */
+const SEND_HOLD_MS = 480_000;
+/** Failures in a row after which a peer has to wait for the end of our idle hold as well. */
+const CALLS_MAX = 5;
+
 interface Connection {
   peer: Peer;
   fsm: Fsm;
@@ -170,7 +175,7 @@ export class Sessions {
     if (fsm === undefined) return true;
     peer.counters.sent[messageType(bytes, 0)]! += count;
     const more = this.#ports.send(fsm.connection, bytes, length);
-    if (!more) fsm.blocked = true;
+    if (!more) this.#block(fsm);
     return more;
   }
 
@@ -180,6 +185,7 @@ export class Sessions {
     for (const peer of this.#peers) {
       earliest = Math.min(earliest, nextDeadline(peer.main.session)?.atMs ?? earliest);
       if (peer.second) earliest = Math.min(earliest, nextDeadline(peer.second.session)?.atMs ?? earliest);
+      earliest = Math.min(earliest, this.#sendHoldAt(peer));
     }
     return earliest;
   }
@@ -187,13 +193,15 @@ export class Sessions {
   /** Fires every timer that is due. */
   expire(): void {
     const nowMs = this.#host.nowMs();
-    for (const peer of [...this.#peers])
+    for (const peer of [...this.#peers]) {
+      if (this.#sendHoldAt(peer) <= nowMs) this.#feed(peer, peer.established!, { kind: 'sendHoldExpired' });
       for (const fsm of [peer.main, peer.second])
         for (let rounds = 0; fsm !== undefined && rounds < 8; rounds++) {
           const due = nextDeadline(fsm.session);
           if (due === undefined || due.atMs > nowMs) break;
           this.#feed(peer, fsm, { kind: 'timerExpired', timer: due.timer });
         }
+    }
   }
 
   #message(peer: Peer, fsm: Fsm, bytes: Uint8Array, start: number, end: number): void {
@@ -241,7 +249,10 @@ export class Sessions {
     const free = main.connection === 0 && (main.session.state === 'idle' || main.session.state === 'active');
     if (free) {
       if (main.session.state === 'idle') {
-        // The peer is sooner back than our idle hold: its wish to talk is worth more than our pause.
+        // The peer is sooner back than our idle hold: its wish to talk is worth more than our pause. But not
+        // over and over: a session that flaps costs every neighbour.
+        const { timers } = main.session;
+        if (main.session.oscillations > CALLS_MAX && timers.idleHold > this.#host.nowMs()) return undefined;
         const { oscillations, connectRetryCounter, lastError } = main.session;
         const waiting = incomingSession(this.#host.nowMs());
         main.session = { ...waiting, incoming: false, oscillations, connectRetryCounter, lastError };
@@ -383,7 +394,21 @@ export class Sessions {
   #transmit(peer: Peer, fsm: Fsm, message: Uint8Array): void {
     if (fsm.connection === 0) return;
     peer.counters.sent[messageType(message, 0)]!++;
-    if (!this.#ports.send(fsm.connection, message, message.length)) fsm.blocked = true;
+    if (!this.#ports.send(fsm.connection, message, message.length)) this.#block(fsm);
+  }
+
+  #block(fsm: Fsm): void {
+    if (fsm.blocked) return;
+    fsm.blocked = true;
+    fsm.blockedSinceMs = this.#host.nowMs();
+  }
+
+  /** When a session whose peer takes nothing any more ends (RFC 9687, 4: 8 minutes, or twice the hold time). */
+  #sendHoldAt(peer: Peer): number {
+    const { established, negotiated } = peer;
+    if (established === undefined || negotiated === undefined || !established.blocked)
+      return Number.POSITIVE_INFINITY;
+    return established.blockedSinceMs + Math.max(SEND_HOLD_MS, 2 * negotiated.holdTimeMs);
   }
 }
 
