@@ -22,7 +22,9 @@ export const libcCalls = {
   getpeername: declare('int getpeername(int fd, void *addr, void *len)'),
   send: declare('ssize_t send(int fd, const void *buf, size_t len, int flags)'),
   recv: declare('ssize_t recv(int fd, void *buf, size_t len, int flags)'),
-  sendto: declare('ssize_t sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32_t alen)'),
+  sendto: declare(
+    'ssize_t sendto(int fd, const void *buf, size_t len, int flags, const void *addr, uint32_t alen)',
+  ),
   recvmsg: declare('ssize_t recvmsg(int fd, void *msg, int flags)'),
   sendmsg: declare('ssize_t sendmsg(int fd, const void *msg, int flags)'),
   read: declare('ssize_t read(int fd, void *buf, size_t len)'),
@@ -31,7 +33,9 @@ export const libcCalls = {
   open: declare('int open(const char *path, int flags, int mode)'),
   setns: declare('int setns(int fd, int nstype)'),
   unshare: declare('int unshare(int flags)'),
-  mount: declare('int mount(const char *src, const char *dst, const char *type, unsigned long flags, const void *opt)'),
+  mount: declare(
+    'int mount(const char *src, const char *dst, const char *type, unsigned long flags, const void *opt)',
+  ),
   umount2: declare('int umount2(const char *target, int flags)'),
   epoll_create1: declare('int epoll_create1(int flags)'),
   epoll_ctl: declare('int epoll_ctl(int epfd, int op, int fd, void *event)'),
@@ -133,7 +137,12 @@ export function closeFd(fd: number): void {
 }
 
 /** Watches a descriptor in libuv's loop; only `poller.ts` calls it (koffi does not document its argument order). */
-export function watchFd(fd: number, onEvents: (status: number, events: number) => void): { stop(): void; close(): void } {
-  const node = (koffi as unknown as { node: { poll: (fd: number, cb: unknown) => { stop(): void; close(): void } } }).node;
+export function watchFd(
+  fd: number,
+  onEvents: (status: number, events: number) => void,
+): { stop(): void; close(): void } {
+  const node = (
+    koffi as unknown as { node: { poll: (fd: number, cb: unknown) => { stop(): void; close(): void } } }
+  ).node;
   return node.poll(fd, onEvents);
 }
