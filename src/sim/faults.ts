@@ -133,7 +133,8 @@ export class Faults {
     for (const node of world.nodes) {
       node.kernel.delayMs = 1;
       for (const key of [...node.kernel.refusedKeys]) {
-        if (rng.chance(0.5)) this.note(`stays: ${node.name} refuses ${key}`);
+        if (rng.chance(0.5))
+          this.note(`stays: ${node.name} refuses a route of /${key.slice(key.lastIndexOf('/') + 1)}`);
         else node.kernel.refuse(key, false);
       }
       for (const peer of node.router!.directory.byName.values())

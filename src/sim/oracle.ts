@@ -6,6 +6,7 @@
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { addressPeerName } from '../router/directory.ts';
 import type { Peer } from '../router/peer.ts';
+import { acceptsAsn } from '../session/negotiate.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import { routeKey } from './kernel.ts';
 import { type Cable, type Port, wordsOf } from './network.ts';
@@ -59,7 +60,10 @@ export function sessionOf(cable: Cable): [Peer, Peer] | undefined {
   if (one === undefined || other === undefined) return undefined;
   if ([one, other].some((peer) => peer.adminDown || peer.config.shutdown || peer.heldUntilMs !== 0))
     return undefined;
-  return [one, other];
+  const [a, b] = [cable.a.node, cable.b.node];
+  // A cable may be plugged into one machine twice, or join two that are not to be peers.
+  if (a === b || !acceptsAsn(one.config.remoteAs, b.config.asn, a.config.asn)) return undefined;
+  return acceptsAsn(other.config.remoteAs, a.config.asn, b.config.asn) ? [one, other] : undefined;
 }
 
 export class Oracle {
