@@ -1,6 +1,7 @@
 // The configuration in force: where it came from, what another one would change, and putting another one in force
 // whole or not at all. Applying is one reload at a time; a file that is refused leaves everything as it is.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { ConfigAnswer, ConfigFile } from '../api/backend.ts';
 import type { ApplyView, ChangeView, EffectView, ErrorBody, PlanView, ProblemView } from '../api/views.ts';
 import { type Change, diffIntents } from '../intent/diff.ts';
@@ -12,6 +13,8 @@ import { jsonSchema } from '../intent/schema.ts';
 import type { ConfigProblem } from '../intent/tree.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { judgeAsPathPattern } from '../policy/as-path-pattern.ts';
+import { compilePolicies } from '../policy/compile.ts';
+import type { CompiledPolicy } from '../policy/program.ts';
 import type { RouterConfig } from '../router/config.ts';
 import { routerConfigOf } from '../router/from-intent.ts';
 
@@ -42,13 +45,15 @@ export class Configuration {
   /** What the daemon started with: some settings stay so until the next start. */
   readonly #started: { intent: Intent; router: RouterConfig };
   readonly #path: string;
+  #policies: ReadonlyMap<string, CompiledPolicy>;
   #putInForce: PutInForce = () => {};
   #busy: Promise<unknown> = Promise.resolve();
 
   private constructor(path: string, files: string[], intent: Intent) {
     this.#path = path;
     this.intent = intent;
-    this.router = routerConfigOf(intent);
+    this.#policies = compilePolicies(intent.policies);
+    this.router = routerConfigOf(intent, this.#policies);
     this.#started = { intent, router: this.router };
     this.loaded = { files, at: new Date().toISOString() };
   }
@@ -119,12 +124,16 @@ export class Configuration {
     const { intent } = result;
     const changes = diffIntents(this.intent, intent);
     const { asn, bgpId, clusterId } = this.#started.router;
-    const router: RouterConfig = { ...routerConfigOf(intent), asn, bgpId };
+    // Policies that stay the same are the same objects, so that no route is judged again.
+    const same = isDeepStrictEqual(intent.policies, this.intent.policies);
+    const policies = same ? this.#policies : compilePolicies(intent.policies);
+    const router: RouterConfig = { ...routerConfigOf(intent, policies), asn, bgpId };
     if (clusterId !== undefined) router.clusterId = clusterId;
     const before = this.intent;
     await this.#putInForce({ intent, router, before });
     this.intent = intent;
     this.router = router;
+    this.#policies = policies;
     this.loaded.files = files.map((file) => file.file);
     this.loaded.at = new Date().toISOString();
     delete this.loaded.lastError;

@@ -61,8 +61,9 @@ export class FilterFactory {
   readonly #input = newPolicyInput();
   readonly #output = newPolicyOutput();
   #config: RouterConfig;
-  /** By policy (or its absence), family and direction; emptied when the configuration changes. */
-  #made = new Map<CompiledPolicy | string, Map<string, RouteFilter>>();
+  /** By policy, or by name where there is none; then by family and direction. */
+  readonly #byPolicy = new WeakMap<CompiledPolicy, Map<string, RouteFilter>>();
+  readonly #byName = new Map<string, RouteFilter>();
   readonly #nextHopIds = new Map<string, number>();
 
   constructor(router: Router) {
@@ -70,10 +71,9 @@ export class FilterFactory {
     this.#config = router.config;
   }
 
-  /** Filters of the former configuration are not handed out again. */
+  /** Filters stay with their policies: whoever keeps a policy over a reload keeps its verdicts. */
   configure(config: RouterConfig): void {
     this.#config = config;
-    this.#made = new Map();
   }
 
   importChoice(peer: Peer, internal: boolean): PolicyChoice {
@@ -155,13 +155,17 @@ export class FilterFactory {
     const { policy, ownOnly } = choice;
     const isOpen = policy === undefined || (policy.ruleCount === 0 && policy.defaultVerdict === ACCEPT);
     if (isOpen && !ownOnly) return undefined;
-    const key = `${direction} ${family} ${choice.ownOnly}`;
-    const owner = choice.policy ?? choice.name;
-    let filters = this.#made.get(owner);
-    if (filters === undefined) this.#made.set(owner, (filters = new Map()));
+    const key = `${direction} ${family} ${ownOnly} ${choice.name}`;
+    const filters = policy === undefined ? this.#byName : this.#filtersOf(policy);
     let filter = filters.get(key);
     if (filter === undefined) filters.set(key, (filter = this.#make(choice, family, direction)));
     return filter;
+  }
+
+  #filtersOf(policy: CompiledPolicy): Map<string, RouteFilter> {
+    let filters = this.#byPolicy.get(policy);
+    if (filters === undefined) this.#byPolicy.set(policy, (filters = new Map()));
+    return filters;
   }
 
   #make(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter {

@@ -9,10 +9,15 @@ import type { CompiledPolicy } from '../policy/program.ts';
 import { familyByName } from '../wire/bgp/family.ts';
 import type { PeerConfig, PeerSettings, RedistributeRule, RouterConfig } from './config.ts';
 
-/** The router's configuration. Throws LeafdError when a policy cannot be compiled. */
-export function routerConfigOf(intent: Intent): RouterConfig {
+/**
+ * The router's configuration. `policies` are those of an earlier intent with the same definitions, so that a reload
+ * that changes none of them judges no route again. Throws LeafdError when a policy cannot be compiled.
+ */
+export function routerConfigOf(
+  intent: Intent,
+  policies: ReadonlyMap<string, CompiledPolicy> = compilePolicies(intent.policies),
+): RouterConfig {
   const { bgp } = intent;
-  const policies = compilePolicies(intent.policies);
   const named = (name: string | undefined): CompiledPolicy | undefined =>
     name === undefined ? undefined : policyNamed(policies, name, 'bgp');
   const rule = (source: RedistributeSource): RedistributeRule => {

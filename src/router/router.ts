@@ -483,8 +483,11 @@ export class Router {
 
   /** Import filters and update groups of an Established peer, from what the configuration says now. */
   #applyPolicies(peer: Peer, negotiated: Negotiated): void {
-    for (const family of familiesIn(negotiated.families))
-      this.ribs[family]!.setImport(peer.index, this.filters.importFor(peer, negotiated, family));
+    for (const family of familiesIn(negotiated.families)) {
+      const rib = this.ribs[family]!;
+      const filter = this.filters.importFor(peer, negotiated, family);
+      if (rib.importFilterOf(peer.index) !== filter) rib.setImport(peer.index, filter);
+    }
     this.advertiser.join(peer, negotiated);
   }
 
