@@ -73,10 +73,12 @@ export async function bringUp(plan: LabPlan, options: BringUpOptions): Promise<S
 }
 
 async function build(plan: LabPlan, state: LabState, options: BringUpOptions): Promise<SessionCount> {
+  let told = '';
   const step = (text: string) => {
     if (options.signal?.aborted === true)
       throw new LeafdError('lab-stopped', 'stopped; everything was undone');
-    options.onStep?.(text);
+    if (text !== told) options.onStep?.(text);
+    told = text;
   };
   step(`${plan.nodes.length} network namespaces`);
   for (const node of plan.nodes) {
