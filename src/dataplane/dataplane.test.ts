@@ -146,6 +146,28 @@ test('a link with a default route by router advertisement keeps it when forwardi
   expect(values.get('net/ipv6/conf/mgmt0/accept_ra')).toBe('1');
 });
 
+test('what a port was is known before a setting for all links is copied to it, and comes back last', async () => {
+  const copies = (path: string, value: string): void => {
+    values.set(path, value);
+    if (path === 'net/ipv4/conf/all/ignore_routes_with_linkdown')
+      values.set('net/ipv4/conf/eth0/ignore_routes_with_linkdown', value);
+  };
+  plane.close();
+  plane = new Dataplane({
+    rtnl: kernel.rtnl(),
+    links,
+    stateDir,
+    sysctls: { read: (path) => values.get(path), write: copies },
+  });
+  values.set('net/ipv4/conf/eth0/ignore_routes_with_linkdown', '0');
+  plane.setIntent(intent);
+  const view = plane.sysctls().find((one) => one.key === 'net.ipv4.conf.eth0.ignore_routes_with_linkdown')!;
+  expect([view.before, view.now]).toEqual(['0', '1']);
+  plane.flush();
+  expect(values.get('net/ipv4/conf/eth0/ignore_routes_with_linkdown')).toBe('0');
+  expect(values.get('net/ipv4/conf/all/ignore_routes_with_linkdown')).toBe('0');
+});
+
 test('profile host leaves forwarding alone, and a value given up is restored', async () => {
   plane.setIntent(intent);
   expect(values.get('net/ipv4/ip_forward')).toBe('1');

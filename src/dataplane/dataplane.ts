@@ -106,7 +106,12 @@ export class Dataplane {
     for (const object of desired)
       this.#status.set(object.key, { key: object.key, kind: object.kind, state: 'done' });
     let failed = false;
-    for (const change of changes) if (!this.#apply(change)) failed = true;
+    const unsaved = this.#saveOriginals(changes);
+    for (const change of changes) {
+      const fault = change.kind === 'sysctlSet' ? unsaved : undefined;
+      const done = fault ? this.#failed(change.key, fault.code, fault.text) : this.#apply(change);
+      if (!done) failed = true;
+    }
     if (!failed) this.#retryMs = RETRY_FIRST_MS;
     else {
       this.#schedule(this.#retryMs);
@@ -224,28 +229,37 @@ export class Dataplane {
     }
   }
 
-  #setSysctl(change: Extract<KernelChange, { kind: 'sysctlSet' }>): void {
-    const { object } = change;
-    const before = this.#sysctls.read(object.path);
-    const ifindex = object.link === undefined ? 0 : this.#ifindexOf(object.link);
-    const saved = this.#state.sysctls.get(change.key);
-    // A kernel without the key (no IPv6, no multipath) has nothing to set; the status says so.
-    if (before === undefined)
-      throw Object.assign(new Error('the kernel has no such key'), { code: 'ENOENT' });
-    if (!saved || saved.ifindex !== ifindex) {
-      this.#state.sysctls.set(change.key, { path: object.path, before, now: object.value, ifindex });
-      try {
-        saveKernelState(this.#options.stateDir, this.#state);
-      } catch (error) {
-        // What is not on disk is not remembered: the next attempt writes it first, too.
-        if (saved) this.#state.sysctls.set(change.key, saved);
-        else this.#state.sysctls.delete(change.key);
-        throw error;
-      }
-    } else if (saved.now !== object.value) {
-      saved.now = object.value;
-      saveKernelState(this.#options.stateDir, this.#state);
+  /**
+   * Writes down what the sysctls are before any of them is set: setting one may change others (`conf.all` is copied
+   * to every link). What cannot be written down is not set; the fault is returned.
+   */
+  #saveOriginals(changes: readonly KernelChange[]): { code: string; text: string } | undefined {
+    const former = new Map(this.#state.sysctls);
+    let isNew = false;
+    for (const change of changes) {
+      if (change.kind !== 'sysctlSet') continue;
+      const { path, value, link } = change.object;
+      const ifindex = link === undefined ? 0 : this.#ifindexOf(link);
+      const saved = former.get(change.key);
+      const before = saved?.ifindex === ifindex ? saved.before : this.#sysctls.read(path);
+      if (before === undefined || (saved?.ifindex === ifindex && saved.now === value)) continue;
+      this.#state.sysctls.set(change.key, { path, before, now: value, ifindex });
+      isNew = true;
     }
+    if (!isNew) return undefined;
+    try {
+      saveKernelState(this.#options.stateDir, this.#state);
+      return undefined;
+    } catch (error) {
+      this.#state.sysctls = former;
+      return { code: (error as NodeJS.ErrnoException).code ?? 'unknown', text: (error as Error).message };
+    }
+  }
+
+  #setSysctl({ object }: Extract<KernelChange, { kind: 'sysctlSet' }>): void {
+    // A kernel without the key (no IPv6, no multipath) has nothing to set; the status says so.
+    if (this.#sysctls.read(object.path) === undefined)
+      throw Object.assign(new Error('the kernel has no such key'), { code: 'ENOENT' });
     this.#sysctls.write(object.path, object.value);
   }
 
@@ -328,8 +342,8 @@ function flushHost(
       address.ifindex === loopback && state.addresses.has(addressKey(address.bytes, address.prefixLength)),
   );
   let restored = 0;
-  // The last one set is restored first.
-  for (const saved of [...state.sysctls.values()].reverse()) {
+  // In the order they were set: what is for all links first, because the kernel copies it to each.
+  for (const saved of state.sysctls.values()) {
     try {
       if (restoreSysctl(sysctls, saved, ifindexOf(linkOf(saved.path)))) restored++;
     } catch {
