@@ -8,7 +8,7 @@ import { NLM_F_CREATE, RTM_NEWADDR } from '../netlink/message.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { Dataplane } from './dataplane.ts';
 import { desiredObjects, type KernelIntent } from './desired.ts';
-import type { SysctlPort } from './sysctl.ts';
+import { loadKernelState, type SysctlPort, saveKernelState } from './sysctl.ts';
 
 let kernel: FakeKernel;
 let links: LinkMonitor;
@@ -237,6 +237,14 @@ test('what fails is told and tried again; a key the kernel lacks is told', async
   await turn(700);
   expect(values.get('net/ipv6/fib_multipath_hash_policy')).toBe('1');
   expect(plane.status().filter((s) => s.state !== 'done')).toEqual([]);
+});
+
+test('a state directory that cannot be made is an error at once', () => {
+  const state = loadKernelState(stateDir);
+  state.addresses.add('address lo 192.0.2.1/32');
+  saveKernelState(join(stateDir, 'a', 'b'), state);
+  expect(loadKernelState(join(stateDir, 'a', 'b')).addresses).toEqual(state.addresses);
+  expect(() => saveKernelState('/proc/nope', state)).toThrow(/ENOENT/);
 });
 
 test('a damaged state file is an operator’s error, and the original is on disk before the value is written', () => {

@@ -12,7 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { withNetns } from '../netlink/netns.ts';
 import type { SavedSysctl } from './delta.ts';
@@ -81,7 +81,7 @@ export function saveKernelState(stateDir: string, state: KernelState): void {
     rmSync(path, { force: true });
     return;
   }
-  mkdirSync(stateDir, { recursive: true });
+  makeDirectory(stateDir);
   const temporary = `${path}.tmp`;
   const data = {
     schema: SCHEMA,
@@ -96,6 +96,22 @@ export function saveKernelState(stateDir: string, state: KernelState): void {
     closeSync(fd);
   }
   renameSync(temporary, path);
+}
+
+/**
+ * Makes a directory and those above it. Not by Node's own recursive form: that never returns where making one answers
+ * "no such file" although all above exist, as /proc does.
+ */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    makeDirectory(dirname(path));
+    mkdirSync(path);
+  }
 }
 
 /** Gives a sysctl its original value back, unless somebody else changed it since or it is gone. */
