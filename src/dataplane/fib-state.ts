@@ -10,6 +10,7 @@
 // routes that use them, and are deleted only when no route of ours is known to use them.
 
 import { assert } from '../lib/assert.ts';
+import type { HashKey } from '../lib/hash-key.ts';
 import {
   type Failure,
   type MessageWriter,
@@ -114,12 +115,12 @@ export class FibState {
   #collect = false;
   #inFlight = 0;
 
-  constructor(style: FibStyle) {
+  /** `hashKey` is secret where peers choose the prefixes. */
+  constructor(style: FibStyle, hashKey?: HashKey) {
     const base = { table: style.table, protocol: RTPROT_LEAFD, metric: style.metric };
-    this.tables = [
-      new FibTable({ ...base, family: AF_INET, ...(style.prefSrc4 && { prefSrc: style.prefSrc4 }) }),
-      new FibTable({ ...base, family: AF_INET6, ...(style.prefSrc6 && { prefSrc: style.prefSrc6 }) }),
-    ];
+    const four = { ...base, family: AF_INET, ...(style.prefSrc4 && { prefSrc: style.prefSrc4 }) };
+    const six = { ...base, family: AF_INET6, ...(style.prefSrc6 && { prefSrc: style.prefSrc6 }) };
+    this.tables = [new FibTable(four, 1024, hashKey), new FibTable(six, 1024, hashKey)];
     this.objects = new ObjectTable((ifindex) => this.links.get(ifindex)?.usable === true);
     if (style.prefSrc4) this.prefSrcPresent[IPV4] = false;
     if (style.prefSrc6) this.prefSrcPresent[IPV6] = false;

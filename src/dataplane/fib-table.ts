@@ -3,6 +3,7 @@
 // observed 4, flags 1, mark 1, batch 4, place in the batch 4, queue 1 to 4. A `set` is the router's next-hop
 // set; a `slot` is a kernel nexthop object of ours (fib-objects.ts).
 
+import type { HashKey } from '../lib/hash-key.ts';
 import { PrefixTable } from '../lib/prefix-table.ts';
 import type { RouteStyle } from '../netlink/route.ts';
 
@@ -48,8 +49,9 @@ export class FibTable {
   #head = 0;
   #count = 0;
 
-  constructor(style: RouteStyle, capacity = 1024) {
-    this.prefixes = new PrefixTable(style.family === 2 ? 1 : 4, capacity);
+  /** `hashKey` is secret where peers choose the prefixes. */
+  constructor(style: RouteStyle, capacity = 1024, hashKey?: HashKey) {
+    this.prefixes = new PrefixTable(style.family === 2 ? 1 : 4, capacity, hashKey);
     this.style = style;
     this.desired = new Int32Array(capacity).fill(NONE);
     this.observed = new Int32Array(capacity).fill(NONE);

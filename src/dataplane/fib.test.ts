@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { defaultHashKey, HASH_KEY_WORDS, type HashKey, makeHashKey } from '../lib/hash-key.ts';
 import { Rng } from '../lib/rng.ts';
 import { encodeAddressAdd } from '../netlink/address.ts';
 import { FakeKernel } from '../netlink/fake-kernel.ts';
@@ -35,7 +36,7 @@ let eth0: number;
 let eth1: number;
 let seq = 0;
 
-async function start(options: { prefSrc4?: Uint8Array } = {}): Promise<void> {
+async function start(options: { prefSrc4?: Uint8Array; hashKey?: HashKey } = {}): Promise<void> {
   acks = [];
   recovered = [];
   fib = await Fib.start({
@@ -451,4 +452,23 @@ test('a nexthop object of somebody else under an id of ours is left alone', asyn
   await fib.settled();
   expect(kernel.nexthops.get(id)).toMatchObject({ protocol: 4, ifindex: eth1 });
   expect(mine().map(path)).toEqual(['1-2*1']);
+});
+
+test('the prefixes of both families are searched by the key that is given', async () => {
+  const prefixes = Array.from({ length: 2000 }, (_, i) => i << 8);
+  const steps: string[] = [];
+  for (const hashKey of [
+    undefined,
+    defaultHashKey,
+    makeHashKey(new Uint32Array(HASH_KEY_WORDS).fill(0x1234_5679)),
+  ]) {
+    await fib.close();
+    await start(hashKey === undefined ? {} : { hashKey });
+    fib.defineSet(1, [hop(1, eth0)]);
+    for (const family of [IPV4, IPV6]) fib.apply(batch(family, prefixes, 1));
+    steps.push(`${fib.state.tables.map((table) => table.prefixes.searchSteps)}`);
+  }
+  expect(steps[1]).toBe(steps[0]);
+  const [usual, other] = [steps[0]!, steps[2]!].map((pair) => pair.split(','));
+  expect([other![0] === usual![0], other![1] === usual![1]]).toEqual([false, false]);
 });

@@ -6,6 +6,7 @@
 // in the kernel at start is kept until `sweep`, and is taken over without a message where it is what is
 // desired.
 
+import type { HashKey } from '../lib/hash-key.ts';
 import { encodeAddressDump } from '../netlink/address.ts';
 import { encodeLinkDump } from '../netlink/link.ts';
 import {
@@ -69,6 +70,8 @@ export interface FibOptions {
   prefSrc4?: Uint8Array | undefined;
   prefSrc6?: Uint8Array | undefined;
   compareEveryMs?: number;
+  /** Secret of the tables of prefixes (lib/hash-key.ts); absent: a fixed one. */
+  hashKey?: HashKey;
   /** The kernel has the batch, but for the indexes that it refused or that wait; batches come in order. */
   onAcked: (seq: number, failed: readonly number[]) => void;
   /** A prefix that was among the failed of an earlier batch is in the kernel now. `words`: 1 or 4. */
@@ -111,12 +114,9 @@ export class Fib {
     this.#table = options.table ?? RT_TABLE_MAIN;
     this.#rtnl = options.rtnl ?? kernelRtnl(options.netns);
     this.#writer = options.writer ?? startFibWriter(options.netns);
-    this.state = new FibState({
-      table: this.#table,
-      metric: options.metric ?? DEFAULT_METRIC,
-      prefSrc4: options.prefSrc4,
-      prefSrc6: options.prefSrc6,
-    });
+    const { prefSrc4, prefSrc6 } = options;
+    const metric = options.metric ?? DEFAULT_METRIC;
+    this.state = new FibState({ table: this.#table, metric, prefSrc4, prefSrc6 }, options.hashKey);
     this.#observer = new FibObserver(this.state);
   }
 

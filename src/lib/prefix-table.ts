@@ -4,13 +4,15 @@
 //
 // A slot is a pair, the whole 32-bit hash and the id. The hash of a one-word key can be undone for a given
 // length, so equal hash and equal length are equal keys: a search reads one line of slots and one length, never
-// the addresses of other prefixes. The place of a key is given by the high bits of its hash, so a table that grows
-// is copied in order. `touch1` and `touch4` bring the lines of many keys into the cache side by side, instead of
-// one after the other. Measured for 1 M IPv4 keys: adding 89 ns, finding 50.
+// the addresses of other prefixes. It depends on a secret, as peers choose the prefixes (hash-key.ts). The place
+// of a key is given by the high bits of its hash, so a table that grows is copied in order. `touch1` and `touch4`
+// bring the lines of many keys into the cache side by side, instead of one after the other. Measured for 1 M IPv4
+// keys: adding 89 ns, finding 50.
 //
 // Cost: IPv4 6 B a prefix, IPv6 18 B, and 16-32 B of slots (load between 1/4 and 1/2). Limit: 2^30 ids.
 
 import { assert } from './assert.ts';
+import { defaultHashKey, type HashKey } from './hash-key.ts';
 
 /** Beyond this many keys the table grows to a million at once: untouched pages cost nothing, copying does. */
 const MEDIUM = 1 << 16;
@@ -42,9 +44,12 @@ export class PrefixTable {
   #free = new Int32Array(64);
   #freeCount = 0;
   #live: Uint8Array;
+  readonly #key: HashKey;
 
-  constructor(words: 1 | 4, capacity = 1024) {
+  /** With room for `capacity` keys at first; `hashKey` where the prefixes are chosen by others. */
+  constructor(words: 1 | 4, capacity = 1024, hashKey: HashKey = defaultHashKey) {
     this.words = words;
+    this.#key = hashKey;
     let pairs = 16;
     while (pairs < capacity * 2) pairs *= 2;
     this.address = new Uint32Array(capacity * words);
@@ -62,19 +67,19 @@ export class PrefixTable {
 
   /** Reads the slot where the search for an IPv4-sized key begins, so that it is in the cache soon after. */
   touch1(a: number, length: number): void {
-    this.touched ^= this.#slots[(hash1(a, length) >>> this.#shift) << 1]!;
+    this.touched ^= this.#slots[(this.#hash1(a, length) >>> this.#shift) << 1]!;
   }
 
   /** As touch1, for an IPv6-sized key. */
   touch4(a: number, b: number, c: number, d: number, length: number): void {
-    this.touched ^= this.#slots[(hash4(a, b, c, d, length) >>> this.#shift) << 1]!;
+    this.touched ^= this.#slots[(this.#hash4(a, b, c, d, length) >>> this.#shift) << 1]!;
   }
 
   /** The id of an IPv4-sized key, or -1. `a` has zero bits beyond `length`. */
   find1(a: number, length: number): number {
     const slots = this.#slots;
     const mask = this.#mask;
-    const hash = hash1(a, length);
+    const hash = this.#hash1(a, length);
     for (let at = (hash >>> this.#shift) << 1; ; at = (at + 2) & mask) {
       const entry = slots[at + 1]!;
       if (entry === EMPTY) return -1;
@@ -86,7 +91,7 @@ export class PrefixTable {
   add1(a: number, length: number): number {
     const slots = this.#slots;
     const mask = this.#mask;
-    const hash = hash1(a, length);
+    const hash = this.#hash1(a, length);
     let grave = -1;
     let at = (hash >>> this.#shift) << 1;
     for (; ; at = (at + 2) & mask) {
@@ -107,7 +112,7 @@ export class PrefixTable {
   find4(a: number, b: number, c: number, d: number, length: number): number {
     const slots = this.#slots;
     const mask = this.#mask;
-    const hash = hash4(a, b, c, d, length);
+    const hash = this.#hash4(a, b, c, d, length);
     for (let at = (hash >>> this.#shift) << 1; ; at = (at + 2) & mask) {
       const entry = slots[at + 1]!;
       if (entry === EMPTY) return -1;
@@ -119,7 +124,7 @@ export class PrefixTable {
   add4(a: number, b: number, c: number, d: number, length: number): number {
     const slots = this.#slots;
     const mask = this.#mask;
-    const hash = hash4(a, b, c, d, length);
+    const hash = this.#hash4(a, b, c, d, length);
     let grave = -1;
     let at = (hash >>> this.#shift) << 1;
     for (; ; at = (at + 2) & mask) {
@@ -179,6 +184,18 @@ export class PrefixTable {
     this.#freeCount = 0;
     this.size = 0;
     this.idEnd = 0;
+  }
+
+  /**
+   * Steps beyond the first slot that finding every key once takes: what a peer who could make collisions would drive
+   * up. Reads the whole table: for tests and diagnosis.
+   */
+  get searchSteps(): number {
+    const slots = this.#slots;
+    let steps = 0;
+    for (let at = 0; at < slots.length; at += 2)
+      if (slots[at + 1]! > 0) steps += (at - ((slots[at]! >>> this.#shift) << 1)) & this.#mask;
+    return steps >>> 1;
   }
 
   #same4(id: number, a: number, b: number, c: number, d: number, length: number): boolean {
@@ -244,29 +261,41 @@ export class PrefixTable {
   }
 
   #hashOf(id: number): number {
-    if (this.words === 1) return hash1(this.address[id]!, this.length[id]!);
+    if (this.words === 1) return this.#hash1(this.address[id]!, this.length[id]!);
     const at = id * 4;
     const w = this.address;
-    return hash4(w[at]!, w[at + 1]!, w[at + 2]!, w[at + 3]!, this.length[id]!);
+    return this.#hash4(w[at]!, w[at + 1]!, w[at + 2]!, w[at + 3]!, this.length[id]!);
+  }
+
+  /**
+   * The steps of `mixWord`, here for their speed. Each can be undone, given the length: no two keys of one length
+   * share a hash.
+   */
+  #hash1(a: number, length: number): number {
+    const { odd0, odd1, odd2, odd3 } = this.#key;
+    let h = Math.imul(a ^ Math.imul(length, odd2), odd0);
+    h = Math.imul(h ^ (h >>> 16), odd1);
+    return Math.imul(h ^ (h >>> 15), odd3);
+  }
+
+  /** The same for all of 128 bits, which of course can collide; most prefixes have no more than 64. */
+  #hash4(a: number, b: number, c: number, d: number, length: number): number {
+    const { odd0, odd1, odd2, odd3 } = this.#key;
+    let h = Math.imul(a ^ Math.imul(length, odd2), odd0);
+    h = Math.imul(h ^ (h >>> 16), odd1);
+    h = Math.imul(h ^ (h >>> 15) ^ b, odd0);
+    h = Math.imul(h ^ (h >>> 16), odd1);
+    if (length > 64) {
+      h = Math.imul(h ^ (h >>> 15) ^ c, odd0);
+      h = Math.imul(h ^ (h >>> 16), odd1);
+      h = Math.imul(h ^ (h >>> 15) ^ d, odd0);
+      h = Math.imul(h ^ (h >>> 16), odd1);
+    }
+    return Math.imul(h ^ (h >>> 15), odd3);
   }
 }
 
 /** The next size up, in keys. */
 function grown(keys: number): number {
   return keys >= MEDIUM && keys < LARGE ? LARGE : keys * 2;
-}
-
-/** Each step can be undone, given the length: no two keys of one length share a hash. */
-function hash1(a: number, length: number): number {
-  const h = Math.imul(a ^ Math.imul(length, 0x85ebca6b), 0x9e3779b1);
-  return h ^ (h >>> 15);
-}
-
-/** The same for all of 128 bits, which of course can collide. */
-function hash4(a: number, b: number, c: number, d: number, length: number): number {
-  let h = Math.imul(a ^ Math.imul(length, 0x85ebca6b), 0x9e3779b1);
-  h = Math.imul(h ^ (h >>> 15) ^ b, 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13) ^ c, 0xc2b2ae35);
-  h = Math.imul(h ^ (h >>> 16) ^ d, 0x9e3779b1);
-  return h ^ (h >>> 15);
 }

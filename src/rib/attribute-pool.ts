@@ -10,6 +10,8 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32, sameBytes } from '../lib/bytes.ts';
+import { halfSipHash } from '../lib/half-sip-hash.ts';
+import { defaultHashKey, type HashKey } from '../lib/hash-key.ts';
 import { AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
 import { valueEnd, valueStart } from '../wire/bgp/attribute/canonical.ts';
 import {
@@ -83,9 +85,12 @@ export class AttributePool {
   #top = 0;
   #freeByClass = new Uint32Array(SIZE_CLASSES);
   #births = 0;
+  readonly #hashKey: HashKey;
 
-  constructor(identity: LocalIdentity) {
+  /** `hashKey` is secret where the sets are chosen by peers. */
+  constructor(identity: LocalIdentity, hashKey: HashKey = defaultHashKey) {
     this.#identity = { ...identity };
+    this.#hashKey = hashKey;
   }
 
   /** Sets in use. */
@@ -104,7 +109,7 @@ export class AttributePool {
   internOpaque(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
     assert(length >= 0 && length <= 0xffff, 'an attribute set fits a message');
-    const hash = hashBytes(bytes, start, end);
+    const hash = halfSipHash(bytes, start, end, this.#hashKey);
     const index = this.#index;
     for (let slot = index.first(hash), id = index.slots[slot]!; id !== 0; id = index.slots[slot]!) {
       if (
@@ -190,6 +195,11 @@ export class AttributePool {
     return this.#pages.length * PAGE_SIZE + this.refs.length * 44 + this.#index.slots.length * 4;
   }
 
+  /** See IdHash.searchSteps. */
+  get searchSteps(): number {
+    return this.#index.searchSteps;
+  }
+
   #find(id: number, code: number): number {
     const page = this.page(id);
     let at = this.offset(id);
@@ -259,7 +269,7 @@ export class AttributePool {
     this.asPathLength[id] = length;
     this.firstAs[id] = Math.max(first, 0);
     this.localAsCount[id] = Math.min(own, 255);
-    this.asPathHash[id] = hashBytes(page, start, end);
+    this.asPathHash[id] = digest(page, start, end);
   }
 
   #take(length: number): number {
@@ -330,8 +340,8 @@ function communityFlags(bytes: Uint8Array, start: number, end: number): number {
   return flags;
 }
 
-/** Not cryptographic; a peer that makes collisions slows its own routes down. */
-function hashBytes(bytes: Uint8Array, start: number, end: number): number {
+/** Tells two AS_PATHs apart without reading them. No search goes by it: a collision costs one comparison. */
+function digest(bytes: Uint8Array, start: number, end: number): number {
   let h = end - start;
   let at = start;
   for (const last = end - 3; at < last; at += 4) {

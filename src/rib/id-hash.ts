@@ -1,6 +1,7 @@
 // Finding the id of interned content: open addressing over ids, with the hash kept per id. The tables of this
 // room keep the content themselves; they compare it while walking the slots that `first` and `after` give.
 // Removal shifts back instead of leaving graves, so a table that churns for a year probes as fast as a new one.
+// The hash is the tables' own, and keyed (lib/hash-key.ts): peers choose the content.
 //
 // Cost: 4 B an id + 16-32 B of slots (load between 1/8 and 1/4: a search meets few strangers, whose hashes it would
 // have to fetch). Id 0 marks an empty slot and is never hashed.
@@ -46,6 +47,18 @@ export class IdHash {
     }
     slots[hole] = 0;
     this.size--;
+  }
+
+  /**
+   * Steps beyond the first slot that finding every id once takes: what a peer who could make collisions would drive
+   * up. Reads the whole table: for tests and diagnosis.
+   */
+  get searchSteps(): number {
+    const { slots, hash } = this;
+    let steps = 0;
+    for (let slot = 0; slot < slots.length; slot++)
+      if (slots[slot] !== 0) steps += (slot - hash[slots[slot]!]!) & this.#mask;
+    return steps;
   }
 
   #place(slots: Uint32Array, mask: number, id: number): void {

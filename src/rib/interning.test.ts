@@ -1,7 +1,9 @@
 // What the RIB interns: attribute sets, next hops and sets of next hops, each against a plain Map.
 
 import { expect, test } from 'vitest';
+import { HASH_KEY_WORDS, makeHashKey } from '../lib/hash-key.ts';
 import { Rng } from '../lib/rng.ts';
+import { IPV4 } from '../wire/bgp/family.ts';
 import {
   AttributePool,
   CLUSTER_LOOP,
@@ -12,9 +14,16 @@ import {
 } from './attribute-pool.ts';
 import { LOCAL_SET, NextHopSets, NO_SET } from './next-hop-sets.ts';
 import { NEXT_HOP_SELF, NextHopTable } from './next-hop-table.ts';
+import { PeerTable } from './peer-table.ts';
+import { Rib } from './rib.ts';
 import { attributeBytes } from './sample-attributes.test-data.ts';
 
 const identity = { asn: 65000, routerId: 7, clusterId: 8 };
+
+const random = new Rng(23);
+const randomKeys = Array.from({ length: 8 }, () =>
+  makeHashKey(Uint32Array.from({ length: HASH_KEY_WORDS }, () => random.u32())),
+);
 
 test('attribute sets: equal bytes are one id, references count, blocks of every size are used again', () => {
   const rng = new Rng(3);
@@ -173,4 +182,99 @@ test('no next hop is no route, and a set with this router is this router', () =>
   expect(hops.refs[other]).toBe(1);
   expect(hops.setState(other, true, 5)).toBe(true);
   expect(hops.setState(other, true, 5)).toBe(false);
+});
+
+// What a peer could do when the hashes had no key. The unkeyed ones are here to show that the families are real.
+
+const CRAFTED = 6000;
+
+function unkeyedHash(bytes: Uint8Array): number {
+  let h = bytes.length;
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < bytes.length; at += 4) {
+    h = Math.imul(h ^ view.getInt32(at, true), 0x9e37_79b1);
+    h ^= h >>> 15;
+  }
+  return h;
+}
+
+/** Contents that had one hash: a top bit is flipped, and its trace in the next word taken back, in 13 places. */
+function craftedSets(trace: number): Uint8Array[] {
+  return Array.from({ length: CRAFTED }, (_, n) => {
+    const bytes = new Uint8Array(13 * 8);
+    const view = new DataView(bytes.buffer);
+    for (let i = 0; i < 13; i++) {
+      const flipped = (n >> i) & 1;
+      view.setUint32(i * 8, (0x0102_0304 * (i + 1)) ^ (flipped << 31), true);
+      view.setUint32(i * 8 + 4, (0x0506_0708 * (i + 1)) ^ (flipped === 1 ? trace : 0), true);
+    }
+    return bytes;
+  });
+}
+
+function stepsOfSets(contents: readonly Uint8Array[], key?: (typeof randomKeys)[number]): number {
+  const pool = new AttributePool(identity, key);
+  const ids = contents.map((bytes) => pool.internOpaque(bytes, 0, bytes.length));
+  expect(ids).toEqual(contents.map((_, i) => i + 1));
+  return pool.searchSteps;
+}
+
+test('with a random key, crafted attribute sets are found as fast as random ones', () => {
+  const rng = new Rng(4);
+  const usual = Array.from({ length: CRAFTED }, () => Uint8Array.from({ length: 104 }, () => rng.below(256)));
+  const crafted = craftedSets(0x8001_0000);
+  expect(new Set(crafted.map(unkeyedHash)).size).toBe(1);
+  const families = [crafted, craftedSets(0x8000_8000), craftedSets(0x8000_0000), craftedSets(0x0001_0000)];
+  for (const key of randomKeys) {
+    const limit = stepsOfSets(usual, key) * 2;
+    for (const family of families) expect(stepsOfSets(family, key)).toBeLessThan(limit);
+  }
+  // Without a key it is the same each time.
+  expect(stepsOfSets(crafted)).toBe(stepsOfSets(crafted));
+  expect(new Set(randomKeys.map((key) => stepsOfSets(crafted, key))).size).toBeGreaterThan(1);
+});
+
+test('with a random key, crafted next hops and sets of them are found as fast as random ones', () => {
+  const unkeyed = (address: number): number => {
+    let h = Math.imul(4, 0x85eb_ca6b);
+    for (let shift = 24; shift >= 0; shift -= 8) h = Math.imul(h ^ ((address >>> shift) & 255), 0x0100_0193);
+    h = Math.imul(h ^ (h >>> 15), 0x9e37_79b1);
+    return h ^ (h >>> 13);
+  };
+  const crafted: number[] = [];
+  for (let address = 1 << 24; crafted.length < 1000; address++)
+    if ((unkeyed(address) & 0xfff) === 0) crafted.push(address);
+  const rng = new Rng(6);
+  const usual = Array.from({ length: 1000 }, () => rng.u32());
+  for (const key of randomKeys) {
+    const steps = [usual, crafted].map((addresses) => {
+      const hops = new NextHopTable(key);
+      const view = new DataView(new ArrayBuffer(4));
+      const ids = addresses.map((address) => {
+        view.setUint32(0, address);
+        return hops.intern(new Uint8Array(view.buffer), 0, 4, 0);
+      });
+      expect(ids).toEqual(addresses.map((_, i) => i + 1));
+      const sets = new NextHopSets(hops, key);
+      for (let i = 1; i <= 1000; i++) sets.intern(Uint32Array.of(i), 1);
+      for (let i = 1; i < 1000; i++) sets.intern(Uint32Array.of(i, i + 1), 2);
+      // Random places of a table that is an eighth full: 0.1 steps an id.
+      expect(sets.searchSteps).toBeLessThan(0.4 * 1999);
+      return hops.searchSteps;
+    });
+    expect(steps[1]).toBeLessThan(2 * steps[0]! + 100);
+  }
+});
+
+test('a RIB searches its prefixes, and sets of its own, by the key that it is given', () => {
+  const steps = [undefined, ...randomKeys].map((key) => {
+    const pool = new AttributePool(identity, key);
+    const hops = new NextHopTable(key);
+    const rib = new Rib(IPV4, pool, hops, new PeerTable(), {}, undefined, key);
+    for (let i = 0; i < 2000; i++) rib.prefixes.add4((i << 8) >>> 0, 24);
+    for (let i = 1; i < 2000; i++) rib.sets.intern(Uint32Array.of(i), 1);
+    return [rib.table.searchSteps, rib.sets.searchSteps];
+  });
+  for (const column of [0, 1])
+    expect(new Set(steps.map((pair) => pair[column])).size).toBeGreaterThan(randomKeys.length / 2);
 });

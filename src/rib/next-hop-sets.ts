@@ -6,6 +6,7 @@
 // next hops alive.
 
 import { assert } from '../lib/assert.ts';
+import { defaultHashKey, type HashKey, lastMix, mixWord } from '../lib/hash-key.ts';
 import { growU16, growU32 } from './columns.ts';
 import { IdHash } from './id-hash.ts';
 import { IdQueue } from './id-queue.ts';
@@ -28,8 +29,12 @@ export class NextHopSets {
   #free = new IdQueue();
   readonly #nextHops: NextHopTable;
 
-  constructor(nextHops: NextHopTable) {
+  readonly #hashKey: HashKey;
+
+  /** `hashKey` is secret where peers choose which next hops a prefix has. */
+  constructor(nextHops: NextHopTable, hashKey: HashKey = defaultHashKey) {
     this.#nextHops = nextHops;
+    this.#hashKey = hashKey;
     this.count[LOCAL_SET] = 1;
   }
 
@@ -47,8 +52,8 @@ export class NextHopSets {
     const fixed = count === 0 ? NO_SET : ids[0] === NEXT_HOP_SELF ? LOCAL_SET : -1;
     if (fixed >= 0) return fixed;
     let hash = count;
-    for (let i = 0; i < count; i++) hash = Math.imul(hash ^ ids[i]!, 0x9e37_79b1) ^ (hash >>> 15);
-    hash = (hash ^ (hash >>> 13)) >>> 0;
+    for (let i = 0; i < count; i++) hash = mixWord(hash, ids[i]!, this.#hashKey);
+    hash = lastMix(hash, this.#hashKey);
     const index = this.#index;
     for (let slot = index.first(hash), id = index.slots[slot]!; id !== 0; id = index.slots[slot]!) {
       if (index.hash[id] === hash && this.#is(id, ids, count)) {
@@ -96,6 +101,11 @@ export class NextHopSets {
   forEachWith(nextHopId: number, visit: (setId: number) => void): void {
     for (let id = LOCAL_SET + 1; id < this.idEnd; id++)
       if (this.refs[id] !== 0 && this.#members[id]!.includes(nextHopId)) visit(id);
+  }
+
+  /** See IdHash.searchSteps. */
+  get searchSteps(): number {
+    return this.#index.searchSteps;
   }
 
   #is(id: number, ids: Uint32Array, count: number): boolean {

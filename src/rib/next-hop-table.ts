@@ -6,6 +6,8 @@
 // or went, so that it can begin or end tracking. Cost: 52 B a next hop, nothing a route but the references.
 
 import { assert } from '../lib/assert.ts';
+import { readU32 } from '../lib/bytes.ts';
+import { defaultHashKey, type HashKey, lastMix, mixWord } from '../lib/hash-key.ts';
 import { growU8, growU32 } from './columns.ts';
 import { IdHash } from './id-hash.ts';
 import { IdQueue } from './id-queue.ts';
@@ -34,7 +36,11 @@ export class NextHopTable {
   #touched = new IdQueue();
   #isTouched = new Uint8Array(64);
 
-  constructor() {
+  readonly #hashKey: HashKey;
+
+  /** `hashKey` is secret where the next hops are chosen by peers. */
+  constructor(hashKey: HashKey = defaultHashKey) {
+    this.#hashKey = hashKey;
     this.refs[NEXT_HOP_SELF] = 1;
     this.reachable[NEXT_HOP_SELF] = 1;
   }
@@ -47,7 +53,7 @@ export class NextHopTable {
   /** The id of bytes[start, start + length) on interface `scope`, made if absent; the caller owns a reference. */
   intern(bytes: Uint8Array, start: number, length: number, scope: number): number {
     assert(length === 4 || length === 16, 'a next hop has 4 or 16 bytes');
-    const hash = hashAddress(bytes, start, length, scope);
+    const hash = hashAddress(bytes, start, length, scope, this.#hashKey);
     const index = this.#index;
     for (let slot = index.first(hash), id = index.slots[slot]!; id !== 0; id = index.slots[slot]!) {
       if (index.hash[id] === hash && this.#is(id, bytes, start, length, scope)) {
@@ -111,6 +117,11 @@ export class NextHopTable {
     return this.address.slice(id * 16, id * 16 + this.addressLength[id]!);
   }
 
+  /** See IdHash.searchSteps. */
+  get searchSteps(): number {
+    return this.#index.searchSteps;
+  }
+
   #touch(id: number): void {
     if (this.#isTouched[id] === 1) return;
     this.#isTouched[id] = 1;
@@ -136,9 +147,8 @@ export class NextHopTable {
   }
 }
 
-function hashAddress(bytes: Uint8Array, start: number, length: number, scope: number): number {
-  let h = Math.imul(scope ^ length, 0x85eb_ca6b);
-  for (let i = 0; i < length; i++) h = Math.imul(h ^ bytes[start + i]!, 0x0100_0193);
-  h = Math.imul(h ^ (h >>> 15), 0x9e37_79b1);
-  return (h ^ (h >>> 13)) >>> 0;
+function hashAddress(bytes: Uint8Array, start: number, length: number, scope: number, key: HashKey): number {
+  let h = Math.imul((scope << 5) ^ length, key.odd2);
+  for (let at = start; at < start + length; at += 4) h = mixWord(h, readU32(bytes, at), key);
+  return lastMix(h, key);
 }

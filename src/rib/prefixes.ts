@@ -6,6 +6,7 @@
 //
 // Cost a prefix: 15 B here, about 25 B (IPv4) or 37 B (IPv6) in the table; independent of the number of peers.
 
+import type { HashKey } from '../lib/hash-key.ts';
 import { PrefixTable } from '../lib/prefix-table.ts';
 import { ip4At, ip6WordAt, routable4, routable6 } from '../wire/bgp/nlri/ip.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
@@ -49,8 +50,8 @@ export class Prefixes {
   /** Prefixes per length, so that a longest match tries only lengths that exist. */
   readonly #lengthCounts = new Uint32Array(129);
 
-  constructor(words: 1 | 4) {
-    this.table = new PrefixTable(words);
+  constructor(words: 1 | 4, hashKey?: HashKey) {
+    this.table = new PrefixTable(words, 1024, hashKey);
   }
 
   /** Makes sure that `count` prefixes can be added without a column moving. */

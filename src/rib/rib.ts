@@ -10,6 +10,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
+import type { HashKey } from '../lib/hash-key.ts';
 import type { PrefixTable } from '../lib/prefix-table.ts';
 import { families } from '../wire/bgp/family.ts';
 import { prefixSize } from '../wire/bgp/nlri/ip.ts';
@@ -64,20 +65,25 @@ export class Rib {
   #attrIdIn = 0;
   #nextHopIdIn = 0;
 
+  /**
+   * `sets` where several RIBs share theirs. `hashKey` is secret where peers choose the prefixes; `pool`, `nextHops`
+   * and `sets` take the same.
+   */
   constructor(
     family: number,
     pool: AttributePool,
     nextHops: NextHopTable,
     peers: PeerTable,
     options: Partial<DecisionOptions> = {},
-    sets: NextHopSets = new NextHopSets(nextHops),
+    sets?: NextHopSets,
+    hashKey?: HashKey,
   ) {
     this.family = family;
     this.pool = pool;
     this.nextHops = nextHops;
     this.peers = peers;
-    this.sets = sets;
-    this.prefixes = new Prefixes(families[family]!.addressLength === 4 ? 1 : 4);
+    this.sets = sets ?? new NextHopSets(nextHops, hashKey);
+    this.prefixes = new Prefixes(families[family]!.addressLength === 4 ? 1 : 4, hashKey);
     this.table = this.prefixes.table;
     this.#scan = new PathScan(this.paths);
     this.#import = new ImportStage(pool, peers);
