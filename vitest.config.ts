@@ -8,7 +8,13 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'tidy', include: ['test/tidy.test.ts'] } },
-      { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/golden/**/*.test.ts', 'test/unit/**/*.test.ts'], testTimeout: 30_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'test/golden/**/*.test.ts', 'test/unit/**/*.test.ts'],
+          testTimeout: 30_000,
+        },
+      },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...serial } },

@@ -65,7 +65,7 @@ export function knownDuts(root: string, built: string): Dut[] {
         const socket = join(directory, 'leafd.sock');
         const program = join(root, 'bin', 'leafd');
         // For profiles: LEAFD_BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=DIR'.
-        const nodeFlags = process.env.LEAFD_BENCH_NODE_FLAGS?.split(' ') ?? [];
+        const nodeFlags = process.env.LEAFD_BENCH_NODE_FLAGS?.split(' ').filter((flag) => flag !== '') ?? [];
         const files = ['--config', file, '--socket', socket, '--state', state];
         return [process.execPath, ...nodeFlags, program, ...files];
       },

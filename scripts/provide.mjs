@@ -44,6 +44,7 @@ export function provideModules() {
 /** Which of Debian's packages are not installed; all of them where there is no dpkg. */
 function missingPackages(packages) {
   return packages.filter((name) => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is dpkg-query's own form of a field.
     const query = spawnSync('dpkg-query', ['-W', '-f=${Status}', name], { encoding: 'utf8' });
     return query.status !== 0 || !query.stdout.includes('install ok installed');
   });

@@ -15,6 +15,7 @@ import { Fib } from '../dataplane/fib.ts';
 import type { Intent } from '../intent/intent.ts';
 import { matchesPattern } from '../intent/pattern.ts';
 import { realClock } from '../lib/clock-real.ts';
+import { secretHashKey } from '../lib/hash-key-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
@@ -197,6 +198,7 @@ async function startFib(intent: Intent, log: Log, late: { speaker?: Speaker }): 
     metric: intent.kernel.metric,
     prefSrc4,
     prefSrc6,
+    hashKey: secretHashKey(),
     onAcked: (seq, failed) => {
       refused(failed.length);
       late.speaker?.fibAcked(seq, failed);

@@ -5,7 +5,7 @@ import { AF_UNIX, closeFd, libcCalls, raw, SOCK_CLOEXEC, SOCK_DGRAM } from '../n
 
 /** Sends lines such as `READY=1`; failure is of no use to anyone and is ignored. */
 export function notifySystemd(...lines: string[]): void {
-  const path = process.env['NOTIFY_SOCKET'];
+  const path = process.env.NOTIFY_SOCKET;
   if (path === undefined || path.length < 2 || path.length > 107) return;
   const fd = raw(libcCalls.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (fd < 0) return;

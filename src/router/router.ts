@@ -13,6 +13,7 @@
 
 import { readU32 } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { HashKey } from '../lib/hash-key.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { AttributePool } from '../rib/attribute-pool.ts';
 import { NextHopSets } from '../rib/next-hop-sets.ts';
@@ -49,7 +50,7 @@ export class Router {
   readonly directory = new Directory();
   readonly peers: Peers;
   readonly pool: AttributePool;
-  readonly nextHopTable = new NextHopTable();
+  readonly nextHopTable: NextHopTable;
   readonly nextHopSets: NextHopSets;
   readonly peerTable = new PeerTable();
   readonly ribs: readonly Rib[];
@@ -72,17 +73,20 @@ export class Router {
   #isSettling = false;
   #isFinishing = false;
 
-  constructor(config: RouterConfig, clock: Clock, ports: RouterPorts) {
+  /** `hashKey` keeps peers from making collisions; absent: the fixed one, for tests and the simulator. */
+  constructor(config: RouterConfig, clock: Clock, ports: RouterPorts, hashKey?: HashKey) {
     this.#config = config;
     this.#clock = clock;
     this.#ports = ports;
     const clusterId = config.clusterId ?? config.bgpId;
     this.peers = new Peers(this, ports);
-    this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId });
-    this.nextHopSets = new NextHopSets(this.nextHopTable);
+    this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId }, hashKey);
+    this.nextHopTable = new NextHopTable(hashKey);
+    this.nextHopSets = new NextHopSets(this.nextHopTable, hashKey);
     const options = { multipath: config.multipath, multipathRelax: config.multipathRelax };
     this.ribs = families.map(
-      ({ id }) => new Rib(id, this.pool, this.nextHopTable, this.peerTable, options, this.nextHopSets),
+      ({ id }) =>
+        new Rib(id, this.pool, this.nextHopTable, this.peerTable, options, this.nextHopSets, hashKey),
     );
     const rib = (family: number): Rib => this.ribs[family]!;
     const nowMs = (): number => clock.nowMs();

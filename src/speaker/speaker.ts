@@ -4,6 +4,7 @@
 // hold timer must not fall due over a KEEPALIVE that waits in the socket.
 
 import { realClock } from '../lib/clock-real.ts';
+import { secretHashKey } from '../lib/hash-key-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { isLinkLocal6, sameIp } from '../net/ip.ts';
 import { prefixOf } from '../net/prefix.ts';
@@ -15,7 +16,7 @@ import type { RouteFeed } from '../netlink/route-feed.ts';
 import { type Accepted, isSigned } from '../netlink/tcp.ts';
 import type { RouterConfig } from '../router/config.ts';
 import type { Peer } from '../router/peer.ts';
-import type { FibPort, RouterEvent } from '../router/ports.ts';
+import type { FibPort, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
 import { Discovery } from './discovery.ts';
@@ -66,7 +67,7 @@ export class Speaker {
       trouble: (error) => world.trouble(error),
     });
     this.#transport.listen(options.port);
-    this.router = new Router(config, realClock, {
+    const ports: RouterPorts = {
       connect: (connection, target) => this.#transport.connect(connection, target),
       close: (connection) => this.#transport.close(connection),
       send: (connection, bytes, length) => this.#transport.send(connection, bytes, length),
@@ -76,7 +77,9 @@ export class Speaker {
       jitter: () => 0.75 + Math.random() / 4,
       discover: (ifindex, wanted) => this.#discover(ifindex, wanted),
       setKey: (address, prefixLength, key) => this.#setKey(address, prefixLength, key),
-    });
+    };
+    // The key is a secret, so that no peer can make our hash tables slow.
+    this.router = new Router(config, realClock, ports, secretHashKey());
     if (options.restarting) this.router.beginRestart();
     this.router.start();
     this.#subscriptions.push(

@@ -3,7 +3,6 @@
 
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { routerConfigOf } from '../../src/router/from-intent.ts';
 import { loadConfig } from '../../src/intent/load.ts';
 import { parseIp } from '../../src/net/ip.ts';
 import { Icmp6Socket } from '../../src/netlink/icmp6.ts';
@@ -13,6 +12,7 @@ import { RouteFeed } from '../../src/netlink/route-feed.ts';
 import { kernelRtnl } from '../../src/netlink/rtnl.ts';
 import { libcCalls } from '../../src/netlink/sys.ts';
 import { type ConnectOptions, type ConnectResult, connectTcp, socketFromFd } from '../../src/netlink/tcp.ts';
+import { routerConfigOf } from '../../src/router/from-intent.ts';
 import type { RouterEvent } from '../../src/router/ports.ts';
 import { Speaker } from '../../src/speaker/speaker.ts';
 
