@@ -38,7 +38,8 @@ test('each kind of fault alone leaves a fabric that heals', () => {
 test('a session that cannot come up is found, and the report says what was done and how to see it again', () => {
   const topology = closTopology({ spines: 1, leaves: 2, guestsPerLeaf: 1, scheme: 'ebgp' });
   const { peers } = topology.nodes[1]!.config;
-  topology.nodes[1]!.config.peers = peers.map((peer) => ({ ...peer, remoteAs: { kind: 'internal' } }));
+  // A hold time that no speaker accepts (RFC 4271, 6.2).
+  topology.nodes[1]!.config.peers = peers.map((peer) => ({ ...peer, holdTimeMs: 1000 }));
   const report = simulate(topology, { seed: 1, faults: 1, reachability: 'walk' });
   expect(report.violation).toMatchObject({ invariant: 'quiet' });
   expect(report.violation!.text).toContain('notification');
