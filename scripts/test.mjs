@@ -2,7 +2,7 @@
 // end. A layer in which nothing ran is a failure, so that a skip cannot hide one.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fail, provideBuild, provideModules, providePackages, requireRoot, root, run } from './provide.mjs';
@@ -37,6 +37,8 @@ run('npx', ['biome', 'check', '--error-on-warnings', '.']);
 provideBuild();
 
 const scratch = mkdtempSync(join(tmpdir(), 'leafd-test-'));
+// Tests run programs of it as other users.
+chmodSync(scratch, 0o755);
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const total = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];

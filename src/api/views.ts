@@ -1,4 +1,4 @@
-// The only JSON shapes of leafd: what REST answers, `leafctl -j` prints, events carry and the web page reads. Keys are
+// The only JSON shapes of leafd: what REST answers, `leafctl -j` prints, events carry. Keys are
 // camelCase, what is absent is left out, numbers are numbers, times are ISO 8601 with the age in seconds beside
 // them. Changes are additive only. This file imports nothing, so that a browser can import it.
 

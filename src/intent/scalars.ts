@@ -1,5 +1,5 @@
 // The text forms that appear in a configuration, each as a zod schema whose message is what the operator reads.
-// Schemas only judge; resolve.ts turns the judged text into bytes and numbers with the same parsers.
+// Schemas only judge; load.ts and peers.ts turn the judged text into bytes and numbers with the same parsers.
 
 import * as z from 'zod';
 import { parseAsn } from '../net/asn.ts';

@@ -1,5 +1,5 @@
 // The `bgp:` section of leafd.yaml. Only shapes and single values are judged here; what depends on more than one
-// key is in checks.ts, and defaults are filled in by resolve.ts (groups could not be merged otherwise).
+// key is in peer-checks.ts, and defaults are filled in by peers.ts and load.ts (groups could not be merged otherwise).
 
 import * as z from 'zod';
 import {

@@ -6,7 +6,7 @@ export interface Clock {
   nowMs(): number;
 }
 
-/** A clock that moves only when told to: for tests and the simulator. */
+/** A clock that moves only when told to: for tests (the simulator's is sim/schedule.ts). */
 export class VirtualClock implements Clock {
   #nowMs: number;
   constructor(startMs = 0) {

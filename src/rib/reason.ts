@@ -1,6 +1,6 @@
 // Why a path is used or not, as small numbers: 0 in a column is an accepted path, those from POLICY to
 // NOT_ROUTABLE are set at import and stored, the others are found by `Decision.explain` when somebody asks. The
-// names are what the API, `leafctl why` and BMP readers show; they are stable.
+// names are what the API and `leafctl why` show; they are stable.
 
 /** The path we use, and paths that share the load with it. */
 export const BEST = 0;

@@ -1,4 +1,4 @@
-// The RIB of one family (and, later, of one VRF): paths of all peers, the decision, and the list of changes that
+// The RIB of one family: paths of all peers, the decision, and the list of changes that
 // the router hands to the kernel and to the update groups. RFC 4271 section 9 and 3.2: adj-rib-in and loc-rib
 // are one table here; adj-rib-out is update-group.ts. Columns and their cost: path-table.ts, prefixes.ts.
 //
