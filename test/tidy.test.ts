@@ -35,7 +35,7 @@ const pure = [
   /^src\/(net|wire|session|policy|rib|router|sim)\//,
   /^src\/intent\/(?!files)/,
   /^src\/dataplane\/(desired|delta)/,
-  /^src\/netlink\/(message|link|address|route|nexthop|neighbour|rule)\.ts$/,
+  /^src\/netlink\/(message|link|address|route|nexthop|neighbour)\.ts$/,
 ];
 
 const impure =

@@ -15,14 +15,10 @@ import {
   u32,
 } from './message.ts';
 
-export const IFA_F_PERMANENT = 0x80;
 export const IFA_F_TENTATIVE = 0x40;
-export const IFA_F_DEPRECATED = 0x20;
-export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_NODAD = 0x02;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
-const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
 const IFA_PROTO = 11;
 const BODY = 24;
@@ -118,18 +114,4 @@ export function encodeAddress(
   if (address.flags !== 0) writer.attributeU32(IFA_FLAGS, address.flags);
   if (address.protocol !== 0) writer.attributeU8(IFA_PROTO, address.protocol);
   writer.end();
-}
-
-/** The preferred and valid lifetimes (seconds; 0xffffffff = forever) of the address in [start, end). */
-export function addressLifetimes(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-): { preferredS: number; validS: number } | undefined {
-  for (let at = start + BODY, n = 0; (n = attributeAt(bytes, at, end)) > 0; at += (n + 3) & ~3) {
-    if (attributeType(bytes, at) === IFA_CACHEINFO && n >= 12) {
-      return { preferredS: u32(bytes, at + 4), validS: u32(bytes, at + 8) };
-    }
-  }
-  return undefined;
 }

@@ -15,7 +15,6 @@ import {
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
 import { decodeNexthop, encodeNexthop } from './nexthop.ts';
 import { decodeRoute, encodeKernelRoute, encodeRoute, newRouteRecord, readRoute } from './route.ts';
-import { decodeRule, encodeRule } from './rule.ts';
 
 // Recorded from Linux 6.18; one field a line.
 function bytesOf(text: string): Uint8Array {
@@ -99,7 +98,7 @@ test('a nexthop group and its weights', () => {
   });
 });
 
-test('an address, a neighbour, a rule and a nexthop with an IPv6 gateway', () => {
+test('an address, a neighbour and a nexthop with an IPv6 gateway', () => {
   const address = bytesOf(`4c0000001400020002000000212100000218800003000000080001000a010101080002000a010101
     0700030076300000080008008000000014000600ffffffffffffffff5d6d02005d6d0200`);
   expect(decodeAddress(address, 0, address.length)).toEqual({
@@ -122,19 +121,6 @@ test('an address, a neighbour, a rule and a nexthop with an IPv6 gateway', () =>
     address: Uint8Array.of(10, 1, 1, 2),
     mac: Uint8Array.of(2, 0, 0, 0, 0, 2),
     protocol: 0,
-  });
-  const rule =
-    bytesOf(`5400000020000200060000002121000002001000fc0000010000000008000f00e803000008000e00ffffffff
-    0500150000000000080006006300000008000a000500000008001000ffffffff080002000a010000`);
-  expect(decodeRule(rule, 0, rule.length)).toEqual({
-    family: 2,
-    priority: 99,
-    action: 1,
-    table: 1000,
-    protocol: 0,
-    fwmark: 5,
-    fwmask: 0xffffffff,
-    source: { bytes: Uint8Array.of(10, 1, 0, 0), length: 16 },
   });
   const nexthop = bytesOf(`3c0000006800020004000000212100000afdb3000000000008000100001000000800050003000000
     14000600fe8000000000000000000000000000aa`);
@@ -268,7 +254,7 @@ test('decoding what was encoded gives the same', () => {
   );
 });
 
-test('decoding what was encoded gives the same: neighbours, rules, routes', () => {
+test('decoding what was encoded gives the same: neighbours, routes', () => {
   const neighbour = fc.record({
     family: byte,
     ifindex: u32,
@@ -281,21 +267,6 @@ test('decoding what was encoded gives the same: neighbours, rules, routes', () =
   fc.assert(
     fc.property(neighbour, (value) => {
       expect(roundTrip((w) => encodeNeighbour(w, 28, 0, 1, value), decodeNeighbour)).toEqual(value);
-    }),
-  );
-  const rule = fc.record({
-    family: byte,
-    priority: u32,
-    action: byte,
-    table: u32,
-    protocol: byte,
-    source: fc.record({ bytes: ip, length: byte }),
-    fwmark: u32,
-    inputName: word,
-  });
-  fc.assert(
-    fc.property(rule, (value) => {
-      expect(roundTrip((w) => encodeRule(w, 32, 0, 1, value), decodeRule)).toEqual(value);
     }),
   );
   const hop = fc.record({ ifindex: u32, gateway: ip, weight: fc.integer({ min: 1, max: 256 }), flags: byte });
@@ -325,14 +296,7 @@ test('random bytes neither throw nor hang, and no attribute reaches beyond its e
   const record = newRouteRecord();
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
-      for (const decode of [
-        decodeLink,
-        decodeAddress,
-        decodeRoute,
-        decodeNexthop,
-        decodeNeighbour,
-        decodeRule,
-      ]) {
+      for (const decode of [decodeLink, decodeAddress, decodeRoute, decodeNexthop, decodeNeighbour]) {
         decode(bytes, 0, bytes.length);
       }
       readRoute(record, bytes, 0, bytes.length);

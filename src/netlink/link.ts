@@ -13,13 +13,10 @@ import {
   NLM_F_REQUEST,
   RTM_GETLINK,
   RTM_SETLINK,
-  u16,
   u32,
 } from './message.ts';
 
 export const IFF_UP = 1;
-export const IFF_LOOPBACK = 8;
-export const IFF_POINTOPOINT = 0x10;
 export const IFF_RUNNING = 0x40;
 export const IFF_LOWER_UP = 0x10000;
 const IFLA_ADDRESS = 1;
@@ -146,9 +143,4 @@ export function encodeLink(
     writer.attributeText(IFLA_INFO_KIND, link.kind).nestEnd(nest);
   }
   writer.end();
-}
-
-/** The ifi_type field (ARPHRD_*): 1 Ethernet, 772 loopback. */
-export function hardwareType(bytes: Uint8Array, start: number): number {
-  return u16(bytes, start + 18);
 }

@@ -1,8 +1,8 @@
 // rtnetlink's framing: `struct nlmsghdr` and `struct nlattr` (include/uapi/linux/netlink.h), many messages in
 // one growable buffer and attribute walks without copies. Pure. Header fields are in host byte order, which
 // is little endian on every machine leafd runs on; addresses inside attributes are in network order. What a
-// message means is left to link.ts, address.ts, route.ts, nexthop.ts, neighbour.ts and rule.ts; sending is
-// left to socket.ts.
+// message means is left to link.ts, address.ts, route.ts, nexthop.ts and neighbour.ts; sending is left
+// to socket.ts.
 
 import { assert } from '../lib/assert.ts';
 
@@ -11,13 +11,11 @@ export const NLMSG_DONE = 3;
 export const NLMSG_HEADER_LENGTH = 16;
 
 export const NLM_F_REQUEST = 1;
-export const NLM_F_MULTI = 2;
 export const NLM_F_ACK = 4;
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
-export const NLM_F_APPEND = 0x800;
 export const NLM_F_DUMP = 0x300;
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
@@ -36,9 +34,6 @@ export const RTM_GETROUTE = 26;
 export const RTM_NEWNEIGH = 28;
 export const RTM_DELNEIGH = 29;
 export const RTM_GETNEIGH = 30;
-export const RTM_NEWRULE = 32;
-export const RTM_DELRULE = 33;
-export const RTM_GETRULE = 34;
 export const RTM_NEWNEXTHOP = 104;
 export const RTM_DELNEXTHOP = 105;
 export const RTM_GETNEXTHOP = 106;
@@ -48,10 +43,8 @@ export const RTNLGRP_LINK = 1;
 export const RTNLGRP_NEIGH = 3;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
-export const RTNLGRP_IPV4_RULE = 8;
 export const RTNLGRP_IPV6_IFADDR = 9;
 export const RTNLGRP_IPV6_ROUTE = 11;
-export const RTNLGRP_IPV6_RULE = 19;
 export const RTNLGRP_NEXTHOP = 32;
 
 /** The mark of everything leafd puts into the kernel (rtm_protocol, nh_protocol, IFA_PROTO). */
@@ -146,14 +139,6 @@ export class MessageWriter {
     this.#header(type, 5, 8);
     this.bytes[this.length] = value;
     this.#pad(this.length + 1, this.length + 4);
-    this.length += 4;
-    return this;
-  }
-
-  attributeU16(type: number, value: number): this {
-    this.#header(type, 6, 8);
-    putU16(this.bytes, this.length, value);
-    this.#pad(this.length + 2, this.length + 4);
     this.length += 4;
     return this;
   }

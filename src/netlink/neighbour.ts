@@ -1,6 +1,5 @@
-// Neighbours: RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH (include/uapi/linux/neighbour.h). Pure. Bridge
-// forwarding entries use the same messages with family AF_BRIDGE; their own attributes join when overlays
-// need them.
+// Neighbours: RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH (include/uapi/linux/neighbour.h). Pure. Bridge forwarding
+// entries use the same messages with family AF_BRIDGE.
 
 import {
   attributeAt,
@@ -9,20 +8,11 @@ import {
   type MessageWriter,
   NLM_F_DUMP,
   NLM_F_REQUEST,
-  RTM_DELNEIGH,
   RTM_GETNEIGH,
-  RTM_NEWNEIGH,
   u16,
   u32,
 } from './message.ts';
 
-export const NUD_INCOMPLETE = 0x01;
-export const NUD_REACHABLE = 0x02;
-export const NUD_STALE = 0x04;
-export const NUD_FAILED = 0x20;
-export const NUD_NOARP = 0x40;
-export const NUD_PERMANENT = 0x80;
-export const NTF_ROUTER = 0x80;
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const NDA_PROTOCOL = 12;
@@ -68,20 +58,7 @@ export function encodeNeighbourDump(writer: MessageWriter, seq: number, family =
   writer.u8(family).u8(0).u16(0).u32(0).u32(0).end();
 }
 
-/** Adds or replaces (by `flags`) a neighbour. */
-export function encodeNeighbourAdd(
-  writer: MessageWriter,
-  seq: number,
-  flags: number,
-  neighbour: Neighbour,
-): void {
-  encodeNeighbour(writer, RTM_NEWNEIGH, flags | NLM_F_REQUEST, seq, neighbour);
-}
-
-export function encodeNeighbourDelete(writer: MessageWriter, seq: number, neighbour: Neighbour): void {
-  encodeNeighbour(writer, RTM_DELNEIGH, NLM_F_REQUEST, seq, neighbour);
-}
-
+/** The pair of `decodeNeighbour`, for tests: leafd writes no neighbours. */
 export function encodeNeighbour(
   writer: MessageWriter,
   type: number,

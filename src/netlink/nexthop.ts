@@ -12,16 +12,11 @@ import {
   RTM_DELNEXTHOP,
   RTM_GETNEXTHOP,
   RTM_NEWNEXTHOP,
-  u16,
   u32,
 } from './message.ts';
 
-export const RTNH_F_DEAD = 1;
-export const RTNH_F_ONLINK = 4;
-export const RTNH_F_LINKDOWN = 16;
 const NHA_ID = 1;
 const NHA_GROUP = 2;
-const NHA_GROUP_TYPE = 3;
 const NHA_BLACKHOLE = 4;
 const NHA_OIF = 5;
 const NHA_GATEWAY = 6;
@@ -123,12 +118,4 @@ export function encodeNexthopDump(writer: MessageWriter, seq: number): void {
     .u32(0)
     .u32(0)
     .end();
-}
-
-/** The group type (0 hash-threshold, 1 resilient) told in [start, end), or 0. */
-export function nexthopGroupType(bytes: Uint8Array, start: number, end: number): number {
-  for (let at = start + BODY, n = 0; (n = attributeAt(bytes, at, end)) > 0; at += (n + 3) & ~3) {
-    if (attributeType(bytes, at) === NHA_GROUP_TYPE && n === 6) return u16(bytes, at + 4);
-  }
-  return 0;
 }

@@ -17,16 +17,11 @@ import {
 } from './message.ts';
 
 export const RT_TABLE_MAIN = 254;
-export const RT_TABLE_LOCAL = 255;
 export const RTN_UNICAST = 1;
-export const RTN_LOCAL = 2;
-export const RTN_BLACKHOLE = 6;
-export const RTN_UNREACHABLE = 7;
 export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
 export const RTPROT_STATIC = 4;
 export const RT_SCOPE_UNIVERSE = 0;
-export const RT_SCOPE_LINK = 253;
 export const RTM_F_CLONED = 0x200;
 const RTA_DST = 1;
 const RTA_OIF = 4;

@@ -29,7 +29,6 @@ import {
   EAGAIN,
   EINTR,
   ENOBUFS,
-  errnoName,
   libcCalls,
   MSG_DONTWAIT,
   MSG_TRUNC,
@@ -403,9 +402,4 @@ function ignorePorts(fd: number, portIds: readonly number[]): void {
   header.writeBigUInt64LE(addressOf(program), 8);
   check('setsockopt', libcCalls.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, header, 16), 'SO_ATTACH_FILTER');
   assert(program.length > 0, 'the program lives until the kernel has copied it');
-}
-
-/** One line for a refusal: `ENODEV: Device does not exist`. */
-export function failureText(failure: Failure): string {
-  return failure.text === '' ? errnoName(failure.errno) : `${errnoName(failure.errno)}: ${failure.text}`;
 }
