@@ -5,6 +5,7 @@
 //
 // The comparison judges only what nobody touched since it began: a route written meanwhile carries its mark.
 
+import { sameIp } from '../net/ip.ts';
 import { decodeAddress } from '../netlink/address.ts';
 import { decodeLink } from '../netlink/link.ts';
 import {
@@ -98,7 +99,7 @@ export class FibObserver {
     const family = address.family === AF_INET ? IPV4 : IPV6;
     const table = this.#state.tables[family];
     const wanted = table.style.prefSrc;
-    if (!wanted || !sameAddress(wanted, address.bytes)) return;
+    if (!wanted || !sameIp(wanted, address.bytes)) return;
     const present = type === RTM_NEWADDR && !address.tentative;
     if (this.#state.prefSrcPresent[family] === present) return;
     this.#state.prefSrcPresent[family] = present;
@@ -285,10 +286,6 @@ export class FibObserver {
     }
     return drift;
   }
-}
-
-function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /** Writes the delete of a stray. */

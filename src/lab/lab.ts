@@ -142,15 +142,6 @@ export async function move(name: string, from: string, to: string): Promise<{ un
   return change(name, (state) => moveCable(state, from, to));
 }
 
-/** The moves a lab file lists by name, as pairs of `NODE:PORT`, for scripts. */
-export function namedMoves(name: string): Record<string, [from: string, to: string][]> {
-  const moves: Record<string, [string, string][]> = {};
-  for (const [title, steps] of Object.entries(loadLab(name).topology.moves)) {
-    moves[title] = steps.map(({ from, to }) => [`${from.node}:${from.port}`, `${to.node}:${to.port}`]);
-  }
-  return moves;
-}
-
 export interface RestartView {
   node: string;
   pids: number[];

@@ -2,7 +2,7 @@
 // says of single nodes laid over it. Every complaint names file, line and column; the first one is thrown.
 
 import { readFileSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { readDocument } from '../intent/document.ts';
@@ -311,9 +311,4 @@ function stepInto(value: unknown, key: string | number): unknown {
 
 function isTree(value: unknown): value is Tree {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** The file's name without directory, for lists. */
-export function shortName(file: string): string {
-  return basename(file);
 }

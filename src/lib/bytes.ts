@@ -6,11 +6,6 @@ export function readU16(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! << 8) | bytes[offset + 1]!;
 }
 
-/** Unsigned 24 bits at `offset`. */
-export function readU24(bytes: Uint8Array, offset: number): number {
-  return (bytes[offset]! << 16) | (bytes[offset + 1]! << 8) | bytes[offset + 2]!;
-}
-
 /** Unsigned 32 bits at `offset`. Shifts beat DataView and Buffer in V8 (1.1 ns against 1.3 and 4.4). */
 export function readU32(bytes: Uint8Array, offset: number): number {
   return (

@@ -1,5 +1,5 @@
-// Autonomous system numbers: uint32. Read in asplain and asdot, written in asplain (RFC 5396); the ranges with a
-// meaning of their own are RFC 6996 (private), RFC 7607 (zero) and RFC 6793 (AS_TRANS).
+// Autonomous system numbers: uint32. Read in asplain and asdot, written in asplain (RFC 5396); two have a meaning of
+// their own: zero (RFC 7607) and AS_TRANS (RFC 6793).
 
 /** Stands for a 4-octet ASN where only two octets fit (RFC 6793 section 9). */
 export const AS_TRANS = 23456;
@@ -21,9 +21,4 @@ export function parseAsn(text: string): number | undefined {
 /** Asplain text. */
 export function formatAsn(asn: number): string {
   return String(asn >>> 0);
-}
-
-/** Whether the ASN is for private use (RFC 6996). */
-export function isPrivateAsn(asn: number): boolean {
-  return (asn >= 64512 && asn <= 65534) || (asn >= 4200000000 && asn <= 4294967294);
 }

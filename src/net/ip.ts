@@ -2,9 +2,6 @@
 // strictly (four decimal octets without leading zeros; RFC 4291 section 2.2 for IPv6, no zone) and written as
 // RFC 5952 wants it. What a prefix is belongs to prefix.ts; whether an address may be used belongs to others.
 
-/** Four bytes (IPv4) or sixteen (IPv6), network order. */
-export type IpBytes = Uint8Array;
-
 const DOT = 46;
 const COLON = 58;
 

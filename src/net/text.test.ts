@@ -1,8 +1,8 @@
-// Prefixes, ASNs, MAC addresses and communities: what is read, what is refused, and that text and bytes agree.
+// Prefixes, ASNs and communities: what is read, what is refused, and that text and bytes agree.
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { expect, test } from 'vitest';
-import { formatAsn, isPrivateAsn, parseAsn } from './asn.ts';
+import { formatAsn, parseAsn } from './asn.ts';
 import {
   formatCommunity,
   formatExtendedCommunity,
@@ -11,7 +11,6 @@ import {
   parseExtendedCommunity,
   parseLargeCommunity,
 } from './community.ts';
-import { formatMac, isGroupMac, parseMac } from './mac.ts';
 import {
   mask4,
   parsePrefix,
@@ -83,26 +82,6 @@ test('ASNs in asplain and asdot', () => {
   for (const text of ['', '-1', '4294967296', '65536.1', '1.65536', '1.2.3', '1e3', 'AS']) {
     expect(parseAsn(text), text).toBeUndefined();
   }
-  expect([64511, 64512, 65534, 65535, 4200000000, 4294967295].map(isPrivateAsn)).toEqual([
-    false,
-    true,
-    true,
-    false,
-    true,
-    false,
-  ]);
-});
-
-test('MAC addresses in three forms', () => {
-  const mac = new Uint8Array([2, 0, 0xab, 0xcd, 0xef, 1]);
-  for (const text of ['02:00:ab:cd:ef:01', '02-00-AB-CD-EF-01', '0200.abcd.ef01']) {
-    expect(parseMac(text)).toEqual(mac);
-  }
-  expect(formatMac(mac)).toBe('02:00:ab:cd:ef:01');
-  for (const text of ['02:00:ab:cd:ef', '02:00:ab-cd:ef:01', '0200abcdef01', '02:00:ab:cd:ef:0g']) {
-    expect(parseMac(text), text).toBeUndefined();
-  }
-  expect(isGroupMac(parseMac('01:00:5e:00:00:01')!)).toBe(true);
 });
 
 test('communities read back as they are written', () => {

@@ -120,11 +120,6 @@ export class UpdateGroup {
     return this.#memberCount === 0 && this.routeCount === 0 && this.#queue.count === 0;
   }
 
-  /** Prefixes waiting for `flush`. */
-  get queuedCount(): number {
-    return this.#queue.count;
-  }
-
   /** Something of the prefix changed, as `Rib.changes` said; nothing is sent before `flush`. */
   enqueue(prefixId: number): void {
     if (prefixId >= this.#state.length) this.#grow(prefixId + 1);

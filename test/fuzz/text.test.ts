@@ -12,7 +12,6 @@ import {
   parseLargeCommunity,
 } from '../../src/net/community.ts';
 import { formatIp, formatIp4, parseIp, parseIp4 } from '../../src/net/ip.ts';
-import { formatMac, parseMac } from '../../src/net/mac.ts';
 import { parsePrefix, prefixText } from '../../src/net/prefix.ts';
 import { asPathText, parseAsPath } from '../../src/wire/bgp/attribute/as-path.ts';
 import { caseCount, randomBytes, seed } from './cases.ts';
@@ -30,7 +29,6 @@ function nearly(rng: Rng): string {
     formatIp(randomBytes(rng, 16)),
     `${formatIp(randomBytes(rng, 16))}/${rng.below(129)}`,
     `${formatIp(randomBytes(rng, 4))}/${rng.below(33)}`,
-    formatMac(randomBytes(rng, 6)),
     formatLargeCommunity(randomBytes(rng, 12)),
     formatExtendedCommunity(new Uint8Array([rng.below(3), rng.between(2, 3), ...randomBytes(rng, 6)])),
     `${rng.below(70_000)}:${rng.below(70_000)}`,
@@ -73,7 +71,6 @@ const parsers: readonly Parser[] = [
   parser('parseIp4', parseIp4, formatIp4),
   parser('parsePrefix', parsePrefix, prefixText),
   parser('parseAsn', parseAsn, formatAsn),
-  parser('parseMac', parseMac, (value) => formatMac(value)),
   parser('parseCommunity', parseCommunity, formatCommunity),
   parser('parseLargeCommunity', parseLargeCommunity, (value) => formatLargeCommunity(value)),
   parser('parseExtendedCommunity', parseExtendedCommunity, (value) => formatExtendedCommunity(value)),

@@ -23,6 +23,7 @@ import {
   COMMUNITIES,
   EXT_COMMUNITIES,
   EXTENDED_LENGTH,
+  hexText,
   LARGE_COMMUNITIES,
   LOCAL_PREF,
   MED,
@@ -65,12 +66,6 @@ export interface AttributesView {
 /** What `encodeAttributes` takes: the view, with an AS_PATH that may also be a list of ASNs. */
 export type AttributesInput = Omit<AttributesView, 'asPath'> & { asPath?: string | readonly number[] };
 
-function hex(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let i = start; i < end; i++) text += bytes[i]!.toString(16).padStart(2, '0');
-  return text;
-}
-
 function items(start: number, end: number, width: number, text: (at: number) => string): string[] {
   const list: string[] = [];
   for (let at = start; at < end; at += width) list.push(text(at));
@@ -98,8 +93,8 @@ function other(bytes: Uint8Array, at: number, from: number, to: number): OtherAt
   const code = bytes[at + 1]!;
   const flags = bytes[at]! & ~EXTENDED_LENGTH;
   const row = attributeRows[code];
-  if (row === undefined) return { code, flags, hex: hex(bytes, from, to) };
-  return { code, name: row.name, text: row.format(bytes, from, to), flags, hex: hex(bytes, from, to) };
+  if (row === undefined) return { code, flags, hex: hexText(bytes, from, to) };
+  return { code, name: row.name, text: row.format(bytes, from, to), flags, hex: hexText(bytes, from, to) };
 }
 
 // Sets the member of one attribute; false for those that have none.

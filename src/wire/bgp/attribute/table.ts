@@ -236,7 +236,8 @@ const checkAttrSet: Check = (_bytes, start, end) => (end - start >= 4 ? undefine
 
 const u32Text: Format = (bytes, start) => String(readU32(bytes, start));
 const ip4Text: Format = (bytes, start) => formatIp(bytes, start, 4);
-const hexText: Format = (bytes, start, end) => {
+/** Lower-case digits, two a byte. */
+export const hexText: Format = (bytes, start, end) => {
   let text = '';
   for (let i = start; i < end; i++) text += bytes[i]!.toString(16).padStart(2, '0');
   return text;
@@ -350,8 +351,3 @@ export const attributeTable: readonly AttributeRow[] = [
 export const attributeRows: readonly (AttributeRow | undefined)[] = Array.from({ length: 256 }, (_, code) =>
   attributeTable.find((known) => known.code === code),
 );
-
-/** The RFC's name of an attribute, or its number. */
-export function attributeName(code: number): string {
-  return attributeRows[code]?.name ?? `attribute ${code}`;
-}
