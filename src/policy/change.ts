@@ -110,8 +110,8 @@ function adjusted(how: number, value: number, present: number): number {
 }
 
 /**
- * Like wire's editListAttribute, but removal goes by pattern and the list is built in a writer that is
- * reused.
+ * Edits a list attribute: what is removed goes by pattern, what is added comes behind the rest, each only if it is
+ * not there yet. An empty list takes the attribute away. The list is built in a writer that is reused.
  */
 function editCommunities(
   edit: CommunityEdit,

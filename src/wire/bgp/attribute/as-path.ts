@@ -87,38 +87,6 @@ export function asPathLength(bytes: Uint8Array, start: number, end: number, asnS
   return length;
 }
 
-/** The neighbouring AS: leftmost of the first segment behind confederation ones; 0 when empty or a set. */
-export function asPathFirst(bytes: Uint8Array, start: number, end: number): number {
-  for (let at = start; at < end; at += 2 + bytes[at + 1]! * 4) {
-    if (bytes[at] === AS_SEQUENCE) return readU32(bytes, at + 2);
-    if (bytes[at] === AS_SET) return 0;
-  }
-  return 0;
-}
-
-/** The AS that originated the route: the last of the last segment; 0 when empty or a set. */
-export function asPathOrigin(bytes: Uint8Array, start: number, end: number): number {
-  let origin = 0;
-  for (let at = start; at < end; ) {
-    const count = bytes[at + 1]!;
-    const type = bytes[at]!;
-    at += 2 + count * 4;
-    if (type === AS_SET) origin = 0;
-    else if (type === AS_SEQUENCE) origin = readU32(bytes, at - 4);
-  }
-  return origin;
-}
-
-/** How often the ASN occurs, in any kind of segment. */
-export function asPathCountOf(bytes: Uint8Array, start: number, end: number, asn: number): number {
-  let times = 0;
-  for (let at = start; at < end; ) {
-    const segmentEnd = at + 2 + bytes[at + 1]! * 4;
-    for (at += 2; at < segmentEnd; at += 4) if (readU32(bytes, at) === asn) times++;
-  }
-  return times;
-}
-
 /** The segments as objects, for display. */
 export function readAsPath(bytes: Uint8Array, start: number, end: number, asnSize = 4): AsPathSegment[] {
   const segments: AsPathSegment[] = [];

@@ -1,31 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteWriter } from '../../../lib/bytes.ts';
+import { asPathLength, asPathText, parseAsPath } from './as-path.ts';
 import {
-  asPathCountOf,
-  asPathFirst,
-  asPathLength,
-  asPathOrigin,
-  asPathText,
-  parseAsPath,
-} from './as-path.ts';
-import {
-  communityItems,
-  editListAttribute,
   findAttribute,
   findAttributeEnd,
-  hasCommunity,
   prependAsPath,
-  prependClusterId,
-  readCommunities,
   removeAttribute,
-  setCommunities,
   setOrigin,
   setU32Attribute,
   u32Attribute,
 } from './canonical.ts';
 import { type AttributesInput, describeAttributes, encodeAttributes } from './describe.ts';
-import { AS_PATH, COMMUNITIES, LARGE_COMMUNITIES, LOCAL_PREF, MED, ORIGINATOR_ID } from './table.ts';
+import { AS_PATH, LOCAL_PREF, MED, ORIGINATOR_ID } from './table.ts';
 
 const base: AttributesInput = { origin: 'igp', asPath: '65001 65002', med: 7, communities: ['1:1', '1:2'] };
 const bytes = encodeAttributes(base);
@@ -51,32 +38,21 @@ describe('reading', () => {
     const start = findAttribute(bytes, 0, bytes.length, AS_PATH);
     const end = findAttributeEnd(bytes, 0, bytes.length, AS_PATH);
     expect([end - start, asPathLength(bytes, start, end)]).toEqual([10, 2]);
-    expect(readCommunities(bytes, 0, bytes.length)).toEqual([0x10001, 0x10002]);
-    expect(hasCommunity(bytes, 0, bytes.length, 0x10002)).toBe(true);
-    expect(hasCommunity(bytes, 0, bytes.length, 0x20001)).toBe(false);
   });
 
   test.each([
-    ['', 0, 0, 0],
-    ['65001 65002', 2, 65001, 65002],
-    ['65001 {65002 65003}', 2, 65001, 0],
-    ['(64512 64513) 65001', 1, 65001, 65001],
-    ['{65001 65002} 65003', 2, 0, 65003],
-    ['(64512)', 0, 0, 0],
-    ['[64512 64513] 4200000000', 1, 4200000000, 4200000000],
-  ])('AS_PATH %j has length %d, first %d, origin %d', (text, length, first, origin) => {
+    ['', 0],
+    ['65001 65002', 2],
+    ['65001 {65002 65003}', 2],
+    ['(64512 64513) 65001', 1],
+    ['{65001 65002} 65003', 2],
+    ['(64512)', 0],
+    ['[64512 64513] 4200000000', 1],
+  ])('AS_PATH %j has length %d', (text, length) => {
     const path = encodeAttributes({ asPath: text });
     const end = path.length;
     expect(asPathLength(path, 3, end)).toBe(length);
-    expect(asPathFirst(path, 3, end)).toBe(first);
-    expect(asPathOrigin(path, 3, end)).toBe(origin);
     expect(describeAttributes(path).asPath).toBe(text);
-  });
-
-  test('an ASN is counted in every kind of segment', () => {
-    const path = encodeAttributes({ asPath: '1 2 1 {1 3} (1)' });
-    expect(asPathCountOf(path, 3, path.length, 1)).toBe(4);
-    expect(asPathCountOf(path, 3, path.length, 9)).toBe(0);
   });
 
   test.each(['x', '1 {2', '1 }', '{}', '{1 (2)}', '1 4294967296'])('%j is no AS_PATH', (text) => {
@@ -122,30 +98,6 @@ describe('edits', () => {
     const out = new ByteWriter();
     expect(prependAsPath(out, long, 0, long.length, 9, 200)).toBe(false);
     expect(out.length).toBe(0);
-  });
-
-  test('lists: remove, then add without doubles; empty goes away', () => {
-    const add = communityItems([0x10002, 0x10003, 0x10003]);
-    const remove = communityItems([0x10001]);
-    const both = edited(base, (out, b, s, e) =>
-      editListAttribute(out, b, s, e, COMMUNITIES, 4, { add, remove }),
-    );
-    expect(both.communities).toEqual(['1:2', '1:3']);
-    const none = edited(base, (out, b, s, e) => setCommunities(out, b, s, e, []));
-    expect(none.communities).toBeUndefined();
-    const large = edited(base, (out, b, s, e) =>
-      editListAttribute(out, b, s, e, LARGE_COMMUNITIES, 12, { add: new Uint8Array(12) }),
-    );
-    expect(large.largeCommunities).toEqual(['0:0:0']);
-  });
-
-  test('our cluster id comes first', () => {
-    const once = edited(base, (out, b, s, e) => prependClusterId(out, b, s, e, 1));
-    expect(once.clusterList).toEqual(['0.0.0.1']);
-    expect(edited(once, (out, b, s, e) => prependClusterId(out, b, s, e, 2)).clusterList).toEqual([
-      '0.0.0.2',
-      '0.0.0.1',
-    ]);
   });
 });
 
