@@ -10,7 +10,19 @@
 
 import { assert } from '../lib/assert.ts';
 import { CEASE } from '../wire/bgp/fault.ts';
-import { CEASE_HARD_RESET, notificationText, shutdownText } from '../wire/bgp/notification.ts';
+import {
+  CEASE_ADMIN_RESET,
+  CEASE_ADMIN_SHUTDOWN,
+  CEASE_BFD_DOWN,
+  CEASE_CONNECTION_REJECTED,
+  CEASE_HARD_RESET,
+  CEASE_MAX_PREFIXES,
+  CEASE_OTHER_CONFIG_CHANGE,
+  CEASE_OUT_OF_RESOURCES,
+  CEASE_PEER_DECONFIGURED,
+  notificationText,
+  shutdownText,
+} from '../wire/bgp/notification.ts';
 import type { Negotiated } from './negotiate.ts';
 
 /** Why the operator or the daemon stops a session. */
@@ -65,14 +77,14 @@ interface StopRow {
 
 /** RFC 4486 2, RFC 8538 3, RFC 9384 3. */
 export const stopRows: Readonly<Record<StopCause, StopRow>> = {
-  adminDown: { ceaseSubcode: 2, hard: true, restarts: false },
-  adminReset: { ceaseSubcode: 4, hard: true, restarts: true },
-  deconfigured: { ceaseSubcode: 3, hard: true, restarts: false },
-  configurationChanged: { ceaseSubcode: 6, hard: false, restarts: true },
-  maxPrefixes: { ceaseSubcode: 1, hard: true, restarts: false },
-  outOfResources: { ceaseSubcode: 8, hard: false, restarts: true },
-  bfdDown: { ceaseSubcode: 10, hard: true, restarts: true },
-  rejected: { ceaseSubcode: 5, hard: false, restarts: false },
+  adminDown: { ceaseSubcode: CEASE_ADMIN_SHUTDOWN, hard: true, restarts: false },
+  adminReset: { ceaseSubcode: CEASE_ADMIN_RESET, hard: true, restarts: true },
+  deconfigured: { ceaseSubcode: CEASE_PEER_DECONFIGURED, hard: true, restarts: false },
+  configurationChanged: { ceaseSubcode: CEASE_OTHER_CONFIG_CHANGE, hard: false, restarts: true },
+  maxPrefixes: { ceaseSubcode: CEASE_MAX_PREFIXES, hard: true, restarts: false },
+  outOfResources: { ceaseSubcode: CEASE_OUT_OF_RESOURCES, hard: false, restarts: true },
+  bfdDown: { ceaseSubcode: CEASE_BFD_DOWN, hard: true, restarts: true },
+  rejected: { ceaseSubcode: CEASE_CONNECTION_REJECTED, hard: false, restarts: false },
   interfaceDown: { ceaseSubcode: undefined, hard: false, restarts: false },
   localRestart: { ceaseSubcode: undefined, hard: false, restarts: false },
 };
