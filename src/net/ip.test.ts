@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { describe, expect, test } from 'vitest';
 import {
-  compareIp,
   formatIp,
   formatIp4,
   isIp4Mapped,
@@ -140,10 +139,7 @@ test('kinds of addresses', () => {
   expect(isLoopback6(parseIp('1::1')!)).toBe(false);
 });
 
-test('order: IPv4 first, then by value', () => {
-  const sorted = ['10.0.0.1', '10.0.0.2', '192.0.2.1', '::1', '2001:db8::'];
-  const shuffled = [...sorted].reverse().map((text) => parseIp(text)!);
-  expect(shuffled.sort(compareIp).map((address) => formatIp(address))).toEqual(sorted);
+test('the same address, however it is written', () => {
   expect(sameIp(parseIp('::1')!, parseIp('0::1')!)).toBe(true);
   expect(sameIp(parseIp('0.0.0.1')!, parseIp('::1')!)).toBe(false);
 });

@@ -23,7 +23,7 @@ import {
   type SetDefinition,
 } from './definition.ts';
 import { evaluate } from './evaluate.ts';
-import { explain, ruleText } from './explain.ts';
+import { explain } from './explain.ts';
 import {
   ACCEPT,
   type CompiledPolicy,
@@ -336,14 +336,6 @@ describe('rules in order', () => {
     expect([verdict, out.rule]).toEqual([ACCEPT, -1]);
     expect(explanation.text).toBe('p: no rule decided, the default accepts');
     expect(run(compileOne({ rules: [] }), {}).verdict).toBe(REJECT);
-  });
-
-  test('the rule an evaluation left behind, in words', () => {
-    expect([-1, 1, 2].map((rule) => ruleText(policy, rule))).toEqual([
-      'p: default',
-      'p: rule 2 (tagged)',
-      'p: rule 3',
-    ]);
   });
 
   test('an output record can be used again', () => {

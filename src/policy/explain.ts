@@ -87,10 +87,3 @@ function traceRule(
   for (let change = changeStart; change < changeEnd; change++) applyChange(policy, change, input, out);
   return { index: rule, ...named, matched: true, held, changed: changes, action };
 }
-
-/** Which rule of `policy` decided, in words, from the index that evaluate left: for stored rejections. */
-export function ruleText(policy: CompiledPolicy, rule: number): string {
-  if (rule < 0) return `${policy.name}: default`;
-  const name = policy.texts[rule]?.name;
-  return `${policy.name}: ${ruleWords(name === undefined ? { index: rule } : { index: rule, name })}`;
-}

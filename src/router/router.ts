@@ -384,12 +384,12 @@ export class Router {
     );
   }
 
-  /** Whether a restart is over, down to the kernel's old routes. */
+  /** Whether a restart is still under way; it ends with the sweep of the kernel's old routes. */
   get isFinishing(): boolean {
     return this.#isFinishing;
   }
 
-  /** Whether the first word to a new member may be said: not while decisions wait for a restart to end. */
+  /** Whether new members have to wait for the first word: decisions wait for a restart to end. */
   get isSilent(): boolean {
     return this.restart.isDeferring || this.#isSettling;
   }
@@ -570,7 +570,8 @@ export class Router {
     this.#ports.fib?.sweep();
   }
 
-  rib(family: typeof IPV4 | typeof IPV6 | number): Rib {
+  /** The routes of a family, by its id. */
+  rib(family: number): Rib {
     return this.ribs[family]!;
   }
 }

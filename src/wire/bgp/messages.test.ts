@@ -24,7 +24,6 @@ import {
   decodeNotification,
   encodeNotification,
   encodeShutdownText,
-  notificationOf,
   notificationText,
   shutdownText,
 } from './notification.ts';
@@ -149,8 +148,8 @@ describe('NOTIFICATION', () => {
     expect(notificationText(77, 3)).toBe('error 77/3');
   });
 
-  test('of a fault', () => {
-    const message = notificationOf({ ...updateFault(5, 'reset', ''), data: new Uint8Array([1, 2]) });
+  test('encoded and read back', () => {
+    const message = encodeNotification(3, 5, new Uint8Array([1, 2]));
     expect(decodeNotification(message, HEADER_LENGTH, message.length)).toEqual({
       code: 3,
       subcode: 5,

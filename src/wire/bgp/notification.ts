@@ -2,7 +2,7 @@
 // person may put into an administrative shutdown or reset (RFC 9003). A NOTIFICATION is never answered with one
 // (RFC 4271 section 6.4), so a bad one is read as far as it goes instead of being a fault.
 
-import { CEASE, type Fault } from './fault.ts';
+import { CEASE } from './fault.ts';
 import { frameMessage, NOTIFICATION } from './header.ts';
 import { peerText } from './peer-text.ts';
 
@@ -112,11 +112,6 @@ export function encodeNotification(
   body[1] = subcode;
   body.set(kept, 2);
   return frameMessage(NOTIFICATION, body);
-}
-
-/** The NOTIFICATION that answers a fault. */
-export function notificationOf(fault: Fault): Uint8Array {
-  return encodeNotification(fault.code, fault.subcode, fault.data);
 }
 
 /** Reads the body in [start, end); missing bytes read as zero. */
