@@ -7,7 +7,7 @@ import { encodeLinkSet } from '../netlink/link.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, RTPROT_LEAFD } from '../netlink/message.ts';
 import type { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
-import { EEXIST, errnoName } from '../netlink/sys.ts';
+import { AF_INET, AF_INET6, EEXIST, errnoName } from '../netlink/sys.ts';
 import { addressKey, delta, type KernelChange, type Observed, type ObservedAddress } from './delta.ts';
 import { type DesiredObject, desiredObjects, type KernelIntent } from './desired.ts';
 import { flushAddresses, flushRoutes } from './flush.ts';
@@ -21,8 +21,6 @@ import {
 } from './sysctl.ts';
 
 const LOOPBACK = 'lo';
-const AF_INET = 2;
-const AF_INET6 = 10;
 const EADDRNOTAVAIL = 99;
 const TURN_DELAY_MS = 5;
 const CHECK_EVERY_MS = 30_000;

@@ -25,6 +25,7 @@ import { encodeRouteDump, RT_TABLE_MAIN } from '../netlink/route.ts';
 import { isAbsentTable } from '../netlink/route-feed.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
 import type { BatchResult } from '../netlink/socket.ts';
+import { AF_INET, AF_INET6 } from '../netlink/sys.ts';
 import { encodeStrayDelete, FibObserver } from './fib-event.ts';
 import type { SetMember } from './fib-objects.ts';
 import { MESSAGES_PER_BUFFER, OpList } from './fib-ops.ts';
@@ -56,8 +57,6 @@ const COMPARE_DELAY_MS = 20;
 const REPAIR_DELAY_MS = 30;
 const RETRY_FIRST_MS = 200;
 const RETRY_MOST_MS = 15_000;
-const AF_INET = 2;
-const AF_INET6 = 10;
 
 export interface FibOptions {
   /** Namespace; absent: that of the process. */

@@ -11,7 +11,12 @@ import { prefixOf } from '../net/prefix.ts';
 import type { LinkAddress } from '../netlink/address.ts';
 import type { Link } from '../netlink/link.ts';
 import type { Change, LinkMonitor } from '../netlink/monitor.ts';
-import type { KernelRoute as FeedRoute } from '../netlink/route.ts';
+import {
+  type KernelRoute as FeedRoute,
+  RT_SCOPE_UNIVERSE,
+  RTPROT_KERNEL,
+  RTPROT_STATIC,
+} from '../netlink/route.ts';
 import type { RouteFeed } from '../netlink/route-feed.ts';
 import { type Accepted, isSigned } from '../netlink/tcp.ts';
 import type { RouterConfig } from '../router/config.ts';
@@ -23,9 +28,6 @@ import { Discovery } from './discovery.ts';
 import { Transport } from './transport.ts';
 
 const TURN_MS = 2;
-const RT_SCOPE_UNIVERSE = 0;
-const RTPROT_KERNEL = 2;
-const RTPROT_STATIC = 4;
 /** An interval that Node's timers can hold. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
