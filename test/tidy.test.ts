@@ -34,7 +34,9 @@ const pure = [
   /^src\/lib\/(?!clock-real|hash-key-real|version)/,
   /^src\/(net|wire|session|policy|rib|router|sim)\//,
   /^src\/intent\/(?!files)/,
-  /^src\/dataplane\/(desired|delta)/,
+  /^src\/dataplane\/(desired|delta|fib-state|fib-event|fib-objects|fib-table|fib-ops)\.ts$/,
+  /^src\/lab\/(topology|clos|fabric-config|layout|graph)\.ts$/,
+  /^src\/(daemon\/event-limit|speaker\/neighbour-limit)\.ts$/,
   /^src\/netlink\/(message|link|address|route|nexthop|neighbour)\.ts$/,
 ];
 
