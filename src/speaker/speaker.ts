@@ -7,7 +7,6 @@ import { realClock } from '../lib/clock-real.ts';
 import { secretHashKey } from '../lib/hash-key-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { isLinkLocal6, sameIp } from '../net/ip.ts';
-import { prefixOf } from '../net/prefix.ts';
 import type { LinkAddress } from '../netlink/address.ts';
 import type { Link } from '../netlink/link.ts';
 import type { Change, LinkMonitor } from '../netlink/monitor.ts';
@@ -24,6 +23,7 @@ import type { Peer } from '../router/peer.ts';
 import type { FibPort, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
+import { ConnectedSubnets } from './connected.ts';
 import { Discovery } from './discovery.ts';
 import { Transport } from './transport.ts';
 
@@ -47,6 +47,7 @@ export class Speaker {
   readonly #discovery: Discovery;
   readonly #discovering = new Set<number>();
   readonly #granted = new Map<number, Peer>();
+  readonly #connected = new ConnectedSubnets();
   readonly #subscriptions: { close(): void }[] = [];
   #scheduled = false;
   #stopped = false;
@@ -221,10 +222,12 @@ export class Speaker {
     if (linkLocal && present && !address.tentative && this.#discovering.has(ifindex))
       this.#discover(ifindex, true);
     if (address.scope !== RT_SCOPE_UNIVERSE || linkLocal) return;
-    const { bytes: network, length } = prefixOf(bytes, prefixLength);
+    const subnet = present
+      ? this.#connected.add(bytes, prefixLength, ifindex)
+      : this.#connected.remove(bytes, prefixLength, ifindex);
+    if (subnet === undefined) return;
     const route: KernelRoute = {
-      bytes: network,
-      length,
+      ...subnet,
       source: 'connected',
       metric: 0,
       ifindex,
