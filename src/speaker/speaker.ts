@@ -1,5 +1,5 @@
 // Drives the router with the real world: sockets, the clock, router advertisements, links, addresses and routes of
-// the kernel. It adds nothing of its own to BGP. Work is done in turns of at most two milliseconds between which
+// the kernel. It adds nothing of its own to BGP. Work is done in turns of about two milliseconds between which
 // Node serves sockets and timers; a timer never fires before the bytes that have already come are read, because a
 // hold timer must not fall due over a KEEPALIVE that waits in the socket.
 

@@ -18,6 +18,8 @@ import type { ConnectTarget } from '../router/ports.ts';
 /** Unsent bytes a connection may have before the router waits for it. */
 const HIGH_WATER = 1 << 20;
 const LINGER_MS = 1000;
+/** What libuv reads at once: a chunk of this size has more behind it. */
+const FULL_CHUNK = 65536;
 
 /** What the transport tells the router. */
 export interface TransportEvents {
@@ -150,7 +152,13 @@ export class Transport {
       this.#events.lost(connection, message);
     };
     socket.on('data', (chunk: Uint8Array) => {
-      if (this.#wires.get(connection) === wire) this.#events.received(connection, chunk);
+      if (this.#wires.get(connection) !== wire) return;
+      // Where more is waiting libuv would go on reading, two megabytes in one go: others have their turn first.
+      if (chunk.length >= FULL_CHUNK) {
+        socket.pause();
+        setImmediate(() => socket.resume());
+      }
+      this.#events.received(connection, chunk);
     });
     socket.on('drain', () => {
       if (!wire.waiting) return;
