@@ -64,10 +64,13 @@ export function knownDuts(root: string, built: string): Dut[] {
         const state = join(directory, 'state');
         const socket = join(directory, 'leafd.sock');
         const program = join(root, 'bin', 'leafd');
-        // For profiles: LEAFD_BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=DIR'.
-        const nodeFlags = process.env.LEAFD_BENCH_NODE_FLAGS?.split(' ').filter((flag) => flag !== '') ?? [];
         const files = ['--config', file, '--socket', socket, '--state', state];
-        return [process.execPath, ...nodeFlags, program, ...files];
+        // As an operator starts it, with the flags of its first line; for profiles and trials with others instead:
+        // LEAFD_BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=DIR'.
+        const nodeFlags = process.env.LEAFD_BENCH_NODE_FLAGS?.split(' ').filter((flag) => flag !== '') ?? [];
+        return nodeFlags.length === 0
+          ? [program, ...files]
+          : [process.execPath, ...nodeFlags, program, ...files];
       },
     },
     {
