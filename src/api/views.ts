@@ -248,7 +248,7 @@ export interface KernelView {
   /** What others made: never touched. */
   foreign: KernelRouteView[];
   sysctls: { name: string; value: string; before: string }[];
-  failures: { what: string; error: string; at: string; attempts: number }[];
+  failures: { what: string; error: string }[];
   /** Whether lists were cut at the limit asked for. */
   truncated: boolean;
 }

@@ -42,8 +42,6 @@ export function renderKernel(view: KernelView, ink: Ink): string {
   const failures = table(view.failures, [
     { title: 'Failed', of: (one) => one.what },
     { title: 'Error', of: (one) => paint(ink, 'red', one.error) },
-    { title: 'Attempts', of: (one) => String(one.attempts), align: 'right' },
-    { title: 'At', of: (one) => one.at },
   ]);
   const sysctls = table(view.sysctls, [
     { title: 'Sysctl', of: (one) => one.name },

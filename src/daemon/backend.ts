@@ -156,7 +156,6 @@ async function kernelView(
   const failures: KernelView['failures'] = [];
   let foreignTotal = 0;
   let truncated = false;
-  const now = new Date().toISOString();
   for (const family of [0, 1]) {
     if (fib === undefined) break;
     const page = fib.routes({ family, limit: query.limit });
@@ -166,22 +165,19 @@ async function kernelView(
       if (route.state === 'found') leftover.push({ ...view, state: 'leftover' });
       else intended.push(view);
     }
+    // What failed is told even where it lies behind the page.
+    for (const route of fib.routes({ family, limit: query.limit, different: true }).routes) {
+      const view = fibRouteView(route, name);
+      if (view.state === 'failed') failures.push({ what: view.prefix, error: view.error ?? 'refused' });
+    }
     const others = await fib.foreign({ family, limit: query.limit });
     foreignTotal += others.total;
     truncated ||= others.total > others.routes.length;
     for (const route of others.routes) foreign.push(foreignRouteView(route, name));
   }
-  for (const view of intended)
-    if (view.state === 'failed')
-      failures.push({
-        what: view.prefix,
-        error: view.error ?? 'refused',
-        at: new Date().toISOString(),
-        attempts: 1,
-      });
   for (const object of dataplane.status())
     if (object.state === 'error')
-      failures.push({ what: object.key, error: `${object.errno}: ${object.text}`, at: now, attempts: 1 });
+      failures.push({ what: object.key, error: `${object.errno}: ${object.text}` });
   const sysctls = dataplane.sysctls();
   const sums = fib && fibSums(fib.counts());
   return {

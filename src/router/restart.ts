@@ -101,14 +101,15 @@ export class Restart {
     return names;
   }
 
-  /** Ends the deferral when its time has come; true on the call that ends it. */
-  endIfDue(): boolean {
-    if (!this.isDeferring) return false;
+  /** Ends the deferral when its time has come; why, on the call that ends it. */
+  endIfDue(): 'allHaveSpoken' | 'timeIsUp' | undefined {
+    if (!this.isDeferring) return undefined;
     const nowMs = this.#host.nowMs();
-    if (nowMs < this.#settleAtMs) return false;
-    if (nowMs < this.#deferUntilMs && !this.#allHave((peer) => this.#hasSpoken(peer))) return false;
+    if (nowMs < this.#settleAtMs) return undefined;
+    const allHaveSpoken = this.#allHave((peer) => this.#hasSpoken(peer));
+    if (nowMs < this.#deferUntilMs && !allHaveSpoken) return undefined;
     this.#deferUntilMs = 0;
-    return true;
+    return allHaveSpoken ? 'allHaveSpoken' : 'timeIsUp';
   }
 
   /** The earliest time at which something here falls due, or Infinity. */

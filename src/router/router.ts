@@ -348,7 +348,7 @@ export class Router {
   work(): boolean {
     this.sessions.expire();
     this.restart.expire();
-    if (this.restart.endIfDue()) this.#ports.event({ kind: 'restartDone', text: 'all peers have spoken' });
+    this.#endDeferral();
     if (this.#resolveAgain) {
       this.#resolveAgain = false;
       this.#nextHops.refresh();
@@ -372,6 +372,16 @@ export class Router {
     }
     this.peers.tidyUp();
     return more;
+  }
+
+  #endDeferral(): void {
+    if (!this.restart.isDeferring) return;
+    const waited = this.restart.waitingFor();
+    const end = this.restart.endIfDue();
+    if (end === undefined) return;
+    const late = waited.length > 3 ? `${waited.length} peers` : waited.join(', ');
+    const text = end === 'allHaveSpoken' ? 'all peers have spoken' : `the time is up for ${late}`;
+    this.#ports.event({ kind: 'restartDone', text });
   }
 
   /** When `work` has to be called even if nothing happens; Infinity for never. */
