@@ -31,7 +31,17 @@ export interface ProblemView {
   hint?: string;
 }
 
-export type FamilyName = 'ipv4' | 'ipv6';
+export type FamilyName =
+  | 'ipv4'
+  | 'ipv6'
+  | 'vpnv4'
+  | 'vpnv6'
+  | 'evpn'
+  | 'rtc'
+  | 'flowspec4'
+  | 'flowspec6'
+  | 'flowspecVpn4'
+  | 'flowspecVpn6';
 
 export interface StatusView {
   node: string;

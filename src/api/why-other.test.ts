@@ -3,39 +3,37 @@ import { parseIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import { exportReasonNames } from '../rib/export-stage.ts';
 import { reasonNames } from '../rib/reason.ts';
-import type { PeerConfig, PeerSettings } from '../router/config.ts';
+import {
+  defaultPeerSettings,
+  defaultRouterSettings,
+  type PeerConfig,
+  type PeerSettings,
+} from '../router/config.ts';
 import { Router } from '../router/router.ts';
 import { peerViews, waitingDetailView } from './peer-views.ts';
 import { reasonTexts, stepTexts } from './reason-texts.ts';
 import { whyOther } from './why-other.ts';
 
 const settings: PeerSettings = {
+  ...defaultPeerSettings,
   remoteAs: { kind: 'any' },
   families: 3,
-  ttlSecurity: false,
-  multihop: 1,
   holdTimeMs: 9000,
   connectRetryMs: 1000,
   passive: true,
-  shutdown: false,
-  nextHopSelf: false,
-  routeReflectorClient: false,
-  weight: 0,
-  port: 179,
 };
 
 function routerWith(peers: PeerConfig[]): Router {
   const nothing = (): void => {};
   const router = new Router(
     {
+      ...defaultRouterSettings,
       nodeName: 'a',
       asn: 65001,
       bgpId: 0x0a000001,
       profile: 'fabric',
       networks: [],
       redistribute: {},
-      multipath: 16,
-      multipathRelax: true,
       peers,
     },
     { nowMs: () => 0 },

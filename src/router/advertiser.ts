@@ -214,7 +214,7 @@ export class Advertiser {
       localAsn: config.asn,
       rrClients: negotiated.internal && peer.config.routeReflectorClient,
       clusterId: config.clusterId ?? config.bgpId,
-      nextHopSelf: peer.config.nextHopSelf ? 'all' : 'never',
+      nextHopSelf: peer.config.nextHopSelf,
       nextHopLength: nextHop.length,
       asn4: negotiated.asn4,
       maxMessage: negotiated.extendedMessage ? EXTENDED_MESSAGE_LENGTH_MAX : MESSAGE_LENGTH_MAX,

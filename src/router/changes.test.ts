@@ -235,7 +235,7 @@ test('peers leave with the configuration that made them, and come back with it',
 });
 
 test('too many prefixes: warned, dropped, or held for a while', () => {
-  for (const action of ['warn', 'drop', 'restart'] as const) {
+  for (const action of ['warn', 'shutdown', 'restart'] as const) {
     const world = bed(
       [
         { name: 'a', asn: 65001, statics: guests(5) },
@@ -259,7 +259,7 @@ test('too many prefixes: warned, dropped, or held for a while', () => {
     world.node('a').removeStatic(prefix('192.0.2.6/32'));
     world.run(20_000);
     expect(state(world, 'b', 'eth1')).toBe('idle');
-    if (action === 'drop') {
+    if (action === 'shutdown') {
       world.run(200_000);
       expect(state(world, 'b', 'eth1')).toBe('idle');
       world.router('b').act(world.peer('b', 'eth1'), 'reset');

@@ -58,7 +58,11 @@ test('a leaf of a Clos spreads over both spines, and a spine does not go through
 test('internal routes go to clients and not between others (RFC 4456)', () => {
   const internal = { remoteAs: { kind: 'internal' } } as const;
   const nodes = (client: boolean) => [
-    { name: 'r', asn: 65000, peer: { ...internal, routeReflectorClient: client, nextHopSelf: true } },
+    {
+      name: 'r',
+      asn: 65000,
+      peer: { ...internal, routeReflectorClient: client, nextHopSelf: 'all' as const },
+    },
     { name: 'a', asn: 65000, peer: internal, networks: ['10.0.0.1/32'] },
     { name: 'b', asn: 65000, peer: internal, networks: ['10.0.0.2/32'] },
   ];
@@ -89,7 +93,7 @@ test('where every router reflects as a next hop, several paths are as long as ea
 });
 
 test('an internal peer gets the next hop unchanged, unless we put ourselves', () => {
-  for (const nextHopSelf of [false, true]) {
+  for (const nextHopSelf of ['never', 'all'] as const) {
     const internal = { ...fabricPeer(true), families: 1, kind: 'address' as const };
     const world = bed(
       [
@@ -123,9 +127,9 @@ test('an internal peer gets the next hop unchanged, unless we put ourselves', ()
     const { firstPath, bestPath } = world.router('b').ribs[0]!.prefixes;
     const { nextHops, paths } = world.router('b').ribs[0]!;
     const hop = nextHops.addressOf(paths.nextHopId[firstPath[id]!]!);
-    expect([...hop]).toEqual(nextHopSelf ? [192, 0, 2, 2] : [192, 0, 2, 1]);
+    expect([...hop]).toEqual(nextHopSelf === 'all' ? [192, 0, 2, 2] : [192, 0, 2, 1]);
     // Nothing leads b to the far link, so that an unchanged next hop is no use to it.
-    expect(bestPath[id] !== 0).toBe(nextHopSelf);
+    expect(bestPath[id] !== 0).toBe(nextHopSelf === 'all');
   }
 });
 

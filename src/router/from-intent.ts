@@ -7,7 +7,14 @@ import { assert } from '../lib/assert.ts';
 import { compilePolicies, policyNamed } from '../policy/compile.ts';
 import type { CompiledPolicy } from '../policy/program.ts';
 import { familyByName } from '../wire/bgp/family.ts';
-import type { PeerConfig, PeerSettings, RedistributeRule, RouterConfig } from './config.ts';
+import {
+  defaultPeerSettings,
+  defaultRouterSettings,
+  type PeerConfig,
+  type PeerSettings,
+  type RedistributeRule,
+  type RouterConfig,
+} from './config.ts';
 
 /**
  * The router's configuration. `policies` are those of an earlier intent with the same definitions, so that a reload
@@ -27,6 +34,7 @@ export function routerConfigOf(
   const { connected, static: fromStatic, kernel } = bgp.redistribute;
   const restart = bgp.gracefulRestart;
   return {
+    ...defaultRouterSettings,
     nodeName: intent.node.name,
     asn: bgp.asn,
     bgpId: bgp.routerId,
@@ -41,7 +49,11 @@ export function routerConfigOf(
     multipath: bgp.multipath,
     multipathRelax: bgp.multipathRelax,
     ...(restart.enabled && {
-      gracefulRestart: { restartTimeMs: restart.restartTimeMs, stalePathTimeMs: restart.stalePathTimeMs },
+      gracefulRestart: {
+        restartTimeMs: restart.restartTimeMs,
+        stalePathTimeMs: restart.stalePathTimeMs,
+        notification: true,
+      },
     }),
     peers: bgp.peers.map((peer) => peerConfigOf(peer, named)),
   };
@@ -54,6 +66,7 @@ function peerConfigOf(
   const importPolicy = named(peer.import);
   const exportPolicy = named(peer.export);
   const settings: PeerSettings = {
+    ...defaultPeerSettings,
     ...(peer.where.kind !== 'interface' && { name: peer.name }),
     ...(peer.description !== undefined && { description: peer.description }),
     ...(peer.group !== undefined && { group: peer.group }),
@@ -69,13 +82,12 @@ function peerConfigOf(
     shutdown: peer.shutdown,
     ...(importPolicy && { import: importPolicy }),
     ...(exportPolicy && { export: exportPolicy }),
-    nextHopSelf: peer.nextHopSelf,
+    nextHopSelf: peer.nextHopSelf ? 'all' : 'never',
     routeReflectorClient: peer.routeReflectorClient,
-    weight: 0,
     ...(peer.maxPrefix && {
       maxPrefix: {
         limit: peer.maxPrefix.limit,
-        action: peer.maxPrefix.action === 'shutdown' ? ('drop' as const) : peer.maxPrefix.action,
+        action: peer.maxPrefix.action,
         restartAfterMs: peer.maxPrefix.restartAfterMs,
       },
     }),

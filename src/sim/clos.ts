@@ -9,7 +9,12 @@
 import { assert } from '../lib/assert.ts';
 import { ip4Bytes } from '../net/ip.ts';
 import { type Prefix, parsePrefix } from '../net/prefix.ts';
-import type { PeerSettings, RouterConfig } from '../router/config.ts';
+import {
+  defaultPeerSettings,
+  defaultRouterSettings,
+  type PeerSettings,
+  type RouterConfig,
+} from '../router/config.ts';
 import type { SimLink, SimNodeSpec, SimTopology } from './topology.ts';
 
 export type Scheme = 'ebgp' | 'ibgp' | 'mesh' | 'numbered';
@@ -28,34 +33,26 @@ const LEAF_ASN_BASE = 65100;
 /** Settings of a fabric peer with short timers, so that a simulation does not wait for nothing. */
 export function fabricPeer(internal: boolean): PeerSettings {
   return {
+    ...defaultPeerSettings,
     remoteAs: { kind: internal ? 'internal' : 'external' },
     families: 0b11,
-    ttlSecurity: false,
-    multihop: 1,
     holdTimeMs: 9000,
     keepaliveMs: 3000,
     connectRetryMs: 1000,
-    passive: false,
-    shutdown: false,
-    nextHopSelf: false,
-    routeReflectorClient: false,
-    weight: 0,
-    port: 179,
   };
 }
 
 /** A router of a fabric with no peers yet. */
 export function fabricRouter(name: string, asn: number, bgpId: number): RouterConfig {
   return {
+    ...defaultRouterSettings,
     nodeName: name,
     asn,
     bgpId,
     profile: 'fabric',
     networks: [],
     redistribute: { static: {} },
-    multipath: 16,
-    multipathRelax: true,
-    gracefulRestart: { restartTimeMs: 20_000, stalePathTimeMs: 30_000 },
+    gracefulRestart: { restartTimeMs: 20_000, stalePathTimeMs: 30_000, notification: true },
     peers: [],
   };
 }
@@ -105,7 +102,7 @@ function routerOf(shape: ClosShape, role: 'spine' | 'leaf', index: number): Rout
       ...fabricPeer(internal),
       kind: 'interface',
       pattern: 'eth*',
-      nextHopSelf: internal,
+      nextHopSelf: internal ? 'all' : 'never',
       routeReflectorClient: reflects,
     },
   ];

@@ -3,24 +3,77 @@
 
 export const IPV4 = 0;
 export const IPV6 = 1;
+export const VPNV4 = 2;
+export const VPNV6 = 3;
+export const EVPN = 4;
+export const RTC = 5;
+export const FLOWSPEC4 = 6;
+export const FLOWSPEC6 = 7;
+export const FLOWSPEC_VPN4 = 8;
+export const FLOWSPEC_VPN6 = 9;
+
+export type FamilyName =
+  | 'ipv4'
+  | 'ipv6'
+  | 'vpnv4'
+  | 'vpnv6'
+  | 'evpn'
+  | 'rtc'
+  | 'flowspec4'
+  | 'flowspec6'
+  | 'flowspecVpn4'
+  | 'flowspecVpn6';
 
 export interface Family {
   readonly id: number;
-  readonly name: 'ipv4' | 'ipv6';
+  readonly name: FamilyName;
   readonly afi: number;
   readonly safi: number;
-  /** Bytes of an address of this family. */
-  readonly addressLength: 4 | 16;
+  /** Bytes of an address of the AFI; 0 where the AFI has none. */
+  readonly addressLength: 0 | 4 | 16;
+  /** `prefix`: the NLRI is an IP prefix and nothing else; `opaque`: a key of bytes and the rest (nlri/opaque.ts). */
+  readonly form: 'prefix' | 'opaque';
 }
 
 export const AFI_IPV4 = 1;
 export const AFI_IPV6 = 2;
+export const AFI_L2VPN = 25;
 export const SAFI_UNICAST = 1;
+export const SAFI_EVPN = 70;
+export const SAFI_MPLS_VPN = 128;
+export const SAFI_RT_CONSTRAINT = 132;
+export const SAFI_FLOWSPEC = 133;
+export const SAFI_FLOWSPEC_VPN = 134;
+
+const prefix = 'prefix' as const;
+const opaque = 'opaque' as const;
 
 /** Indexed by id. */
 export const families: readonly Family[] = [
-  { id: IPV4, name: 'ipv4', afi: AFI_IPV4, safi: SAFI_UNICAST, addressLength: 4 },
-  { id: IPV6, name: 'ipv6', afi: AFI_IPV6, safi: SAFI_UNICAST, addressLength: 16 },
+  { id: IPV4, name: 'ipv4', afi: AFI_IPV4, safi: SAFI_UNICAST, addressLength: 4, form: prefix },
+  { id: IPV6, name: 'ipv6', afi: AFI_IPV6, safi: SAFI_UNICAST, addressLength: 16, form: prefix },
+  { id: VPNV4, name: 'vpnv4', afi: AFI_IPV4, safi: SAFI_MPLS_VPN, addressLength: 4, form: opaque },
+  { id: VPNV6, name: 'vpnv6', afi: AFI_IPV6, safi: SAFI_MPLS_VPN, addressLength: 16, form: opaque },
+  { id: EVPN, name: 'evpn', afi: AFI_L2VPN, safi: SAFI_EVPN, addressLength: 0, form: opaque },
+  { id: RTC, name: 'rtc', afi: AFI_IPV4, safi: SAFI_RT_CONSTRAINT, addressLength: 4, form: opaque },
+  { id: FLOWSPEC4, name: 'flowspec4', afi: AFI_IPV4, safi: SAFI_FLOWSPEC, addressLength: 4, form: opaque },
+  { id: FLOWSPEC6, name: 'flowspec6', afi: AFI_IPV6, safi: SAFI_FLOWSPEC, addressLength: 16, form: opaque },
+  {
+    id: FLOWSPEC_VPN4,
+    name: 'flowspecVpn4',
+    afi: AFI_IPV4,
+    safi: SAFI_FLOWSPEC_VPN,
+    addressLength: 4,
+    form: opaque,
+  },
+  {
+    id: FLOWSPEC_VPN6,
+    name: 'flowspecVpn6',
+    afi: AFI_IPV6,
+    safi: SAFI_FLOWSPEC_VPN,
+    addressLength: 16,
+    form: opaque,
+  },
 ];
 
 /** The id for an AFI and SAFI, or -1 when we do not know the pair. */

@@ -213,7 +213,7 @@ test('the strongest fault wins, the first among equals', () => {
 });
 
 test('family ids, masks and names', () => {
-  expect([familyOf(1, 1), familyOf(2, 1), familyOf(25, 70)]).toEqual([IPV4, IPV6, -1]);
-  expect([familyByName('ipv6'), familyByName('evpn')]).toEqual([IPV6, -1]);
+  expect([familyOf(1, 1), familyOf(2, 1), familyOf(25, 71)]).toEqual([IPV4, IPV6, -1]);
+  expect([familyByName('ipv6'), familyByName('evqn')]).toEqual([IPV6, -1]);
   expect(familiesIn(familyMask([IPV6, IPV4]))).toEqual([IPV4, IPV6]);
 });
