@@ -194,7 +194,7 @@ describe('ROUTE-REFRESH', () => {
     expect(decodeRouteRefresh(new Uint8Array([0, 1]), 0, 2)).toMatchObject({ code: 1, subcode: 2 });
   });
   test('a family we do not know is no fault', () => {
-    expect(decodeRouteRefresh(new Uint8Array([0, 25, 0, 70]), 0, 4)).toMatchObject({ family: -1 });
+    expect(decodeRouteRefresh(new Uint8Array([0, 25, 0, 71]), 0, 4)).toMatchObject({ family: -1 });
   });
 });
 
