@@ -2,45 +2,42 @@
 // calls, what it wants of the world goes out through ports. `speaker` drives it with real ones, `sim` with
 // virtual ones. This file ties the parts together; each part does one thing:
 //
-//   directory  who our peers are            sessions   their state machines and bytes
-//   intake     UPDATE -> rib                origination our own routes -> rib
-//   next-hops  resolution                   fib-gate   rib -> kernel -> advertiser
-//   advertiser rib -> update groups         restart    graceful restart, both roles
-//   peers      coming, going, following neighbours and links
+//   directory   who our peers are             sessions     their state machines and bytes
+//   peers       coming, going, following      session-routes  what a session means for the ribs
+//   intake      UPDATE -> rib                 origination  our own routes -> rib
+//   next-hops   resolution                    machine-routes  the routes of the machine itself
+//   fib-gate    rib -> kernel -> advertiser   advertiser   rib -> update groups
+//   restart     graceful restart, both roles  live-config  another configuration in force
 //
 // The caller's loop: tell what happened, then `work()` until it says that nothing is left, and again when
 // `nextDeadlineMs()` has come. A call of `work` is bounded, so that keepalives never wait for routes.
 
-import { readU32 } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { HashKey } from '../lib/hash-key.ts';
-import { type Prefix, prefixText } from '../net/prefix.ts';
 import { AttributePool } from '../rib/attribute-pool.ts';
 import { NextHopSets } from '../rib/next-hop-sets.ts';
 import { NextHopTable } from '../rib/next-hop-table.ts';
 import { PeerTable } from '../rib/peer-table.ts';
 import { Rib } from '../rib/rib.ts';
-import type { Negotiated } from '../session/negotiate.ts';
-import type { DownReason } from '../session/reason.ts';
-import { families, familiesIn, IPV4, IPV6 } from '../wire/bgp/family.ts';
-import type { Fault } from '../wire/bgp/fault.ts';
-import type { RouteRefresh } from '../wire/bgp/refresh.ts';
-import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
+import { families } from '../wire/bgp/family.ts';
 import { Advertiser } from './advertiser.ts';
 import type { RouterConfig } from './config.ts';
 import { Directory, type Link } from './directory.ts';
 import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
+import { LiveConfig } from './live-config.ts';
+import { MachineRoutes } from './machine-routes.ts';
 import { NextHops } from './next-hops.ts';
 import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
-import { type LocalSource, Origination } from './origination.ts';
+import { Origination } from './origination.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { isEnabled, type Peer } from './peer.ts';
 import { Peers } from './peers.ts';
 import type { RouterPorts } from './ports.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
+import { SessionRoutes } from './session-routes.ts';
 import { Sessions } from './sessions.ts';
 
 /** Prefixes or paths one call of `work` handles a family: about two milliseconds. */
@@ -62,10 +59,13 @@ export class Router {
   readonly filters: FilterFactory;
   readonly fibSets: FibSets | undefined;
   readonly gates: readonly FibGate[];
+  readonly intake: Intake;
+  readonly machineRoutes: MachineRoutes;
+  readonly sessionRoutes: SessionRoutes;
+  readonly #liveConfig: LiveConfig;
   #config: RouterConfig;
   readonly #clock: Clock;
   readonly #ports: RouterPorts;
-  readonly #intake: Intake;
   readonly #nextHops: NextHops;
   readonly ownAddresses = new OwnAddresses();
   #resolveAgain = false;
@@ -80,6 +80,9 @@ export class Router {
     this.#ports = ports;
     const clusterId = config.clusterId ?? config.bgpId;
     this.peers = new Peers(this, ports);
+    this.machineRoutes = new MachineRoutes(this);
+    this.sessionRoutes = new SessionRoutes(this, ports);
+    this.#liveConfig = new LiveConfig(this);
     this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId }, hashKey);
     this.nextHopTable = new NextHopTable(hashKey);
     this.nextHopSets = new NextHopSets(this.nextHopTable, hashKey);
@@ -101,19 +104,19 @@ export class Router {
         nowMs,
         sessionConfig: (peer) => sessionConfigOf(this.#config, peer, this.#offerState(peer)),
         connectTarget: (peer) => connectTargetOf(this.#config, peer),
-        established: (peer, negotiated) => this.#established(peer, negotiated),
-        down: (peer, reason, stale) => this.#down(peer, reason, stale),
-        update: (peer, bytes, start, end) => this.#update(peer, bytes, start, end),
-        routeRefresh: (peer, refresh) => this.#routeRefresh(peer, refresh),
+        established: (peer, negotiated) => this.sessionRoutes.established(peer, negotiated),
+        down: (peer, reason, stale) => this.sessionRoutes.down(peer, reason, stale),
+        update: (peer, bytes, start, end) => this.intake.update(peer, bytes, start, end),
+        routeRefresh: (peer, refresh) => this.sessionRoutes.refreshAsked(peer, refresh),
       },
       ports,
     );
-    this.#intake = new Intake(
+    this.intake = new Intake(
       {
         rib,
         event: (event) => ports.event(event),
         endOfRib: (peer, family) => this.restart.endOfRib(peer, family),
-        tooManyPrefixes: (peer, family, limit) => this.#tooManyPrefixes(peer, family, limit),
+        tooManyPrefixes: (peer, family, limit) => this.sessionRoutes.tooManyPrefixes(peer, family, limit),
         linkTo: (peer) => this.linkTo(peer),
         resolve: (address) => this.resolver.resolve(address),
       },
@@ -150,7 +153,7 @@ export class Router {
               r,
               fibSets,
               (id) => this.advertiser.enqueue(r, id),
-              (id) => this.#isOutranked(r, id),
+              (id) => this.machineRoutes.isOutranked(r, id),
             ),
         )
       : [];
@@ -158,7 +161,7 @@ export class Router {
 
   /** Begins; everything the constructor was given is in force from here on. */
   start(): void {
-    this.#applyConfig(this.#config, undefined);
+    this.#liveConfig.apply(this.#config, undefined);
   }
 
   get config(): RouterConfig {
@@ -175,7 +178,7 @@ export class Router {
   configure(config: RouterConfig): void {
     const before = this.#config;
     this.#config = config;
-    this.#applyConfig(config, before);
+    this.#liveConfig.apply(config, before);
     this.#ports.wake();
   }
 
@@ -200,7 +203,7 @@ export class Router {
         break;
       }
       case 'refresh':
-        this.#refresh(peer);
+        this.sessionRoutes.refresh(peer);
     }
     this.#ports.wake();
   }
@@ -253,31 +256,17 @@ export class Router {
   // ---- the kernel's own routes ----
 
   kernelRouteAdded(route: KernelRoute): void {
-    this.resolver.add(route);
-    this.#kernelRouteChanged(route);
+    this.machineRoutes.added(route);
   }
 
   kernelRouteRemoved(route: KernelRoute): void {
-    this.resolver.remove(route);
-    this.#kernelRouteChanged(route);
+    this.machineRoutes.removed(route);
   }
 
-  #kernelRouteChanged(route: KernelRoute): void {
-    this.#redistribute(route);
-    const { bytes } = route;
-    const four = bytes.length === 4;
-    const family = four ? IPV4 : IPV6;
-    const [b, c, d] = four ? [0, 0, 0] : [readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
-    const id = this.ribs[family]!.find(readU32(bytes, 0), b, c, d, route.length);
-    if (id >= 0) this.gates[family]?.reconsider(id);
-  }
-
-  #isOutranked(rib: Rib, id: number): boolean {
-    const { words, address, length } = rib.table;
-    const at = id * words;
-    const four = words === 1;
-    const [b, c, d] = four ? [0, 0, 0] : [address[at + 1]!, address[at + 2]!, address[at + 3]!];
-    return this.resolver.outranks(four, address[at]!, b, c, d, length[id]!);
+  /** Something that next hops depend on has changed: all of them are looked at in the next turn. */
+  resolveAgain(): void {
+    this.#resolveAgain = true;
+    this.#ports.wake();
   }
 
   /** An address of ours, on an interface; 0 where that does not matter. */
@@ -404,32 +393,6 @@ export class Router {
     return this.restart.isDeferring || this.#isSettling;
   }
 
-  // ---- configuration ----
-
-  #applyConfig(config: RouterConfig, before: RouterConfig | undefined): void {
-    this.directory.setConfigs(config.peers);
-    this.restart.configure(config.gracefulRestart);
-    if (
-      before !== undefined &&
-      (before.multipath !== config.multipath || before.multipathRelax !== config.multipathRelax)
-    )
-      for (const rib of this.ribs)
-        rib.setOptions({ multipath: config.multipath, multipathRelax: config.multipathRelax });
-    this.filters.configure(config);
-    this.#applyNetworks(config.networks, before?.networks ?? []);
-    if (before !== undefined) {
-      this.origination.reshape();
-      for (const route of this.resolver.all()) this.#redistribute(route);
-    }
-    this.peers.reconfigure((peer) => this.#applyLive(peer));
-  }
-
-  #applyNetworks(wanted: readonly Prefix[], present: readonly Prefix[]): void {
-    const keys = new Set(wanted.map(prefixText));
-    for (const prefix of present) if (!keys.has(prefixText(prefix))) this.origination.remove(prefix, 'local');
-    for (const prefix of wanted) this.origination.add(prefix, 'local');
-  }
-
   // ---- sessions ----
 
   /** TTL of a peer's connections; the transport asks it for those that come in. */
@@ -447,119 +410,11 @@ export class Router {
     };
   }
 
-  #established(peer: Peer, negotiated: Negotiated): void {
-    peer.families = negotiated.families;
-    peer.establishedAtMs = this.nowMs;
-    peer.counters.establishedCount++;
-    this.#identify(peer, negotiated);
-    this.#intake.open(peer, {
-      asn4: negotiated.asn4,
-      internal: negotiated.internal,
-      families: negotiated.families,
-      addPath: negotiated.addPathReceive,
-      firstAsn: negotiated.internal ? 0 : negotiated.remoteAsn,
-    });
-    this.restart.peerEstablished(peer, negotiated);
-    this.#applyPolicies(peer, negotiated);
-    const name = negotiated.fqdn?.host;
-    const event = { kind: 'peerUp', peer: peer.name, remoteAsn: negotiated.remoteAsn } as const;
-    this.#ports.event(name === undefined ? event : { ...event, name });
-  }
-
-  /** What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. */
-  #identify(peer: Peer, negotiated: Negotiated): void {
-    this.peerTable.update(peer.index, {
-      kind: negotiated.internal ? 'internal' : 'external',
-      asn: negotiated.remoteAsn,
-      bgpId: negotiated.remoteBgpId,
-      address: peer.remote ?? new Uint8Array(16),
-      scope: peer.ifindex,
-      weight: peer.config.weight,
-      rrClient: peer.config.routeReflectorClient,
-    });
-    let concerned = false;
-    for (const rib of this.ribs) {
-      rib.peerChanged(peer.index);
-      concerned ||= rib.perPeer.hasAny(peer.index);
-    }
-    if (concerned) this.advertiser.reconsider();
-  }
-
-  /** Another configuration of an Established peer whose session stays. */
-  #applyLive(peer: Peer): void {
-    const { weight, routeReflectorClient } = peer.config;
-    const { index } = peer;
-    const rrClient = this.peerTable.rrClient[index] === 1;
-    if (this.peerTable.weight[index] !== weight || rrClient !== routeReflectorClient)
-      this.#identify(peer, peer.negotiated!);
-    this.#applyPolicies(peer, peer.negotiated!);
-  }
-
-  /** Import filters and update groups of an Established peer, from what the configuration says now. */
-  #applyPolicies(peer: Peer, negotiated: Negotiated): void {
-    for (const family of familiesIn(negotiated.families)) {
-      const rib = this.ribs[family]!;
-      const filter = this.filters.importFor(peer, negotiated, family);
-      if (rib.importFilterOf(peer.index) !== filter) rib.setImport(peer.index, filter);
-    }
-    this.advertiser.join(peer, negotiated);
-  }
-
-  #down(peer: Peer, reason: DownReason, staleFamilies: number): void {
-    this.#intake.close(peer);
-    this.advertiser.leave(peer);
-    this.restart.peerDown(peer, reason, peer.negotiated!, staleFamilies);
-    peer.families = 0;
-    peer.downAtMs = this.nowMs;
-    peer.lastDown = reason;
-    this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
-  }
-
-  #update(peer: Peer, bytes: Uint8Array, start: number, end: number): Fault | undefined {
-    return this.#intake.update(peer, bytes, start, end);
-  }
-
-  #routeRefresh(peer: Peer, refresh: RouteRefresh): void {
-    if (refresh.subtype !== REFRESH_REQUEST || refresh.family < 0) return;
-    if ((peer.families & (1 << refresh.family)) !== 0) this.advertiser.resend(peer, refresh.family);
-  }
-
-  /** Asks the peer for its routes and tells it ours again (`refresh` of the operator). */
-  #refresh(peer: Peer): void {
-    if (peer.negotiated === undefined) return;
-    for (const family of familiesIn(peer.families)) {
-      const message = encodeRouteRefresh(family, REFRESH_REQUEST);
-      if (peer.negotiated.routeRefresh) this.sessions.send(peer, message, message.length);
-      this.advertiser.resend(peer, family);
-    }
-  }
-
-  #tooManyPrefixes(peer: Peer, family: number, limit: number): void {
-    const { action, restartAfterMs } = peer.config.maxPrefix!;
-    peer.heldUntilMs = action === 'restart' ? this.nowMs + restartAfterMs : Number.POSITIVE_INFINITY;
-    const { afi, safi } = families[family]!;
-    const data = new Uint8Array([afi >> 8, afi, safi, limit >>> 24, limit >>> 16, limit >>> 8, limit]);
-    this.sessions.stop(peer, 'maxPrefixes', undefined, data);
-  }
-
   // ---- routes ----
 
   #nextHopChanged(nextHopId: number): void {
     this.fibSets?.nextHopChanged(nextHopId);
     for (const rib of this.ribs) rib.nextHopChanged(nextHopId);
-    this.#ports.wake();
-  }
-
-  #redistribute(route: KernelRoute): void {
-    this.#resolveAgain = true;
-    const prefix = { bytes: route.bytes, length: route.length };
-    for (const source of ['connected', 'static', 'kernel'] as const satisfies readonly LocalSource[]) {
-      const wanted =
-        this.#config.redistribute[source] !== undefined &&
-        this.resolver.routesOf(route.bytes, route.length).some((other) => other.source === source);
-      if (wanted) this.origination.add(prefix, source);
-      else this.origination.remove(prefix, source);
-    }
     this.#ports.wake();
   }
 

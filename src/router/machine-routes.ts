@@ -1,0 +1,65 @@
+// The routes of this machine itself, as far as they are not ours: what leads to next hops (resolver.ts), what
+// `redistribute` announces, and which prefixes no neighbour may take from the machine.
+
+import { readU32 } from '../lib/bytes.ts';
+import type { Rib } from '../rib/rib.ts';
+import { IPV4, IPV6 } from '../wire/bgp/family.ts';
+import type { KernelRoute } from './resolver.ts';
+import type { Router } from './router.ts';
+
+const sources = ['connected', 'static', 'kernel'] as const;
+
+export class MachineRoutes {
+  readonly #router: Router;
+
+  constructor(router: Router) {
+    this.#router = router;
+  }
+
+  added(route: KernelRoute): void {
+    this.#router.resolver.add(route);
+    this.#changed(route);
+  }
+
+  removed(route: KernelRoute): void {
+    this.#router.resolver.remove(route);
+    this.#changed(route);
+  }
+
+  /** The wishes of `redistribute` have changed. */
+  redistributeAll(): void {
+    for (const route of this.#router.resolver.all()) this.#redistribute(route);
+  }
+
+  /** Whether the machine has a route of its own for exactly this prefix. */
+  isOutranked(rib: Rib, id: number): boolean {
+    const { words, address, length } = rib.table;
+    const at = id * words;
+    const four = words === 1;
+    const [b, c, d] = four ? [0, 0, 0] : [address[at + 1]!, address[at + 2]!, address[at + 3]!];
+    return this.#router.resolver.outranks(four, address[at]!, b, c, d, length[id]!);
+  }
+
+  #changed(route: KernelRoute): void {
+    this.#redistribute(route);
+    const { bytes } = route;
+    const four = bytes.length === 4;
+    const family = four ? IPV4 : IPV6;
+    const [b, c, d] = four ? [0, 0, 0] : [readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
+    const id = this.#router.ribs[family]!.find(readU32(bytes, 0), b, c, d, route.length);
+    if (id >= 0) this.#router.gates[family]?.reconsider(id);
+  }
+
+  #redistribute(route: KernelRoute): void {
+    const { config, resolver, origination } = this.#router;
+    const prefix = { bytes: route.bytes, length: route.length };
+    for (const source of sources) {
+      const wanted =
+        config.redistribute[source] !== undefined &&
+        resolver.routesOf(route.bytes, route.length).some((other) => other.source === source);
+      if (wanted) origination.add(prefix, source);
+      else origination.remove(prefix, source);
+    }
+    this.#router.resolveAgain();
+  }
+}

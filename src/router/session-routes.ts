@@ -1,0 +1,121 @@
+// What a session means for the routes: an Established peer is identified in the ribs, gets its import filters and its
+// places in the update groups; one that went leaves them, and graceful restart says what stays. Route refresh and
+// limits on prefixes are here as well. The session itself is sessions.ts, UPDATEs are intake.ts.
+
+import type { Negotiated } from '../session/negotiate.ts';
+import type { DownReason } from '../session/reason.ts';
+import { families, familiesIn } from '../wire/bgp/family.ts';
+import { encodeRouteRefresh, REFRESH_REQUEST, type RouteRefresh } from '../wire/bgp/refresh.ts';
+import type { Peer } from './peer.ts';
+import type { RouterPorts } from './ports.ts';
+import type { Router } from './router.ts';
+
+export class SessionRoutes {
+  readonly #router: Router;
+  readonly #ports: RouterPorts;
+
+  constructor(router: Router, ports: RouterPorts) {
+    this.#router = router;
+    this.#ports = ports;
+  }
+
+  established(peer: Peer, negotiated: Negotiated): void {
+    const { nowMs, intake, restart } = this.#router;
+    peer.families = negotiated.families;
+    peer.establishedAtMs = nowMs;
+    peer.counters.establishedCount++;
+    this.identify(peer, negotiated);
+    intake.open(peer, {
+      asn4: negotiated.asn4,
+      internal: negotiated.internal,
+      families: negotiated.families,
+      addPath: negotiated.addPathReceive,
+      firstAsn: negotiated.internal ? 0 : negotiated.remoteAsn,
+    });
+    restart.peerEstablished(peer, negotiated);
+    this.applyPolicies(peer, negotiated);
+    const name = negotiated.fqdn?.host;
+    const event = { kind: 'peerUp', peer: peer.name, remoteAsn: negotiated.remoteAsn } as const;
+    this.#ports.event(name === undefined ? event : { ...event, name });
+  }
+
+  down(peer: Peer, reason: DownReason, staleFamilies: number): void {
+    const { nowMs, intake, advertiser, restart } = this.#router;
+    intake.close(peer);
+    advertiser.leave(peer);
+    restart.peerDown(peer, reason, peer.negotiated!, staleFamilies);
+    peer.families = 0;
+    peer.downAtMs = nowMs;
+    peer.lastDown = reason;
+    this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
+  }
+
+  /** What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. */
+  identify(peer: Peer, negotiated: Negotiated): void {
+    const { peerTable, ribs, advertiser } = this.#router;
+    peerTable.update(peer.index, {
+      kind: negotiated.internal ? 'internal' : 'external',
+      asn: negotiated.remoteAsn,
+      bgpId: negotiated.remoteBgpId,
+      address: peer.remote ?? new Uint8Array(16),
+      scope: peer.ifindex,
+      weight: peer.config.weight,
+      rrClient: peer.config.routeReflectorClient,
+    });
+    let concerned = false;
+    for (const rib of ribs) {
+      rib.peerChanged(peer.index);
+      concerned ||= rib.perPeer.hasAny(peer.index);
+    }
+    if (concerned) advertiser.reconsider();
+  }
+
+  /** Another configuration of an Established peer whose session stays. */
+  applyLive(peer: Peer): void {
+    const { peerTable } = this.#router;
+    const { weight, routeReflectorClient } = peer.config;
+    const { index } = peer;
+    const rrClient = peerTable.rrClient[index] === 1;
+    if (peerTable.weight[index] !== weight || rrClient !== routeReflectorClient)
+      this.identify(peer, peer.negotiated!);
+    this.applyPolicies(peer, peer.negotiated!);
+  }
+
+  /** Import filters and update groups of an Established peer, from what the configuration says now. */
+  applyPolicies(peer: Peer, negotiated: Negotiated): void {
+    const { ribs, filters, advertiser } = this.#router;
+    for (const family of familiesIn(negotiated.families)) {
+      const rib = ribs[family]!;
+      const filter = filters.importFor(peer, negotiated, family);
+      if (rib.importFilterOf(peer.index) !== filter) rib.setImport(peer.index, filter);
+    }
+    advertiser.join(peer, negotiated);
+  }
+
+  /** The peer asks for our routes again (RFC 2918). */
+  refreshAsked(peer: Peer, refresh: RouteRefresh): void {
+    if (refresh.subtype !== REFRESH_REQUEST || refresh.family < 0) return;
+    if ((peer.families & (1 << refresh.family)) !== 0) this.#router.advertiser.resend(peer, refresh.family);
+  }
+
+  /** Asks the peer for its routes and tells it ours again (`refresh` of the operator). */
+  refresh(peer: Peer): void {
+    const { sessions, advertiser } = this.#router;
+    if (peer.negotiated === undefined) return;
+    for (const family of familiesIn(peer.families)) {
+      const message = encodeRouteRefresh(family, REFRESH_REQUEST);
+      if (peer.negotiated.routeRefresh) sessions.send(peer, message, message.length);
+      advertiser.resend(peer, family);
+    }
+  }
+
+  /** The peer has announced more than it may, and the operator wants the session ended for that. */
+  tooManyPrefixes(peer: Peer, family: number, limit: number): void {
+    const { nowMs, sessions } = this.#router;
+    const { action, restartAfterMs } = peer.config.maxPrefix!;
+    peer.heldUntilMs = action === 'restart' ? nowMs + restartAfterMs : Number.POSITIVE_INFINITY;
+    const { afi, safi } = families[family]!;
+    const data = new Uint8Array([afi >> 8, afi, safi, limit >>> 24, limit >>> 16, limit >>> 8, limit]);
+    sessions.stop(peer, 'maxPrefixes', undefined, data);
+  }
+}
