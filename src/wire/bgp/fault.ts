@@ -14,6 +14,12 @@ export interface Fault {
   readonly attribute?: number;
   /** For the Data field of the NOTIFICATION. */
   readonly data?: Uint8Array;
+  /** Where the attribute, or else what is wrong, begins within the UPDATE body. */
+  readonly offset?: number;
+  /** At most 64 bytes from there: for the log. */
+  readonly bytes?: Uint8Array;
+  /** The family that is given up, with `disable`. */
+  readonly family?: number;
   /** One short clause in words, for logs and `leafctl why`. */
   readonly reason: string;
 }
