@@ -4,6 +4,7 @@
 
 import type { Prefix } from '../net/prefix.ts';
 import type { CompiledPolicy } from '../policy/program.ts';
+import type { Role } from '../session/role.ts';
 import type { RemoteAs } from '../session/state.ts';
 
 /** What may differ from one family of a peer to another. */
@@ -47,8 +48,7 @@ export interface BfdSettings {
   minTtl: number;
 }
 
-/** What the local side is to the peer (RFC 9234). */
-export type Role = 'provider' | 'rsServer' | 'rsClient' | 'customer' | 'peer';
+export type { Role } from '../session/role.ts';
 
 /** What all kinds of peers have in common. */
 export interface PeerSettings extends FamilySettings {

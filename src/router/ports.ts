@@ -2,6 +2,7 @@
 // queues under a virtual clock. Every answer comes back later as a call on the router, never from inside a port.
 
 import type { DownReason } from '../session/reason.ts';
+import type { BfdSettings } from './config.ts';
 
 /** Where an outgoing connection goes, and how its socket is made. */
 export interface ConnectTarget {
@@ -16,6 +17,27 @@ export interface ConnectTarget {
   ttl: number;
   /** Lowest TTL to accept, or 0. */
   minTtl: number;
+}
+
+/** A path to a peer that is to be watched (RFC 5880). */
+export interface BfdTarget {
+  remote: Uint8Array;
+  /** Our end of the session; absent where the system may choose. */
+  local?: Uint8Array;
+  /** The interface of a single hop; 0 for a multihop path. */
+  ifindex: number;
+  /** RFC 5883 instead of RFC 5881. */
+  multihop: boolean;
+  settings: BfdSettings;
+}
+
+/** What can be changed on a connection that is up. */
+export interface ConnectionTuning {
+  ttl: number;
+  /** Lowest TTL to accept, or 0. */
+  minTtl: number;
+  /** RFC 2385; null for none. */
+  password: string | null;
 }
 
 /** One way out of the router: a gateway (absent when on link) through an interface. */
@@ -73,6 +95,10 @@ export interface RouterPorts {
   jitter(): number;
   /** Connections from these addresses must carry this key (RFC 2385); null for none. */
   setKey(address: Uint8Array, prefixLength: number, key: string | null): void;
+  /** Puts another TTL or key on a connection that is up. Absent: such changes wait for the next connection. */
+  tune?(connection: number, tuning: ConnectionTuning): void;
+  /** The path to a peer (by its index) is to be watched, or no longer; answered by `Router.bfdChanged`. */
+  bfd?(peer: number, wanted: BfdTarget | undefined): void;
   /** Router advertisements are wanted, or no longer wanted, on an interface. */
   discover(ifindex: number, wanted: boolean): void;
 }

@@ -16,14 +16,14 @@ const MARKER = 'ffffffffffffffffffffffffffffffff';
 test('OPEN with every capability we know', () => {
   const bytes = golden(`
     ${MARKER}     # marker
-    006f          # length 111
+    0086          # length 134
     01            # OPEN
     04            # version 4
     5ba0          # my AS: AS_TRANS
     0009          # hold time 9 s
     0a00000b      # BGP identifier 10.0.0.11
-    52            # optional parameters length 82
-    02 50         # capabilities, 80 bytes
+    69            # optional parameters length 105
+    02 67         # capabilities, 103 bytes
     01 04 0001 00 01            # multiprotocol: IPv4 unicast
     01 04 0002 00 01            # multiprotocol: IPv6 unicast
     02 00                       # route refresh
@@ -41,6 +41,11 @@ test('OPEN with every capability we know', () => {
     49 0e                       # FQDN
       05 6c65616631             #   leaf1
       07 6578616d706c65         #   example
+    47 0e                       # long-lived graceful restart
+      0001 01 80 015180         #   IPv4 unicast, forwarding kept, 86400 s
+      0002 01 00 ffffff         #   IPv6 unicast, 16777215 s
+    4c 05                       # paths limit
+      0001 01 0004              #   IPv4 unicast, 4 paths
     4d 00                       # link-local next hop
     09 01 03                    # role: customer
     c8 03 010203                # 200: unknown
@@ -75,6 +80,14 @@ test('OPEN with every capability we know', () => {
         ],
       },
       { kind: 'fqdn', host: 'leaf1', domain: 'example' },
+      {
+        kind: 'longLivedGracefulRestart',
+        families: [
+          { afi: 1, safi: 1, forwarding: true, staleTimeS: 86_400 },
+          { afi: 2, safi: 1, forwarding: false, staleTimeS: 0xffffff },
+        ],
+      },
+      { kind: 'pathsLimit', entries: [{ afi: 1, safi: 1, limit: 4 }] },
       { kind: 'linkLocalNextHop' },
       { kind: 'role', role: 3 },
       { kind: 'unknown', code: 200, value: new Uint8Array([1, 2, 3]) },

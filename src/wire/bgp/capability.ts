@@ -3,7 +3,9 @@
 //
 // Codes: multiprotocol 1 (RFC 4760), route refresh 2 (2918), extended next hop 5 (8950), extended message 6 (8654),
 // role 9 (9234), graceful restart 64 (4724, 8538), 4-octet AS 65 (6793), ADD-PATH 69 (7911), enhanced route
-// refresh 70 (7313), FQDN 73 and link-local next hop 77 (drafts, widely sent).
+// refresh 70 (7313), long-lived graceful restart 71 (9494), and from drafts that are widely sent FQDN 73, paths limit
+// 76 and link-local next hop 77. One of 71 and of the drafts that cannot be read is kept as unknown: no session is
+// worth less for it.
 
 import { assert } from '../../lib/assert.ts';
 import { type ByteWriter, readU16, readU32 } from '../../lib/bytes.ts';
@@ -20,6 +22,8 @@ export type Capability =
   | { readonly kind: 'addPath'; readonly entries: readonly AddPathEntry[] }
   | { readonly kind: 'enhancedRouteRefresh' }
   | { readonly kind: 'fqdn'; readonly host: string; readonly domain: string }
+  | LongLivedCapability
+  | { readonly kind: 'pathsLimit'; readonly entries: readonly PathsLimitEntry[] }
   | { readonly kind: 'linkLocalNextHop' }
   | { readonly kind: 'unknown'; readonly code: number; readonly value: Uint8Array };
 
@@ -47,6 +51,26 @@ export interface GracefulRestartCapability {
   readonly families: readonly { readonly afi: number; readonly safi: number; readonly forwarding: boolean }[];
 }
 
+export interface LongLivedCapability {
+  readonly kind: 'longLivedGracefulRestart';
+  readonly families: readonly LongLivedEntry[];
+}
+
+export interface LongLivedEntry {
+  readonly afi: number;
+  readonly safi: number;
+  readonly forwarding: boolean;
+  /** 24 bits. */
+  readonly staleTimeS: number;
+}
+
+export interface PathsLimitEntry {
+  readonly afi: number;
+  readonly safi: number;
+  /** Paths of a prefix that the sender wants at most; 0 is void. */
+  readonly limit: number;
+}
+
 const MULTIPROTOCOL = 1;
 const ROUTE_REFRESH = 2;
 const EXTENDED_NEXT_HOP = 5;
@@ -56,7 +80,9 @@ const GRACEFUL_RESTART = 64;
 const ASN4 = 65;
 const ADD_PATH = 69;
 const ENHANCED_ROUTE_REFRESH = 70;
+const LONG_LIVED = 71;
 const FQDN = 73;
+const PATHS_LIMIT = 76;
 const LINK_LOCAL_NEXT_HOP = 77;
 
 /** Reads the value [start, end) of capability `code`; undefined when a known one is malformed. */
@@ -89,17 +115,48 @@ export function decodeCapability(
       return length % 4 === 0 ? { kind: 'addPath', entries: readAddPath(bytes, start, end) } : undefined;
     case ENHANCED_ROUTE_REFRESH:
       return length === 0 ? { kind: 'enhancedRouteRefresh' } : undefined;
-    case FQDN: {
-      // A draft with sloppy senders: one that cannot be read is no reason to refuse the session.
-      const fqdn = readFqdn(bytes, start, end);
-      return fqdn ?? { kind: 'unknown', code, value: bytes.slice(start, end) };
-    }
-    case LINK_LOCAL_NEXT_HOP:
-      if (length === 0) return { kind: 'linkLocalNextHop' };
-      return { kind: 'unknown', code, value: bytes.slice(start, end) };
     default:
-      return { kind: 'unknown', code, value: bytes.slice(start, end) };
+      return (
+        readForgiving(code, bytes, start, end) ?? { kind: 'unknown', code, value: bytes.slice(start, end) }
+      );
   }
+}
+
+// The ones that are taken for unknown where they cannot be read.
+function readForgiving(code: number, bytes: Uint8Array, start: number, end: number): Capability | undefined {
+  const length = end - start;
+  switch (code) {
+    case LONG_LIVED:
+      return length % 7 === 0 ? readLongLived(bytes, start, end) : undefined;
+    case FQDN:
+      return readFqdn(bytes, start, end);
+    case PATHS_LIMIT:
+      return length % 5 === 0 ? readPathsLimit(bytes, start, end) : undefined;
+    case LINK_LOCAL_NEXT_HOP:
+      return length === 0 ? { kind: 'linkLocalNextHop' } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function readLongLived(bytes: Uint8Array, start: number, end: number): LongLivedCapability {
+  const families: LongLivedEntry[] = [];
+  for (let at = start; at < end; at += 7) {
+    families.push({
+      afi: readU16(bytes, at),
+      safi: bytes[at + 2]!,
+      forwarding: (bytes[at + 3]! & 0x80) !== 0,
+      staleTimeS: (bytes[at + 4]! << 16) | readU16(bytes, at + 5),
+    });
+  }
+  return { kind: 'longLivedGracefulRestart', families };
+}
+
+function readPathsLimit(bytes: Uint8Array, start: number, end: number): Capability {
+  const entries: PathsLimitEntry[] = [];
+  for (let at = start; at < end; at += 5)
+    entries.push({ afi: readU16(bytes, at), safi: bytes[at + 2]!, limit: readU16(bytes, at + 3) });
+  return { kind: 'pathsLimit', entries };
 }
 
 function readExtendedNextHop(bytes: Uint8Array, start: number, end: number): ExtendedNextHopEntry[] {
@@ -206,6 +263,19 @@ function writeValue(out: ByteWriter, capability: Capability): number {
       writeText(out, capability.host);
       writeText(out, capability.domain);
       return FQDN;
+    case 'longLivedGracefulRestart':
+      for (const { afi, safi, forwarding, staleTimeS } of capability.families) {
+        out
+          .u16(afi)
+          .u8(safi)
+          .u8(forwarding ? 0x80 : 0)
+          .u8(staleTimeS >>> 16)
+          .u16(staleTimeS & 0xffff);
+      }
+      return LONG_LIVED;
+    case 'pathsLimit':
+      for (const { afi, safi, limit } of capability.entries) out.u16(afi).u8(safi).u16(limit);
+      return PATHS_LIMIT;
     case 'linkLocalNextHop':
       return LINK_LOCAL_NEXT_HOP;
     case 'unknown':

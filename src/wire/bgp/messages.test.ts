@@ -134,9 +134,26 @@ describe('OPEN', () => {
     expect(decodeOpen(message, HEADER_LENGTH, message.length)).toEqual({ ...open, capabilities });
   });
 
-  test('an FQDN that cannot be read is kept as it is', () => {
-    const bytes = new Uint8Array([...fixed, 6, 2, 4, 73, 2, 9, 65]);
-    expect(body(bytes)).toMatchObject({ capabilities: [{ kind: 'unknown', code: 73 }] });
+  test.each([
+    ['FQDN', 73],
+    ['long-lived graceful restart', 71],
+    ['paths limit', 76],
+    ['link-local next hop', 77],
+  ])('%s that cannot be read is kept as it is', (_name, code) => {
+    const bytes = new Uint8Array([...fixed, 6, 2, 4, code, 2, 9, 65]);
+    expect(body(bytes)).toMatchObject({ capabilities: [{ kind: 'unknown', code }] });
+  });
+
+  test('a parameter of more than 255 bytes and one behind it (RFC 9072), whatever the short length says', () => {
+    const refresh = new Uint8Array(260).fill(0);
+    for (let at = 0; at < 260; at += 2) refresh[at] = 2;
+    for (const short of [255, 4, 1]) {
+      const bytes = concat(fixed, [short, 255, 1, 12, 2, 1, 4], refresh, [2, 0, 2, 70, 0]);
+      const read = body(bytes) as Open;
+      expect(read.capabilities).toHaveLength(131);
+      expect(read.capabilities.at(-1)).toEqual({ kind: 'enhancedRouteRefresh' });
+    }
+    expect(body(concat(fixed, [0, 255, 0, 0]))).toMatchObject({ code: 2, subcode: 0 });
   });
 });
 
