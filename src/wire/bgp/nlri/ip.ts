@@ -3,7 +3,7 @@
 // A section is validated once by the decoder; the readers below then walk it without checks. They take only
 // integers so that V8 inlines them. Bits beyond the length may be anything on the wire and are masked.
 
-import { readU32 } from '../../../lib/bytes.ts';
+import { type ByteWriter, readU32 } from '../../../lib/bytes.ts';
 
 /** Whether [start, end) is a sequence of whole prefixes of at most `maxBits`. */
 export function validPrefixes(
@@ -78,4 +78,10 @@ export function routable6(a: number, b: number, c: number, d: number, length: nu
   if (length >= 8 && a >>> 24 === 0xff) return false;
   if (length >= 10 && a >>> 22 === 0x3fa) return false;
   return !(length === 128 && a === 0 && b === 0 && c === 0 && d === 1);
+}
+
+/** Appends as many bytes at `from` as hold `bits`, those beyond cleared. */
+export function copyMasked(bytes: Uint8Array, from: number, bits: number, out: ByteWriter): void {
+  out.copy(bytes, from, from + ((bits + 7) >>> 3));
+  if ((bits & 7) !== 0) out.bytes[out.length - 1]! &= 0xff00 >>> (bits & 7);
 }
