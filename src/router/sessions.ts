@@ -281,7 +281,7 @@ export class Sessions {
       arrivingIsOurs: fsm.outgoing,
       existingState: other.session.state,
       existingIsOurs: other.outgoing,
-      existingHasGracefulRestart: other.session.negotiated?.gracefulRestart !== undefined,
+      existingRestarter: restarterOf(other.session.negotiated),
     });
     if (outcome === 'keepBoth') return;
     if (outcome === 'closeArriving') this.#feed(peer, fsm, { kind: 'openCollisionDump' });
@@ -410,6 +410,12 @@ export class Sessions {
       return Number.POSITIVE_INFINITY;
     return established.blockedSinceMs + Math.max(SEND_HOLD_MS, 2 * negotiated.holdTimeMs);
   }
+}
+
+/** Who may come back on another connection before we know that the present one is dead (RFC 4724 5). */
+function restarterOf(negotiated: Negotiated | undefined): { bgpId: number; asn: number } | undefined {
+  if (negotiated?.gracefulRestart === undefined) return undefined;
+  return { bgpId: negotiated.remoteBgpId, asn: negotiated.remoteAsn };
 }
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array {

@@ -10,7 +10,7 @@ const base: CollisionInput = {
   arrivingIsOurs: false,
   existingState: 'openConfirm',
   existingIsOurs: true,
-  existingHasGracefulRestart: false,
+  existingRestarter: undefined,
 };
 
 describe('resolveCollision', () => {
@@ -36,9 +36,19 @@ describe('resolveCollision', () => {
     ['still connecting', { existingState: 'connect' }, 'keepBoth'],
     ['Established stays', { existingState: 'established' }, 'closeArriving'],
     [
-      'Established with graceful restart gives way',
-      { existingState: 'established', existingHasGracefulRestart: true },
+      'Established with graceful restart gives way to the same speaker',
+      { existingState: 'established', existingRestarter: { bgpId: 20, asn: 65002 } },
       'replaceExisting',
+    ],
+    [
+      'but not to another identifier behind its address',
+      { existingState: 'established', existingRestarter: { bgpId: 21, asn: 65002 } },
+      'closeArriving',
+    ],
+    [
+      'and not to another AS',
+      { existingState: 'established', existingRestarter: { bgpId: 20, asn: 65003 } },
+      'closeArriving',
     ],
   ] as [string, Partial<CollisionInput>, string][])('%s', (_name, changes, expected) => {
     expect(resolveCollision({ ...base, ...changes })).toBe(expected);

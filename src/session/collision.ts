@@ -7,7 +7,9 @@
 // one exchange settles it. Two connections opened by the same side are no collision but a second attempt: the
 // older is a remnant and closes. An Established session stays and the arriving connection closes, with one
 // exception (RFC 4724 4.2 and 5): a peer that offered graceful restart has restarted, so its new connection
-// wins and the old one closes in silence (event `peerRestarted`), as if TCP had reported the loss.
+// wins and the old one closes in silence (event `peerRestarted`), as if TCP had reported the loss. Only an OPEN
+// with the AS and the BGP Identifier of the session says so; one with others is from somebody else behind the
+// same address, who must not end a session that works.
 
 import type { SessionState } from './state.ts';
 
@@ -22,8 +24,8 @@ export interface CollisionInput {
   /** The other connection of the peer. */
   existingState: SessionState;
   existingIsOurs: boolean;
-  /** Graceful restart was negotiated on the existing, Established session. */
-  existingHasGracefulRestart: boolean;
+  /** Who is at the other end of the existing, Established session, where it negotiated graceful restart. */
+  existingRestarter: { readonly bgpId: number; readonly asn: number } | undefined;
 }
 
 /**
@@ -39,6 +41,10 @@ export function localWins(input: CollisionInput): boolean {
   return input.localAsn > input.remoteAsn;
 }
 
+function isRestarted({ existingRestarter, remoteBgpId, remoteAsn }: CollisionInput): boolean {
+  return existingRestarter?.bgpId === remoteBgpId && existingRestarter.asn === remoteAsn;
+}
+
 /**
  * Called when a valid OPEN arrives on one of two connections, before `openReceived` is given to its session.
  */
@@ -49,7 +55,7 @@ export function resolveCollision(input: CollisionInput): CollisionOutcome {
     case 'active':
       return 'keepBoth';
     case 'established':
-      return input.existingHasGracefulRestart ? 'replaceExisting' : 'closeArriving';
+      return isRestarted(input) ? 'replaceExisting' : 'closeArriving';
     case 'openSent':
     case 'openConfirm': {
       if (input.arrivingIsOurs === input.existingIsOurs) return 'closeExisting';

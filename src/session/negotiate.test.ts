@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Capability } from '../wire/bgp/capability.ts';
 import type { Open } from '../wire/bgp/open.ts';
 import { checkOpen, negotiate } from './negotiate.ts';
+import { type Role, roles, roleValue } from './role.ts';
 import type { RemoteAs, SessionConfig } from './state.ts';
 
 const ipv4: Capability = { kind: 'multiprotocol', afi: 1, safi: 1 };
@@ -63,6 +64,25 @@ describe('checkOpen', () => {
     if (fault !== undefined) expect(fault.disposition).toBe('reset');
   });
 
+  test('2/7 is judged by what our OPEN on this connection offered', () => {
+    const config = configOf(external, [ipv6]);
+    expect(checkOpen(openOf([]), config)).toMatchObject({ code: 2, subcode: 7 });
+    expect(checkOpen(openOf([]), { ...config, capabilities: [ipv4] }, [])).toBeUndefined();
+  });
+
+  test('a family we do not know beside one we have is passed over', () => {
+    const multicast: Capability = { kind: 'multiprotocol', afi: 1, safi: 2 };
+    const noSuch: Capability = { kind: 'multiprotocol', afi: 16388, safi: 71 };
+    expect(checkOpen(openOf([noSuch, multicast, ipv4]), configOf(external))).toBeUndefined();
+    expect(checkOpen(openOf([noSuch, multicast]), configOf(external))).toMatchObject({ code: 2, subcode: 7 });
+  });
+
+  test('the same capability over and over is one (RFC 5492 4)', () => {
+    const open = openOf([ipv4, ipv4, { kind: 'routeRefresh' }, { kind: 'routeRefresh' }, ipv4]);
+    expect(checkOpen(open, configOf(external))).toBeUndefined();
+    expect(negotiate(openOf([ipv4], { asn: 65001 }), open).families).toBe(V4);
+  });
+
   test('2/7 lists our families as capabilities', () => {
     const fault = checkOpen(openOf([evpn]), configOf(external, [ipv4, ipv6, { kind: 'asn4', asn: 65001 }]));
     // biome-ignore format: a capability a line
@@ -70,6 +90,61 @@ describe('checkOpen', () => {
       1, 4, 0, 1, 0, 1,
       1, 4, 0, 2, 0, 1,
     ]);
+  });
+});
+
+describe('roles (RFC 9234 4.2)', () => {
+  const said = (...values: number[]): Capability[] => [
+    ipv4,
+    ...values.map((role): Capability => ({ kind: 'role', role })),
+  ];
+  const check = (ours: Role | undefined, theirs: Capability[], strict = false, asn = 65002) => {
+    const config = { ...configOf({ kind: 'any' }), role: ours, roleStrict: strict };
+    const fault = checkOpen(openOf(theirs, { asn, bgpId: 9 }), config);
+    return fault && `${fault.code}/${fault.subcode}`;
+  };
+
+  test('the table of pairs: provider, route server, its client, customer, peer', () => {
+    const allowed: Record<Role, Role> = {
+      provider: 'customer',
+      customer: 'provider',
+      rsServer: 'rsClient',
+      rsClient: 'rsServer',
+      peer: 'peer',
+    };
+    for (const ours of roles)
+      for (const theirs of roles) {
+        const expected = allowed[ours] === theirs ? undefined : '2/11';
+        expect([ours, theirs, check(ours, said(roleValue(theirs)))]).toEqual([ours, theirs, expected]);
+      }
+    expect(roles.map(roleValue)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  test.each([
+    ['none said, none wanted', undefined, said(), false, undefined],
+    ['one said, none of ours', undefined, said(3), false, undefined],
+    ['none said, one of ours', 'provider', said(), false, undefined],
+    ['none said, strict', 'provider', said(), true, '2/11'],
+    ['strict and right', 'provider', said(3), true, undefined],
+    ['the same twice', 'provider', said(3, 3), false, undefined],
+    ['two different', 'provider', said(3, 4), false, '2/11'],
+    ['two different, none of ours', undefined, said(3, 4), false, '2/11'],
+    ['a value nobody has assigned', 'provider', said(77), false, '2/11'],
+  ] as [string, Role | undefined, Capability[], boolean, string | undefined][])(
+    '%s',
+    (_name, ours, theirs, strict, expected) => {
+      expect(check(ours, theirs, strict)).toBe(expected);
+    },
+  );
+
+  test('they are for external sessions, and not for those within a confederation', () => {
+    expect(check('provider', said(4), true, 65001)).toBeUndefined();
+    const config = { ...configOf({ kind: 'any' }), role: 'provider' as const };
+    const within = { ...config, confederationMembers: [[65002, 65009]] as const };
+    expect(checkOpen(openOf(said(4)), config)).toMatchObject({ subcode: 11 });
+    expect(checkOpen(openOf(said(4)), within)).toBeUndefined();
+    expect(negotiate(openOf([ipv4], { asn: 65001 }), openOf(said(4))).role).toBe('peer');
+    expect(negotiate(openOf([ipv4], { asn: 65002 }), openOf(said(4))).role).toBeUndefined();
   });
 });
 
@@ -102,6 +177,35 @@ describe('negotiate', () => {
   test('internal is the same ASN on both sides', () => {
     expect(negotiate(openOf([ipv4]), openOf([ipv4])).internal).toBe(true);
     expect(negotiate(openOf([ipv4], { asn: 1 }), openOf([ipv4])).internal).toBe(false);
+  });
+
+  test('a member of our confederation is neither internal nor external', () => {
+    const sent = openOf([ipv4], { asn: 65001 });
+    const kinds = (asn: number) => {
+      const { internal, confederation, localAsn } = negotiate(sent, openOf([ipv4], { asn }), {
+        confederationMembers: [[65001, 65003]],
+      });
+      return [internal, confederation, localAsn];
+    };
+    expect(kinds(65001)).toEqual([true, false, 65001]);
+    expect(kinds(65003)).toEqual([false, true, 65001]);
+    expect(kinds(65004)).toEqual([false, false, 65001]);
+  });
+
+  test('a limit on paths holds for families in which paths are sent to it', () => {
+    const addPath = (sendReceive: number): Capability => ({
+      kind: 'addPath',
+      entries: [{ afi: 1, safi: 1, sendReceive }],
+    });
+    const limit = (afi: number): Capability => ({
+      kind: 'pathsLimit',
+      entries: [{ afi, safi: 1, limit: 4 }],
+    });
+    const limits = (ours: Capability[], theirs: Capability[]) =>
+      negotiate(openOf([ipv4, ipv6, ...ours]), openOf([ipv4, ipv6, ...theirs])).pathsLimit.slice(0, 2);
+    expect(limits([addPath(2)], [addPath(1), limit(1)])).toEqual([4, 0]);
+    expect(limits([addPath(2)], [addPath(1), limit(2)])).toEqual([0, 0]);
+    expect(limits([addPath(1)], [addPath(2), limit(1)])).toEqual([0, 0]);
   });
 
   test('ADD-PATH needs a sender and a receiver, and a family in common', () => {
@@ -174,5 +278,32 @@ describe('negotiate', () => {
     const noBit = negotiate(openOf([ipv4, restart(false)]), openOf([ipv4, ipv6, restart(true)]));
     expect(noBit.gracefulRestart).toMatchObject({ notification: false, families: V4 });
     expect(negotiate(openOf([ipv4]), openOf([ipv4, restart(true)])).gracefulRestart).toBeUndefined();
+  });
+
+  test('long-lived stale times are those of the peer, and void without graceful restart (RFC 9494 4.1)', () => {
+    const restart: Capability = {
+      kind: 'gracefulRestart',
+      restartState: false,
+      notification: false,
+      timeS: 0,
+      families: [],
+    };
+    const longLived = (...entries: [number, boolean, number][]): Capability => ({
+      kind: 'longLivedGracefulRestart',
+      families: entries.map(([afi, forwarding, staleTimeS]) => ({ afi, safi: 1, forwarding, staleTimeS })),
+    });
+    const of = (ours: Capability[], theirs: Capability[]) =>
+      negotiate(openOf([ipv4, ...ours]), openOf([ipv4, ipv6, ...theirs])).longLived;
+    const theirs = longLived([1, true, 60], [2, true, 90]);
+    expect(of([restart, longLived()], [restart, theirs])).toEqual({
+      families: V4,
+      forwarding: V4,
+      staleTimeMs: [60_000, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    });
+    expect(of([restart, longLived()], [theirs])).toBeUndefined();
+    expect(of([longLived()], [restart, theirs])).toBeUndefined();
+    expect(of([restart], [restart, theirs])).toBeUndefined();
+    const twice = longLived([1, true, 60], [1, false, 5]);
+    expect(of([restart, longLived()], [restart, twice])).toMatchObject({ families: V4, forwarding: 0 });
   });
 });

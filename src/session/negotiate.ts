@@ -7,12 +7,17 @@
 //   ADD-PATH   sending needs our "send" and the peer's "receive", and the other way round (RFC 7911 4)
 //   restart    the peer's families and flags, limited to those negotiated (RFC 4724); the N bit if both set
 //              it (RFC 8538)
+//   long-lived the peer's families and stale times (RFC 9494), void without the restart capability
+//   role       the peer's, on external sessions (RFC 9234; role.ts says whether it fits)
+//
+// A family that only one side knows is passed over; only where none is left the OPEN is refused (2/7).
 
 import { AS_TRANS } from '../net/asn.ts';
-import type { Capability, GracefulRestartCapability } from '../wire/bgp/capability.ts';
-import { familyOf, IPV4 } from '../wire/bgp/family.ts';
+import type { Capability, GracefulRestartCapability, LongLivedCapability } from '../wire/bgp/capability.ts';
+import { families, familyOf, IPV4 } from '../wire/bgp/family.ts';
 import { type Fault, OPEN_MESSAGE_ERROR, resetFault } from '../wire/bgp/fault.ts';
 import type { Open } from '../wire/bgp/open.ts';
+import { checkRole, type Role, roleOf } from './role.ts';
 import type { RemoteAs, SessionConfig } from './state.ts';
 
 /** RFC 4724 as the peer offered it. */
@@ -29,6 +34,16 @@ export interface NegotiatedRestart {
   readonly forwarding: number;
 }
 
+/** RFC 9494 as the peer offered it. */
+export interface NegotiatedLongLived {
+  /** Families whose routes may stay long-lived stale when the peer goes. */
+  readonly families: number;
+  /** How long, by family id. */
+  readonly staleTimeMs: readonly number[];
+  /** Families whose forwarding state the peer kept over its absence. */
+  readonly forwarding: number;
+}
+
 export interface Negotiated {
   /** 0: no hold timer. */
   readonly holdTimeMs: number;
@@ -36,19 +51,28 @@ export interface Negotiated {
   readonly keepaliveMs: number;
   /** Both have the same ASN. */
   readonly internal: boolean;
+  /** The peer is in another member AS of our confederation (RFC 5065); `internal` is false then. */
+  readonly confederation: boolean;
+  /** What our OPEN said. */
+  readonly localAsn: number;
   readonly remoteAsn: number;
   readonly remoteBgpId: number;
   readonly asn4: boolean;
   readonly families: number;
   readonly addPathSend: number;
   readonly addPathReceive: number;
-  /** Families that may use an IPv6 next hop beside their own (RFC 8950): IPv4. */
+  /** By family id: paths of a prefix the peer wants at most, 0 for any number (draft-ietf-idr-add-paths-limit). */
+  readonly pathsLimit: readonly number[];
+  /** Families that may use an IPv6 next hop beside their own (RFC 8950): IPv4 and VPN-IPv4. */
   readonly extendedNextHop: number;
   readonly routeRefresh: boolean;
   readonly enhancedRouteRefresh: boolean;
   readonly extendedMessage: boolean;
   readonly linkLocalNextHop: boolean;
   readonly gracefulRestart: NegotiatedRestart | undefined;
+  readonly longLived: NegotiatedLongLived | undefined;
+  /** The peer's (RFC 9234). */
+  readonly role: Role | undefined;
   readonly fqdn: { readonly host: string; readonly domain: string } | undefined;
 }
 
@@ -72,8 +96,15 @@ export function acceptsAsn(remoteAs: RemoteAs, asn: number, localAsn: number): b
   }
 }
 
-/** Why the peer's OPEN cannot be accepted: 2/2, 2/3, 2/6 or 2/7; undefined when it can. */
-export function checkOpen(open: Open, config: SessionConfig): Fault | undefined {
+/**
+ * Why the peer's OPEN cannot be accepted: 2/2, 2/3, 2/6, 2/7 or 2/11; undefined when it can. `offered` is what our
+ * OPEN on this connection said.
+ */
+export function checkOpen(
+  open: Open,
+  config: SessionConfig,
+  offered: readonly Capability[] = config.capabilities,
+): Fault | undefined {
   const { asn, bgpId, holdTimeS } = open;
   // AS 0 and AS_TRANS are nobody's (RFC 7607 2, RFC 6793 9).
   if (asn === 0 || asn === AS_TRANS) {
@@ -89,11 +120,17 @@ export function checkOpen(open: Open, config: SessionConfig): Fault | undefined 
   if (holdTimeS === 1 || holdTimeS === 2) {
     return resetFault(OPEN_MESSAGE_ERROR, UNACCEPTABLE_HOLD_TIME, `hold time ${holdTimeS} s`);
   }
-  if ((offeredFamilies(config.capabilities) & offeredFamilies(open.capabilities)) === 0) {
+  if ((offeredFamilies(offered) & offeredFamilies(open.capabilities)) === 0) {
     const reason = 'no address family in common';
-    return resetFault(OPEN_MESSAGE_ERROR, UNSUPPORTED_CAPABILITY, reason, ourFamilies(config.capabilities));
+    return resetFault(OPEN_MESSAGE_ERROR, UNSUPPORTED_CAPABILITY, reason, ourFamilies(offered));
   }
-  return undefined;
+  // RFC 9234 is about external sessions, and not about those within a confederation.
+  if (asn === config.localAsn || isWithin(config.confederationMembers, asn)) return undefined;
+  return checkRole(config.role, config.roleStrict === true, open.capabilities);
+}
+
+function isWithin(ranges: readonly (readonly [number, number])[] | undefined, asn: number): boolean {
+  return ranges?.some(([low, high]) => asn >= low && asn <= high) === true;
 }
 
 /** The capabilities that the peer lacks, as 2/7 lists them (RFC 5492 5): code, length, AFI, 0, SAFI. */
@@ -113,30 +150,39 @@ function ourFamilies(capabilities: readonly Capability[]): Uint8Array {
 export function negotiate(
   sent: Open,
   received: Open,
-  options: { keepaliveMs?: number | undefined } = {},
+  options: Partial<Pick<SessionConfig, 'keepaliveMs' | 'confederationMembers'>> = {},
 ): Negotiated {
   const ours = sent.capabilities;
   const theirs = received.capabilities;
-  const families = offeredFamilies(ours) & offeredFamilies(theirs);
+  const shared = offeredFamilies(ours) & offeredFamilies(theirs);
   const holdTimeMs = 1000 * Math.min(sent.holdTimeS, received.holdTimeS);
   const third = Math.floor(holdTimeMs / 3);
   const both = (kind: Capability['kind']): boolean => has(ours, kind) && has(theirs, kind);
+  const internal = sent.asn === received.asn;
+  const confederation = !internal && isWithin(options.confederationMembers, received.asn);
+  const addPathSend = shared & addPathMask(ours, 2) & addPathMask(theirs, 1);
+  const gracefulRestart = negotiateRestart(ours, theirs, shared);
   return {
     holdTimeMs,
     keepaliveMs: Math.min(options.keepaliveMs ?? third, third),
-    internal: sent.asn === received.asn,
+    internal,
+    confederation,
+    localAsn: sent.asn,
     remoteAsn: received.asn,
     remoteBgpId: received.bgpId,
     asn4: both('asn4'),
-    families,
-    addPathSend: families & addPathMask(ours, 2) & addPathMask(theirs, 1),
-    addPathReceive: families & addPathMask(ours, 1) & addPathMask(theirs, 2),
-    extendedNextHop: families & extendedNextHopMask(ours) & extendedNextHopMask(theirs),
+    families: shared,
+    addPathSend,
+    addPathReceive: shared & addPathMask(ours, 1) & addPathMask(theirs, 2),
+    pathsLimit: pathsLimits(theirs, addPathSend),
+    extendedNextHop: shared & extendedNextHopMask(ours) & extendedNextHopMask(theirs),
     routeRefresh: both('routeRefresh'),
     enhancedRouteRefresh: both('enhancedRouteRefresh'),
     extendedMessage: both('extendedMessage'),
     linkLocalNextHop: both('linkLocalNextHop'),
-    gracefulRestart: negotiateRestart(ours, theirs, families),
+    gracefulRestart,
+    longLived: gracefulRestart && negotiateLongLived(ours, theirs, shared),
+    role: internal || confederation ? undefined : roleOf(theirs),
     fqdn: fqdnOf(theirs),
   };
 }
@@ -196,7 +242,7 @@ function restartOf(capabilities: readonly Capability[]): GracefulRestartCapabili
 function negotiateRestart(
   ours: readonly Capability[],
   theirs: readonly Capability[],
-  families: number,
+  shared: number,
 ): NegotiatedRestart | undefined {
   const mine = restartOf(ours);
   const peer = restartOf(theirs);
@@ -204,7 +250,7 @@ function negotiateRestart(
   let kept = 0;
   let forwarding = 0;
   for (const family of peer.families) {
-    const bit = maskOf(family.afi, family.safi) & families;
+    const bit = maskOf(family.afi, family.safi) & shared;
     kept |= bit;
     if (family.forwarding) forwarding |= bit;
   }
@@ -215,6 +261,44 @@ function negotiateRestart(
     families: kept,
     forwarding,
   };
+}
+
+/** RFC 9494 4.1: of several capabilities, and of several entries for a family, the last counts. */
+function negotiateLongLived(
+  ours: readonly Capability[],
+  theirs: readonly Capability[],
+  shared: number,
+): NegotiatedLongLived | undefined {
+  let peer: LongLivedCapability | undefined;
+  for (const capability of theirs) if (capability.kind === 'longLivedGracefulRestart') peer = capability;
+  if (peer === undefined || !has(ours, 'longLivedGracefulRestart')) return undefined;
+  const staleTimeMs: number[] = [];
+  let kept = 0;
+  let forwarding = 0;
+  for (const entry of peer.families) {
+    const family = familyOf(entry.afi, entry.safi);
+    const bit = maskOf(entry.afi, entry.safi) & shared;
+    if (bit === 0) continue;
+    staleTimeMs[family] = entry.staleTimeS * 1000;
+    kept |= bit;
+    forwarding = entry.forwarding ? forwarding | bit : forwarding & ~bit;
+  }
+  return { families: kept, staleTimeMs: filled(staleTimeMs), forwarding };
+}
+
+/** A limit counts for the families in which paths are sent to the peer; 0 is void. */
+function pathsLimits(theirs: readonly Capability[], addPathSend: number): readonly number[] {
+  const limits: number[] = [];
+  for (const capability of theirs) {
+    if (capability.kind !== 'pathsLimit') continue;
+    for (const { afi, safi, limit } of capability.entries)
+      if ((maskOf(afi, safi) & addPathSend) !== 0) limits[familyOf(afi, safi)] = limit;
+  }
+  return filled(limits);
+}
+
+function filled(byFamily: readonly number[]): number[] {
+  return families.map(({ id }) => byFamily[id] ?? 0);
 }
 
 function fqdnOf(capabilities: readonly Capability[]): { host: string; domain: string } | undefined {

@@ -85,6 +85,7 @@ describe('whose routes are kept (RFC 4724, RFC 8538)', () => {
     ['admin reset', { kind: 'automaticStop', cause: 'adminReset' }, 0, 0],
     ['admin down', { kind: 'manualStop', cause: 'adminDown' }, 0, 0],
     ['BFD down', { kind: 'automaticStop', cause: 'bfdDown' }, 0, 0],
+    ['BFD down with the peer', { kind: 'automaticStop', cause: 'bfdDown', restarting: true }, V4, V4],
     ['too many prefixes', { kind: 'automaticStop', cause: 'maxPrefixes' }, 0, 0],
   ] as [string, SessionEvent, number, number][])('%s', (_name, event, restartOnly, withNotification) => {
     expect(end(event, false, false).down.staleFamilies).toBe(0);

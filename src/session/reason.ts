@@ -5,7 +5,8 @@
 //
 // Ours: of the stops we begin, adminDown, adminReset, deconfigured, maxPrefixes and bfdDown are sent as Hard
 // Reset when the N bit is negotiated, for the routes must go; configurationChanged and outOfResources are
-// not. A restart of leafd itself sends nothing at all, so that the peers see a lost connection and keep
+// not, nor is bfdDown where the peer's BFD shares the fate of its control plane, so that its routes are kept
+// as over any restart (RFC 5882 4.3). A restart of leafd itself sends nothing at all, so that the peers see a lost connection and keep
 // forwarding.
 
 import { assert } from '../lib/assert.ts';
@@ -66,6 +67,8 @@ export interface DownReason {
   text?: string;
   /** The NOTIFICATION was a Hard Reset (RFC 8538). */
   hard?: boolean;
+  /** The peer is taken for one that restarts (RFC 5882 4.3). */
+  restarting?: boolean;
 }
 
 /** How a stop is told and whether the session comes back by itself. A cause without subcode is silent. */
@@ -111,11 +114,15 @@ export function receivedReason(code: number, subcode: number, data: Uint8Array |
 export function staleFamilies(reason: DownReason, negotiated: Negotiated | undefined): number {
   const restart = negotiated?.gracefulRestart;
   if (restart === undefined) return 0;
+  // A family that only the long-lived capability names has a restart time of zero (RFC 9494 4.2).
+  const families = restart.families | (negotiated?.longLived?.families ?? 0);
   switch (reason.kind) {
     case 'tcpClosed':
     case 'peerRestarted':
     case 'interfaceDown':
-      return restart.families;
+      return families;
+    case 'bfdDown':
+      return reason.restarting === true ? families : 0;
     case 'holdTimer':
     case 'sendHoldTimer':
     case 'notificationSent':
@@ -123,12 +130,11 @@ export function staleFamilies(reason: DownReason, negotiated: Negotiated | undef
     case 'configurationChanged':
     case 'outOfResources':
     case 'collision':
-      return restart.notification && reason.hard !== true ? restart.families : 0;
+      return restart.notification && reason.hard !== true ? families : 0;
     case 'adminDown':
     case 'adminReset':
     case 'deconfigured':
     case 'maxPrefixes':
-    case 'bfdDown':
     case 'rejected':
     case 'localRestart':
     case 'connectFailed':

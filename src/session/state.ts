@@ -9,6 +9,7 @@ import type { Fault } from '../wire/bgp/fault.ts';
 import type { Open } from '../wire/bgp/open.ts';
 import type { Negotiated } from './negotiate.ts';
 import type { DownReason, StopCause } from './reason.ts';
+import type { Role } from './role.ts';
 
 /** RFC 4271 8.2.2. */
 export type SessionState = 'idle' | 'connect' | 'active' | 'openSent' | 'openConfirm' | 'established';
@@ -32,6 +33,12 @@ export const timerNames: readonly TimerName[] = [
   'idleHold',
 ];
 
+/**
+ * How much our next OPEN offers: all, what the session cannot be without (families, 4-octet AS), or no optional
+ * parameter at all. Less after a peer has refused more (2/4, 2/7).
+ */
+export type OfferExtent = 'all' | 'needed' | 'none';
+
 export interface Session {
   readonly state: SessionState;
   readonly timers: Readonly<Timers>;
@@ -43,6 +50,7 @@ export interface Session {
   readonly sinceMs: number;
   /** Made for a connection that the peer opened: it never connects and never starts again. */
   readonly incoming: boolean;
+  readonly extent: OfferExtent;
   readonly sentOpen: Open | undefined;
   readonly remoteOpen: Open | undefined;
   /** From OpenConfirm on. */
@@ -57,6 +65,7 @@ export type RemoteAs =
   | { kind: 'list'; ranges: readonly (readonly [low: number, high: number])[] };
 
 export interface SessionConfig {
+  /** What our OPEN says: our AS, the one of `localAs`, or a confederation's identifier. */
   localAsn: number;
   /** BGP Identifier as an unsigned 32-bit number, not 0. */
   bgpId: number;
@@ -82,6 +91,12 @@ export interface SessionConfig {
   notifyWithoutOpen?: boolean | undefined;
   /** Offered in OPEN. */
   capabilities: readonly Capability[];
+  /** Ours towards the peer (RFC 9234); its capability is in the list above. */
+  role?: Role | undefined;
+  /** The peer has to say its role. */
+  roleStrict?: boolean | undefined;
+  /** The other member ASes, where `localAsn` is one of a confederation (RFC 5065). */
+  confederationMembers?: readonly (readonly [low: number, high: number])[] | undefined;
 }
 
 /** The events of RFC 4271 8.1; its numbers stand beside them. Passive and damped starts follow the config. */
@@ -98,6 +113,8 @@ export type SessionEvent =
       cause: StopCause;
       communication?: string | undefined;
       data?: Uint8Array | undefined;
+      /** BFD is down because the peer restarts (RFC 5882 4.3): no Hard Reset, and its routes may be kept. */
+      restarting?: boolean | undefined;
     }
   /** 9 to 13: a deadline has passed. One that has not, or a timer that does not run, is ignored. */
   | { kind: 'timerExpired'; timer: TimerName }
@@ -176,6 +193,7 @@ export function newSession(nowMs = 0): Session {
     oscillations: 0,
     sinceMs: nowMs,
     incoming: false,
+    extent: 'all',
     sentOpen: undefined,
     remoteOpen: undefined,
     negotiated: undefined,
@@ -188,8 +206,8 @@ export function newSession(nowMs = 0): Session {
  * incoming connection"). It waits for `tcpConnectionConfirmed`; once Idle again it is done with and can be
  * dropped.
  */
-export function incomingSession(nowMs = 0): Session {
-  return { ...newSession(nowMs), state: 'active', incoming: true };
+export function incomingSession(nowMs = 0, extent: OfferExtent = 'all'): Session {
+  return { ...newSession(nowMs), state: 'active', incoming: true, extent };
 }
 
 /** The accepted connection won over our own (collision.ts): from now on it is the peer's first session. */

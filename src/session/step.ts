@@ -56,7 +56,8 @@ function stopNow(
   const text = cause === 'adminDown' || cause === 'adminReset' ? event.communication : undefined;
   let data = event.kind === 'automaticStop' ? event.data : undefined;
   if (text !== undefined && text !== '') data = encodeShutdownText(text);
-  return stop(input, { manual: event.kind === 'manualStop', cause, data: data ?? noData, text });
+  const restarting = event.kind === 'automaticStop' && event.restarting === true;
+  return stop(input, { manual: event.kind === 'manualStop', cause, data: data ?? noData, text, restarting });
 }
 
 const noData = new Uint8Array(0);

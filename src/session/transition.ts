@@ -3,13 +3,15 @@
 // timers and negotiated values are set in one place. RFC 4271 8.2.2; which event leads to which move is in
 // the state-* files.
 
-import { CEASE, type Fault, HOLD_TIMER_EXPIRED } from '../wire/bgp/fault.ts';
+import { CEASE, type Fault, HOLD_TIMER_EXPIRED, OPEN_MESSAGE_ERROR } from '../wire/bgp/fault.ts';
 import { CEASE_COLLISION, CEASE_HARD_RESET } from '../wire/bgp/notification.ts';
 import type { Open } from '../wire/bgp/open.ts';
 import { countOscillation, idleHoldMs } from './damping.ts';
 import { checkOpen, negotiate } from './negotiate.ts';
+import { capabilitiesOf, lesserExtent } from './offer-extent.ts';
 import { type DownReason, receivedReason, type StopCause, staleFamilies, stopRows } from './reason.ts';
 import {
+  type OfferExtent,
   type Session,
   type SessionAction,
   type SessionConfig,
@@ -95,12 +97,12 @@ export function listen(input: StepInput, reason: DownReason): StepResult {
   return { session: { ...session, sentOpen: undefined, lastError: reason }, actions };
 }
 
-function ourOpen(config: SessionConfig): Open {
+function ourOpen(config: SessionConfig, extent: OfferExtent): Open {
   return {
     asn: config.localAsn,
     holdTimeS: Math.ceil(config.holdTimeMs / 1000),
     bgpId: config.bgpId,
-    capabilities: [...config.capabilities],
+    capabilities: capabilitiesOf(config, extent),
   };
 }
 
@@ -115,7 +117,7 @@ export function connected(input: StepInput): StepResult {
 
 /** Sends OPEN and waits for the peer's. */
 export function sendOpen(input: StepInput): StepResult {
-  const open = ourOpen(input.config);
+  const open = ourOpen(input.config, input.session.extent);
   const hold = input.nowMs + (input.config.openHoldMs ?? defaultOpenHoldMs);
   return {
     session: { ...enter(input, 'openSent', { hold }), sentOpen: open },
@@ -130,14 +132,14 @@ export function sendOpen(input: StepInput): StepResult {
 export function acceptOpen(input: StepInput, remoteOpen: Open): StepResult {
   const { session, config } = input;
   const actions: SessionAction[] = [];
-  const open = session.sentOpen ?? ourOpen(config);
+  const open = session.sentOpen ?? ourOpen(config, session.extent);
   if (session.sentOpen === undefined) actions.push({ kind: 'sendOpen', open });
-  const fault = checkOpen(remoteOpen, config);
+  const fault = checkOpen(remoteOpen, config, open.capabilities);
   if (fault !== undefined) {
     const refused = failWith({ ...input, session: { ...session, remoteOpen } }, fault);
     return { session: refused.session, actions: [...actions, ...refused.actions] };
   }
-  const negotiated = negotiate(open, remoteOpen, { keepaliveMs: config.keepaliveMs });
+  const negotiated = negotiate(open, remoteOpen, config);
   actions.push({ kind: 'sendKeepalive' });
   const timers = {
     hold: holdAt(input, negotiated.holdTimeMs),
@@ -158,6 +160,8 @@ interface IdleOptions {
   oscillates: boolean;
   /** Whether the IdleHoldTimer brings it back, where the configuration allows. */
   restarts: boolean;
+  /** What the next OPEN offers, where that changes. */
+  extent?: OfferExtent;
 }
 
 /** Ends whatever is there and goes to Idle. */
@@ -183,6 +187,8 @@ export function toIdle(input: StepInput, reason: DownReason, options: IdleOption
       oscillations,
       sinceMs: nowMs,
       incoming: session.incoming,
+      // A session that was up ends what the peer's refusals taught: it may be another software that comes back.
+      extent: from === 'established' ? 'all' : (options.extent ?? session.extent),
       sentOpen: undefined,
       remoteOpen: session.remoteOpen,
       negotiated: undefined,
@@ -240,16 +246,17 @@ export function connectionLost(input: StepInput, message: string | undefined): S
 
 /**
  * The peer sent a NOTIFICATION; none is sent back, for RFC 4271 6.4 has no answer to one (8.2.2 names an FSM
- * error for event 25 in OpenSent; no speaker sends it). A version error is not a failure (event 24).
+ * error for event 25 in OpenSent; no speaker sends it). A version error is not a failure (event 24), nor is a refusal
+ * of what we offer as long as there is less to offer (RFC 5492 3).
  */
 export function notified(input: StepInput, code: number, subcode: number, data?: Uint8Array): StepResult {
-  const isVersionError = code === 2 && subcode === 1;
-  const counter = isVersionError ? 'keep' : 'add';
-  return toIdle(input, receivedReason(code, subcode, data), {
-    ...failed,
-    counter,
-    oscillates: !isVersionError,
-  });
+  const { session, config } = input;
+  const extent = lesserExtent(session, config, code, subcode);
+  const isFailure =
+    !(code === OPEN_MESSAGE_ERROR && subcode === 1) && (extent === undefined || extent === 'all');
+  const options: IdleOptions = { ...failed, counter: isFailure ? 'add' : 'keep', oscillates: isFailure };
+  if (extent !== undefined) options.extent = extent;
+  return toIdle(input, receivedReason(code, subcode, data), options);
 }
 
 /** Another connection of this peer was kept (event 23): Cease 6/7. */
@@ -267,6 +274,8 @@ export interface StopOrder {
   cause: StopCause;
   data: Uint8Array;
   text: string | undefined;
+  /** The peer is taken for one that restarts: never a Hard Reset. */
+  restarting: boolean;
 }
 
 /**
@@ -274,19 +283,25 @@ export interface StopOrder {
  * Reset (RFC 8538 3.1).
  */
 export function stop(input: StepInput, order: StopOrder): StepResult {
-  const { cause, data, text } = order;
+  const { cause, data, text, restarting } = order;
   const row = stopRows[cause];
   const counter = order.manual ? 'clear' : 'add';
   const options: IdleOptions = { counter, oscillates: false, restarts: row.restarts };
   const reason: DownReason = { kind: cause };
   if (text !== undefined && text !== '') reason.text = text;
+  if (restarting) reason.restarting = true;
   if (row.ceaseSubcode !== undefined && mayNotify(input)) {
     const subcode = row.ceaseSubcode;
     reason.code = CEASE;
     reason.subcode = subcode;
     options.notification = { code: CEASE, subcode, data };
     const { session } = input;
-    if (row.hard && session.state === 'established' && session.negotiated?.gracefulRestart?.notification) {
+    if (
+      row.hard &&
+      !restarting &&
+      session.state === 'established' &&
+      session.negotiated?.gracefulRestart?.notification
+    ) {
       reason.hard = true;
       options.notification = {
         code: CEASE,
