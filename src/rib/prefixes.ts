@@ -189,6 +189,11 @@ export class Prefixes {
     }
   }
 
+  /** Whether there may be prefixes of this length; only for families whose keys are prefixes. */
+  hasLength(length: number): boolean {
+    return this.#lengthCounts[length] !== 0;
+  }
+
   /** The longest prefix with a best path that contains the address, or -1. */
   lookup(a: number, b: number, c: number, d: number): number {
     for (let length = this.table.words * 32; length >= 0; length--) {
