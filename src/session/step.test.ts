@@ -147,86 +147,30 @@ const events: Record<string, SessionEvent> = {
 };
 
 const drop = 'idle close down';
+type Row = [string, string, string, string, string, string];
 const states: SessionState[] = ['idle', 'connect', 'active', 'openSent', 'openConfirm', 'established'];
 
+/** A stop that tells the peer so, by one NOTIFICATION before Established and another in it. */
+function ends(early: string, late: string): Row {
+  const before = `idle ${early} close down`;
+  return ['=', drop, drop, before, before, `idle ${late} close down`];
+}
+
 // One row an event, the columns in the order of `states`.
-const table: Record<string, [string, string, string, string, string, string]> = {
+const table: Record<string, Row> = {
   manualStart: ['connect connect', '=', '=', '=', '=', '='],
-  'manualStop adminDown': [
-    '=',
-    drop,
-    drop,
-    'idle n6/2 close down',
-    'idle n6/2 close down',
-    'idle n6/9 close down',
-  ],
-  'manualStop deconfigured': [
-    '=',
-    drop,
-    drop,
-    'idle n6/3 close down',
-    'idle n6/3 close down',
-    'idle n6/9 close down',
-  ],
+  'manualStop adminDown': ends('n6/2', 'n6/9'),
+  'manualStop deconfigured': ends('n6/3', 'n6/9'),
   automaticStart: ['connect connect', '=', '=', '=', '=', '='],
-  'automaticStop adminReset': [
-    '=',
-    drop,
-    drop,
-    'idle n6/4 close down',
-    'idle n6/4 close down',
-    'idle n6/9 close down',
-  ],
-  'automaticStop configurationChanged': [
-    '=',
-    drop,
-    drop,
-    'idle n6/6 close down',
-    'idle n6/6 close down',
-    'idle n6/6 close down',
-  ],
+  'automaticStop adminReset': ends('n6/4', 'n6/9'),
+  'automaticStop configurationChanged': ends('n6/6', 'n6/6'),
   'automaticStop interfaceDown': ['=', drop, drop, drop, drop, drop],
   'automaticStop localRestart': ['=', drop, drop, drop, drop, drop],
-  'automaticStop bfdDown': [
-    '=',
-    drop,
-    drop,
-    'idle n6/10 close down',
-    'idle n6/10 close down',
-    'idle n6/9 close down',
-  ],
-  'automaticStop bfdDown, restarting': [
-    '=',
-    drop,
-    drop,
-    'idle n6/10 close down',
-    'idle n6/10 close down',
-    'idle n6/10 close down',
-  ],
-  'automaticStop outOfResources': [
-    '=',
-    drop,
-    drop,
-    'idle n6/8 close down',
-    'idle n6/8 close down',
-    'idle n6/8 close down',
-  ],
-  'automaticStop maxPrefixes': [
-    '=',
-    drop,
-    drop,
-    'idle n6/1 close down',
-    'idle n6/1 close down',
-    'idle n6/9 close down',
-  ],
-  'automaticStop rejected': [
-    '=',
-    drop,
-    drop,
-    'idle n6/5 close down',
-    'idle n6/5 close down',
-    'idle n6/5 close down',
-  ],
+  'automaticStop bfdDown': ends('n6/10', 'n6/9'),
+  'automaticStop bfdDown, restarting': ends('n6/10', 'n6/10'),
+  'automaticStop outOfResources': ends('n6/8', 'n6/8'),
+  'automaticStop maxPrefixes': ends('n6/1', 'n6/9'),
+  'automaticStop rejected': ends('n6/5', 'n6/5'),
   connectRetry: ['=', 'connect close connect', 'connect close connect', '=', '=', '='],
   hold: ['=', '=', '=', 'idle n4/0 close down', 'idle n4/0 close down', 'idle n4/0 close down'],
   keepalive: ['=', '=', '=', '=', 'openConfirm keepalive', 'established keepalive'],
