@@ -16,6 +16,7 @@ const tiers: Record<string, number> = {
   policy: 3,
   session: 3,
   dataplane: 3,
+  rpki: 3,
   rib: 4,
   router: 5,
   sim: 6,
@@ -32,7 +33,7 @@ const allowedEdges: Record<string, string> = {};
 /** Rooms, or files of a room, that hold no I/O, clock or randomness. */
 const pure = [
   /^src\/lib\/(?!clock-real|hash-key-real|version)/,
-  /^src\/(net|wire|session|policy|rib|router|sim)\//,
+  /^src\/(net|wire|session|policy|rpki|rib|router|sim)\//,
   /^src\/intent\/(?!files)/,
   /^src\/dataplane\/(desired|delta|fib-state|fib-event|fib-objects|fib-table|fib-ops)\.ts$/,
   /^src\/lab\/(topology|clos|fabric-config|layout|graph)\.ts$/,
