@@ -3,15 +3,15 @@
 // each message is noted, so that one chunk can be copied and patched for a peer that needs another next hop of
 // the same length.
 //
-// IPv4 with an IPv4 next hop: classic NLRI. IPv4 with an IPv6 next hop (RFC 8950) and IPv6: MP_REACH as the first
-// attribute (RFC 7606 section 5.1). A 2-octet peer gets AS_TRANS and AS4_PATH (RFC 6793 section 4.2.2).
+// IPv4 with an IPv4 next hop: classic NLRI. IPv4 with an IPv6 next hop (RFC 8950) and all other families: MP_REACH as
+// the first attribute (RFC 7606 section 5.1). A 2-octet peer gets AS_TRANS and AS4_PATH (RFC 6793 section 4.2.2).
 
 import { assert } from '../../lib/assert.ts';
 import { ByteWriter, readU16, writeU16, writeU32 } from '../../lib/bytes.ts';
 import { writeForOldPeer } from './attribute/as4.ts';
 import { valueEnd } from './attribute/canonical.ts';
 import { EXTENDED_LENGTH, MP_REACH, MP_UNREACH, NEXT_HOP, OPTIONAL, TRANSITIVE } from './attribute/table.ts';
-import { families, IPV4 } from './family.ts';
+import { FLOWSPEC4, families, IPV4, SAFI_MPLS_VPN, VPNV6 } from './family.ts';
 import {
   EXTENDED_MESSAGE_LENGTH_MAX,
   HEADER_LENGTH,
@@ -36,6 +36,8 @@ export class UpdateWriter {
   /** Offsets in `bytes` of the next hop of each announcing message, nextHopCount of them. */
   nextHopOffsets: Int32Array = new Int32Array(256);
   nextHopCount = 0;
+  /** NLRI that no message of its set had room for, since `begin`; they were left out. */
+  unsendable = 0;
 
   #maxMessage = MESSAGE_LENGTH_MAX;
   #asn4 = true;
@@ -67,6 +69,7 @@ export class UpdateWriter {
     this.#asn4 = asn4;
     this.#open = -1;
     this.#begun = false;
+    this.unsendable = 0;
     this.reset();
   }
 
@@ -80,7 +83,8 @@ export class UpdateWriter {
 
   /**
    * Begins announcements with these canonical attributes [start, end) and a next hop of 4, 16 or 32 bytes. False
-   * when the attributes leave no room for a prefix in a message: these routes cannot be sent to this peer.
+   * when the attributes leave no room for a prefix in a message: these routes cannot be sent to this peer. Next
+   * hops of VPN families get a zero route distinguisher and lose a link-local address; flow specifications have none.
    */
   beginReach(
     family: number,
@@ -116,15 +120,35 @@ export class UpdateWriter {
       head.u8(OPTIONAL | EXTENDED_LENGTH).u8(MP_REACH);
       this.#lengthAt = head.length;
       this.#hasTailAttributes = true;
-      head.u16(0).u16(afi).u8(safi).u8(nextHopLength);
-      this.#nextHopAt = head.length;
-      head.copy(nextHop, nextHopStart, nextHopStart + nextHopLength).u8(0);
+      head.u16(0).u16(afi).u8(safi);
+      if (safi === SAFI_MPLS_VPN) this.#vpnNextHop(family, nextHop, nextHopStart, nextHopLength);
+      else if (family >= FLOWSPEC4) head.u8(0);
+      else {
+        head.u8(nextHopLength);
+        this.#nextHopAt = head.length;
+        head.copy(nextHop, nextHopStart, nextHopStart + nextHopLength);
+      }
+      head.u8(0);
       this.#tail.copy(attrs, start, end);
     }
     if (head.length + this.#tail.length + NLRI_LENGTH_MAX <= this.#maxMessage) return true;
     // Nothing can be added: the set is as if it had not been begun.
     this.#begun = false;
     return false;
+  }
+
+  // RFC 4364 section 4.3.2 and RFC 4659 section 3.2.1, where an IPv4 next hop of an IPv6 route is IPv4-mapped.
+  #vpnNextHop(family: number, nextHop: Uint8Array, start: number, length: number): void {
+    const head = this.#head;
+    const sent = Math.min(length, 16);
+    const mapped = family === VPNV6 && sent === 4;
+    head
+      .u8(mapped ? 24 : 8 + sent)
+      .u32(0)
+      .u32(0);
+    if (mapped) head.u32(0).u32(0).u32(0xffff);
+    this.#nextHopAt = head.length;
+    head.copy(nextHop, start, start + sent);
   }
 
   /** Begins withdrawals: classic for IPv4 unless `multiprotocol`, else in MP_UNREACH. */
@@ -201,6 +225,31 @@ export class UpdateWriter {
     if (length > 96) putBytes(bytes, at, end, d);
     this.length = end;
     return true;
+  }
+
+  /**
+   * Adds an NLRI of any family in its wire form, bytes[start, end) without path identifier. False as with `addIp4`.
+   * One that does not fit even a message of its own is left out and counted in `unsendable`.
+   */
+  addNlri(bytes: Uint8Array, start: number, end: number, pathId = 0): boolean {
+    const size = end - start;
+    if (!this.nlriFits(size)) {
+      this.unsendable++;
+      return true;
+    }
+    if (!this.#room(size)) return false;
+    if (this.#addPath) {
+      writeU32(this.bytes, this.length, pathId);
+      this.length += 4;
+    }
+    for (let i = start; i < end; i++) this.bytes[this.length++] = bytes[i]!;
+    return true;
+  }
+
+  /** Whether an NLRI of `size` bytes fits a message of the set that was begun. */
+  nlriFits(size: number): boolean {
+    const before = this.#head.length + this.#tail.length + (this.#addPath ? 4 : 0);
+    return before + size <= this.#maxMessage;
   }
 
   // Makes sure that `size` more bytes of NLRI, and a path identifier, fit the open message.
