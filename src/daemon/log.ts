@@ -123,6 +123,13 @@ export function eventOf(event: RouterEvent): NewEvent {
         text: `${event.peer}: ${event.text}`,
         peer: event.peer,
       };
+    case 'familyDisabled':
+      return {
+        level: 'warning',
+        kind: 'family-disabled',
+        text: `${event.peer}: ${event.text}`,
+        peer: event.peer,
+      };
     case 'maxPrefix':
       return { level: 'warning', kind: 'max-prefix', text: `${event.peer}: ${event.text}`, peer: event.peer };
     case 'restartDone':

@@ -1,18 +1,24 @@
 // From an UPDATE to paths in the rib: decode, intern the attributes once, choose which next hop counts, hand each
-// section over where it stands in the message. What RFC 7606 makes of a bad message the decoder has decided;
-// here it is only counted and told. Limits on prefixes are checked behind every message that announces.
+// section over where it stands in the message. What RFC 7606 makes of a bad message the decoder has decided; here it is
+// carried out and handed to the log. Limits on prefixes are checked behind every message that announces.
+//
+// Routes of families without a next hop (flowspec, RFC 8955 section 4) and of RTC, whose next hop nobody forwards to
+// (RFC 4684), have this router as next hop: it can always be reached.
 
 import { sameBytes } from '../lib/bytes.ts';
 import { formatIp, isLinkLocal6 } from '../net/ip.ts';
 import type { AttributePool } from '../rib/attribute-pool.ts';
-import type { NextHopTable } from '../rib/next-hop-table.ts';
+import { NEXT_HOP_DISCARD, NEXT_HOP_SELF, type NextHopTable } from '../rib/next-hop-table.ts';
 import type { Rib } from '../rib/rib.ts';
-import { families } from '../wire/bgp/family.ts';
-import type { Fault } from '../wire/bgp/fault.ts';
+import { NEXT_HOP } from '../wire/bgp/attribute/table.ts';
+import { families, familiesIn, RTC } from '../wire/bgp/family.ts';
+import { type Fault, INVALID_NEXT_HOP, updateFault } from '../wire/bgp/fault.ts';
 import { type UpdateContext, UpdateDecoder, type UpdateView } from '../wire/bgp/update.ts';
+import type { FaultLog } from './fault-log.ts';
+import { OWN_SCOPE } from './next-hops.ts';
 import type { Peer } from './peer.ts';
 import type { RouterEvent } from './ports.ts';
-import type { Resolution } from './resolver.ts';
+import type { Way } from './resolver.ts';
 
 export interface IntakeHost {
   rib(family: number): Rib;
@@ -22,11 +28,15 @@ export interface IntakeHost {
   tooManyPrefixes(peer: Peer, family: number, limit: number): void;
   /** The link a peer with an address is on, 0 when it is not on any. */
   linkTo(peer: Peer): number;
-  resolve(address: Uint8Array): Resolution | undefined;
+  /** By the machine's own routes. */
+  resolve(address: Uint8Array): Way | undefined;
 }
 
-/** At most this many bad messages of a peer are told one by one; the rest is only counted. */
-const TOLD_FAULTS_MAX = 20;
+/** Masks by family id. */
+interface Warned {
+  near: number;
+  beyond: number;
+}
 
 export class Intake {
   readonly #host: IntakeHost;
@@ -34,12 +44,13 @@ export class Intake {
   readonly #nextHops: NextHopTable;
   readonly #decoder = new UpdateDecoder();
   readonly #contexts = new Map<Peer, UpdateContext>();
-  readonly #told = new WeakMap<Peer, number>();
+  readonly #faults: FaultLog;
   /** Families for which a warning about the limit has been given in this session, by peer. */
-  readonly #warned = new Map<Peer, number>();
+  readonly #warned = new Map<Peer, Warned>();
 
-  constructor(host: IntakeHost, pool: AttributePool, nextHops: NextHopTable) {
+  constructor(host: IntakeHost, faults: FaultLog, pool: AttributePool, nextHops: NextHopTable) {
     this.#host = host;
+    this.#faults = faults;
     this.#pool = pool;
     this.#nextHops = nextHops;
   }
@@ -57,8 +68,9 @@ export class Intake {
   update(peer: Peer, bytes: Uint8Array, start: number, end: number): Fault | undefined {
     const view = this.#decoder.decode(bytes, start, end, this.#contexts.get(peer)!);
     if (view.fault !== undefined) {
-      if (view.fault.disposition === 'reset' || view.fault.disposition === 'disable') return view.fault;
-      this.#tell(peer, view);
+      for (const fault of view.faults) this.#record(peer, fault);
+      if (view.fault.disposition === 'reset') return view.fault;
+      for (const fault of view.faults) if (fault.disposition === 'disable') this.#disable(peer, fault);
     }
     if (view.endOfRib >= 0) {
       this.#host.endOfRib(peer, view.endOfRib);
@@ -68,6 +80,7 @@ export class Intake {
     let announced = 0;
     for (let i = 0; i < view.sectionCount; i++) {
       const family = view.sectionFamily[i]!;
+      if ((peer.disabledFamilies & (1 << family)) !== 0) continue;
       const rib = this.#host.rib(family);
       const from = view.sectionStart[i]!;
       const to = view.sectionEnd[i]!;
@@ -83,8 +96,27 @@ export class Intake {
       announced |= 1 << family;
     }
     if (attrId !== 0) this.#pool.release(attrId);
-    if (announced !== 0 && peer.config.maxPrefix !== undefined) this.#checkLimit(peer, announced);
+    if (announced !== 0) this.#checkLimits(peer, announced);
     return undefined;
+  }
+
+  #record(peer: Peer, fault: Fault): void {
+    if (fault.disposition === 'withdraw') peer.counters.treatedAsWithdraw++;
+    else if (fault.disposition === 'discard') peer.counters.attributesDiscarded++;
+    this.#faults.record(peer, fault);
+  }
+
+  /** RFC 4760 section 7: the family's routes go, and what comes of it in this session is ignored. */
+  #disable(peer: Peer, fault: Fault): void {
+    const given = fault.family === undefined ? peer.families : 1 << fault.family;
+    for (const family of familiesIn(given & peer.families & ~peer.disabledFamilies)) {
+      peer.disabledFamilies |= 1 << family;
+      this.#host.rib(family).dropPeer(peer.index);
+      // Nobody has to wait for its End-of-RIB.
+      this.#host.endOfRib(peer, family);
+      const text = `${families[family]!.name} of this session is not used any more: ${fault.reason} (RFC 4760, 7)`;
+      this.#host.event({ kind: 'familyDisabled', peer: peer.name, family: families[family]!.name, text });
+    }
   }
 
   /**
@@ -92,6 +124,7 @@ export class Intake {
    * that leads elsewhere (a management network, say) is ignored; the routes count as withdrawn.
    */
   #isOnItsLink(peer: Peer, view: UpdateView, section: number): boolean {
+    if (families[view.sectionFamily[section]!]!.form === 'opaque') return true;
     if (peer.config.multihop !== 1 || peer.negotiated?.internal !== false) return true;
     const at = view.nextHopStart[section]!;
     const length = view.nextHopLength[section]!;
@@ -102,11 +135,9 @@ export class Intake {
     const link = this.#host.linkTo(peer);
     const way = link === 0 ? undefined : this.#host.resolve(nextHop.slice(at, at + length));
     if (link === 0 || (way !== undefined && way.ifindex === link && way.gateway === undefined)) return true;
-    peer.counters.treatedAsWithdraw++;
-    this.#event(
-      peer,
-      `next hop ${formatIp(nextHop, at, length)} is not on the link of the peer (RFC 4271, 6.3)`,
-    );
+    const what = formatIp(nextHop, at, length);
+    const reason = `next hop ${what} is not on the link of the peer (RFC 4271, 6.3)`;
+    this.#record(peer, updateFault(INVALID_NEXT_HOP, 'withdraw', reason, NEXT_HOP));
     return false;
   }
 
@@ -115,6 +146,7 @@ export class Intake {
     const at = view.nextHopStart[section]!;
     const length = view.nextHopLength[section]!;
     const bytes = view.nextHop;
+    if (length === 0 || view.sectionFamily[section] === RTC) return NEXT_HOP_SELF;
     if (length === 4) return this.#nextHops.intern(bytes, at, 4, 0);
     const linkLocalAt = length === 32 ? at + 16 : isLinkLocal6(bytes, at) ? at : -1;
     const link =
@@ -123,36 +155,36 @@ export class Intake {
     return this.#nextHops.intern(bytes, at, 16, 0);
   }
 
-  #tell(peer: Peer, view: UpdateView): void {
-    for (const fault of view.faults) {
-      if (fault.disposition === 'withdraw') peer.counters.treatedAsWithdraw++;
-      else peer.counters.attributesDiscarded++;
-    }
-    const { disposition, reason } = view.fault!;
-    this.#event(peer, `${reason} (RFC 7606: ${disposition})`);
-  }
-
-  #event(peer: Peer, text: string): void {
-    const told = this.#told.get(peer) ?? 0;
-    if (told >= TOLD_FAULTS_MAX) return;
-    this.#told.set(peer, told + 1);
-    this.#host.event({ kind: 'malformed', peer: peer.name, text });
-  }
-
-  #checkLimit(peer: Peer, announced: number): void {
-    const { limit, action } = peer.config.maxPrefix!;
-    for (const { id, name } of families) {
-      if ((announced & (1 << id)) === 0) continue;
-      const received = this.#host.rib(id).perPeer.received[peer.index]!;
+  #checkLimits(peer: Peer, announced: number): void {
+    const { maxPrefix, byFamily } = peer.config;
+    if (maxPrefix === undefined && byFamily === undefined) return;
+    for (const family of familiesIn(announced)) {
+      const wanted = byFamily?.[family]?.maxPrefix ?? maxPrefix;
+      if (wanted === undefined) continue;
+      const { limit, action, warnAtPercent } = wanted;
+      const received = this.#host.rib(family).perPeer.received[peer.index]!;
+      if (warnAtPercent !== undefined && received * 100 >= limit * warnAtPercent)
+        this.#warn(
+          peer,
+          'near',
+          family,
+          `${received} of at most ${limit} ${families[family]!.name} prefixes`,
+        );
       if (received <= limit) continue;
-      const warned = this.#warned.get(peer) ?? 0;
-      if ((warned & (1 << id)) === 0) {
-        const text = `${received} ${name} prefixes, the limit is ${limit}`;
-        this.#host.event({ kind: 'maxPrefix', peer: peer.name, text });
-        this.#warned.set(peer, warned | (1 << id));
-      }
-      if (action !== 'warn') this.#host.tooManyPrefixes(peer, id, limit);
+      const beyond = action === 'drop' ? ', those beyond are refused' : '';
+      const text = `${received} ${families[family]!.name} prefixes, the limit is ${limit}${beyond}`;
+      this.#warn(peer, 'beyond', family, text);
+      if (action === 'restart' || action === 'shutdown') this.#host.tooManyPrefixes(peer, family, limit);
     }
+  }
+
+  /** Once a session, family and kind. */
+  #warn(peer: Peer, kind: keyof Warned, family: number, text: string): void {
+    let warned = this.#warned.get(peer);
+    if (warned === undefined) this.#warned.set(peer, (warned = { near: 0, beyond: 0 }));
+    if ((warned[kind] & (1 << family)) !== 0) return;
+    warned[kind] |= 1 << family;
+    this.#host.event({ kind: 'maxPrefix', peer: peer.name, text });
   }
 }
 
@@ -162,8 +194,10 @@ export function nextHopText(
   id: number,
   interfaceName: (ifindex: number) => string,
 ): string {
-  if (id === 0) return 'self';
+  if (id === NEXT_HOP_SELF) return 'self';
+  if (id === NEXT_HOP_DISCARD) return 'discard';
   const address = formatIp(nextHops.addressOf(id));
   const scope = nextHops.scope[id]!;
+  if (scope === OWN_SCOPE) return address;
   return scope === 0 ? address : `${address}%${interfaceName(scope)}`;
 }

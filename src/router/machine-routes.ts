@@ -42,12 +42,15 @@ export class MachineRoutes {
 
   #changed(route: KernelRoute): void {
     this.#redistribute(route);
-    const { bytes } = route;
+    const { bytes, length } = route;
     const four = bytes.length === 4;
     const family = four ? IPV4 : IPV6;
+    const a = readU32(bytes, 0);
     const [b, c, d] = four ? [0, 0, 0] : [readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
-    const id = this.#router.ribs[family]!.find(readU32(bytes, 0), b, c, d, route.length);
+    this.#router.nextHops.routeChanged(four, a, b, c, d, length);
+    const id = this.#router.ribs[family]!.find(a, b, c, d, length);
     if (id >= 0) this.#router.gates[family]?.reconsider(id);
+    this.#router.wake();
   }
 
   #redistribute(route: KernelRoute): void {
@@ -60,6 +63,5 @@ export class MachineRoutes {
       if (wanted) origination.add(prefix, source);
       else origination.remove(prefix, source);
     }
-    this.#router.resolveAgain();
   }
 }

@@ -6,6 +6,7 @@ import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
 import { newSession, type Session } from '../session/state.ts';
 import type { PeerConfig } from './config.ts';
+import { noFaults, type PeerFaults } from './fault-log.ts';
 
 /** One connection, made or wanted, and the state machine that goes with it (RFC 4271, section 8.2.1). */
 export interface Fsm {
@@ -70,6 +71,8 @@ export interface Peer {
   negotiated: Negotiated | undefined;
   /** Mask of the families in use in this session. */
   families: number;
+  /** Those of them whose routes are ignored for the rest of the session (RFC 4760 section 7). */
+  disabledFamilies: number;
   establishedAtMs: number;
   downAtMs: number;
   /** Why it was Established no longer, the last time; an attempt that fails later does not hide it. */
@@ -77,6 +80,8 @@ export interface Peer {
   /** The last NOTIFICATION, sent or received, also of a session that never was Established. */
   lastError: { atMs: number; reason: DownReason } | undefined;
   counters: PeerCounters;
+  /** What it did wrong in UPDATEs. */
+  faults: PeerFaults;
   restart: PeerRestart;
   /** Too many prefixes: not started again before this time; Infinity until the operator asks. */
   heldUntilMs: number;
@@ -118,6 +123,7 @@ export function newPeer(
     established: undefined,
     negotiated: undefined,
     families: 0,
+    disabledFamilies: 0,
     establishedAtMs: 0,
     downAtMs: nowMs,
     lastDown: undefined,
@@ -129,6 +135,7 @@ export function newPeer(
       attributesDiscarded: 0,
       establishedCount: 0,
     },
+    faults: noFaults(),
     restart: { stale: 0, backByMs: 0, refreshedByMs: 0, endOfRibReceived: 0 },
     heldUntilMs: 0,
     adminDown: false,

@@ -3,6 +3,7 @@
 
 import type { DownReason } from '../session/reason.ts';
 import type { BfdSettings } from './config.ts';
+import type { FaultReport } from './fault-log.ts';
 
 /** Where an outgoing connection goes, and how its socket is made. */
 export interface ConnectTarget {
@@ -45,6 +46,8 @@ export interface ForwardingMember {
   gateway?: Uint8Array;
   ifindex: number;
   weight: number;
+  /** No way at all: packets are dropped (RTN_BLACKHOLE). The only member of its set. */
+  discard?: true;
 }
 
 /** Routes for the kernel. Arrays are owned by the receiver. */
@@ -75,7 +78,8 @@ export type RouterEvent =
   | { kind: 'peerDown'; peer: string; reason: DownReason }
   | { kind: 'peerAdded' | 'peerRemoved'; peer: string }
   | { kind: 'sessionRefused'; peer: string; text: string }
-  | { kind: 'malformed'; peer: string; text: string }
+  | { kind: 'malformed'; peer: string; text: string; fault?: FaultReport }
+  | { kind: 'familyDisabled'; peer: string; family: string; text: string }
   | { kind: 'maxPrefix'; peer: string; text: string }
   | { kind: 'restartDone'; text: string };
 

@@ -1,12 +1,17 @@
-// Next-hop resolution (RFC 4271, 5.1.3 and 9.1.2.1): which interface and gateway lead to an address, by longest
-// match over what the kernel holds that is not ours: connected prefixes, static routes, routes of other
-// daemons. Link-local next hops need no table: they are on the link of the session that brought them. The same
-// feed is what `redistribute` reads.
+// What the kernel holds that is not ours: connected prefixes, static routes, routes of other daemons. It says which
+// interface and gateway lead to an address by these alone; next hops that need our own routes as well are
+// next-hops.ts. The same feed is what `redistribute` reads.
 
 import { PrefixTable } from '../lib/prefix-table.ts';
 
 /** rtm_protocol of `ip route add` without one. */
 const RTPROT_BOOT = 3;
+
+/** One way out: a gateway, absent where the address itself is on the link, and the interface. */
+export interface Way {
+  ifindex: number;
+  gateway?: Uint8Array;
+}
 
 /** A route of the main table that is not ours. Several may exist for one prefix; the lowest metric counts. */
 export interface KernelRoute {
@@ -18,15 +23,14 @@ export interface KernelRoute {
   metric: number;
   ifindex: number;
   gateway?: Uint8Array;
+  /** Further ways of a multipath route. */
+  others?: readonly Way[];
   /** The kernel's protocol number, for display. */
   protocol: number;
 }
 
 /** How to reach an address. */
-export interface Resolution {
-  ifindex: number;
-  /** Absent: on link. */
-  gateway?: Uint8Array;
+export interface Resolution extends Way {
   metric: number;
 }
 
@@ -84,6 +88,11 @@ export class Resolver {
     if (half.lengths[length] === 0) return false;
     const id = four ? half.table.find1(a, length) : half.table.find4(a, b, c, d, length);
     return id >= 0 && half.routes[id]!.some(isOperators);
+  }
+
+  /** Whether there are routes of this length for addresses of the family of `address`. */
+  hasLength(address: Uint8Array, length: number): boolean {
+    return this.#half(address).lengths[length]! > 0;
   }
 
   /** All routes, in no order. */
@@ -144,7 +153,8 @@ function findKey(table: PrefixTable, bytes: Uint8Array, length: number): number 
     : table.find4(word(bytes, 0), word(bytes, 1), word(bytes, 2), word(bytes, 3), length);
 }
 
-function maskInto(target: Uint8Array, source: Uint8Array, length: number): void {
+/** Writes the first `length` bits of an address, and zeros behind them. */
+export function maskInto(target: Uint8Array, source: Uint8Array, length: number): void {
   const whole = length >> 3;
   for (let i = 0; i < source.length; i++) target[i] = i < whole ? source[i]! : 0;
   if (length & 7) target[whole] = source[whole]! & (0xff << (8 - (length & 7)));

@@ -23,6 +23,7 @@ import { families } from '../wire/bgp/family.ts';
 import { Advertiser } from './advertiser.ts';
 import type { RouterConfig } from './config.ts';
 import { Directory, type Link } from './directory.ts';
+import { FaultLog } from './fault-log.ts';
 import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
@@ -34,7 +35,7 @@ import { Origination } from './origination.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { isEnabled, type Peer } from './peer.ts';
 import { Peers } from './peers.ts';
-import type { RouterPorts } from './ports.ts';
+import type { RouterEvent, RouterPorts } from './ports.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
 import { SessionRoutes } from './session-routes.ts';
@@ -60,13 +61,14 @@ export class Router {
   readonly fibSets: FibSets | undefined;
   readonly gates: readonly FibGate[];
   readonly intake: Intake;
+  readonly faultLog: FaultLog;
   readonly machineRoutes: MachineRoutes;
   readonly sessionRoutes: SessionRoutes;
   readonly #liveConfig: LiveConfig;
   #config: RouterConfig;
   readonly #clock: Clock;
   readonly #ports: RouterPorts;
-  readonly #nextHops: NextHops;
+  readonly nextHops: NextHops;
   readonly ownAddresses = new OwnAddresses();
   #resolveAgain = false;
   /** Between the deferral and the first word; and until the kernel's old routes are swept. */
@@ -111,15 +113,18 @@ export class Router {
       },
       ports,
     );
+    const event = (told: RouterEvent): void => ports.event(told);
+    this.faultLog = new FaultLog(event, nowMs);
     this.intake = new Intake(
       {
         rib,
-        event: (event) => ports.event(event),
+        event,
         endOfRib: (peer, family) => this.restart.endOfRib(peer, family),
         tooManyPrefixes: (peer, family, limit) => this.sessionRoutes.tooManyPrefixes(peer, family, limit),
         linkTo: (peer) => this.linkTo(peer),
         resolve: (address) => this.resolver.resolve(address),
       },
+      this.faultLog,
       this.pool,
       this.nextHopTable,
     );
@@ -133,8 +138,10 @@ export class Router {
     this.advertiser = new Advertiser(this, (peer, bytes, length, count) =>
       this.sessions.send(peer, bytes, length, count),
     );
-    this.#nextHops = new NextHops(
+    this.nextHops = new NextHops(
       {
+        nowMs,
+        rib,
         isLinkUp: (ifindex) => this.directory.links.get(ifindex)?.up === true,
         isLocalAddress: (address, ifindex) => this.ownAddresses.has(address, ifindex),
         changed: (id) => this.#nextHopChanged(id),
@@ -143,8 +150,7 @@ export class Router {
       this.nextHopSets,
       this.resolver,
     );
-    this.fibSets =
-      ports.fib && new FibSets(ports.fib, this.nextHopSets, (id) => this.#nextHops.membersOf(id));
+    this.fibSets = ports.fib && new FibSets(ports.fib, this.nextHopSets, (id) => this.nextHops.membersOf(id));
     const { fibSets } = this;
     this.gates = fibSets
       ? this.ribs.map(
@@ -263,9 +269,8 @@ export class Router {
     this.machineRoutes.removed(route);
   }
 
-  /** Something that next hops depend on has changed: all of them are looked at in the next turn. */
-  resolveAgain(): void {
-    this.#resolveAgain = true;
+  /** There is something to do: `work` has to be called. */
+  wake(): void {
     this.#ports.wake();
   }
 
@@ -337,19 +342,22 @@ export class Router {
   work(): boolean {
     this.sessions.expire();
     this.restart.expire();
+    this.faultLog.expire();
+    this.nextHops.expire();
     this.#endDeferral();
     if (this.#resolveAgain) {
       this.#resolveAgain = false;
-      this.#nextHops.refresh();
-    } else this.#nextHops.follow();
-    let more = false;
+      this.nextHops.refresh();
+    }
+    let more = this.nextHops.follow();
     const nowS = Math.floor(this.nowMs / 1000);
     for (const rib of this.ribs) {
       rib.nowS = nowS;
       if (rib.work(SLICE * 8)) more = true;
       if (this.restart.isDeferring) continue;
       const left = rib.decide(SLICE);
-      this.#nextHops.follow();
+      this.nextHops.take(rib);
+      if (this.nextHops.follow()) more = true;
       const gate = this.gates[rib.family];
       if (gate !== undefined) gate.take();
       else for (let i = 0; i < rib.changes.count; i++) this.advertiser.enqueue(rib, rib.changes.ids[i]!);
@@ -380,6 +388,8 @@ export class Router {
       this.restart.nextDeadlineMs(),
       this.advertiser.nextDeadlineMs(),
       this.peers.nextDeadlineMs(),
+      this.faultLog.nextDeadlineMs(),
+      this.nextHops.nextDeadlineMs(),
     );
   }
 

@@ -22,6 +22,7 @@ export class SessionRoutes {
   established(peer: Peer, negotiated: Negotiated): void {
     const { nowMs, intake, restart } = this.#router;
     peer.families = negotiated.families;
+    peer.disabledFamilies = 0;
     peer.establishedAtMs = nowMs;
     peer.counters.establishedCount++;
     this.identify(peer, negotiated);
