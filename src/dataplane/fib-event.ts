@@ -28,6 +28,8 @@ import { FAILED, type FibTable, FOREIGN, FOUND, IN_FLIGHT, NONE, STRANGE, TOUCHE
 
 const AF_INET = 2;
 const RTN_UNICAST = 1;
+/** What the kernel says of a route on an object that discards. */
+const RTN_BLACKHOLE = 6;
 /** Routes with our mark that we could not have written, kept for deletion by one comparison. */
 const STRAY_LIMIT = 10_000;
 
@@ -186,7 +188,7 @@ export class FibObserver {
 
   #slotOf(table: FibTable, bytes: Uint8Array): number {
     const record = this.#record;
-    if (record.type !== RTN_UNICAST || record.nhid === 0) return STRANGE;
+    if ((record.type !== RTN_UNICAST && record.type !== RTN_BLACKHOLE) || record.nhid === 0) return STRANGE;
     const wanted = table.style.prefSrc;
     if (record.prefSrcLength !== (wanted?.length ?? 0)) return STRANGE;
     for (let i = 0; i < record.prefSrcLength; i++) {

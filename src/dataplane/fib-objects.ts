@@ -11,6 +11,9 @@ import { assert } from '../lib/assert.ts';
 import { hex } from '../netlink/message.ts';
 import type { Nexthop, NexthopMember } from '../netlink/nexthop.ts';
 
+/** The loopback link has this index in every namespace. */
+const LOOPBACK_IFINDEX = 1;
+
 /** Ids of our objects begin here. */
 export const FIRST_OBJECT_ID = 0x1790_0000;
 
@@ -20,6 +23,8 @@ export interface SetMember {
   gateway?: Uint8Array | undefined;
   ifindex: number;
   weight: number;
+  /** Packets are dropped; the only member of its set, on no link. */
+  discard?: true | undefined;
 }
 
 export interface GroupMember {
@@ -33,7 +38,9 @@ export interface KernelObject {
   readonly group: boolean;
   /** Of a plain object. */
   readonly gateway: Uint8Array | undefined;
+  /** That of the loopback link for one that discards: the kernel puts it there. */
   readonly ifindex: number;
+  readonly discard: boolean;
   /** Of a group: what its set defines, dead members included. */
   members: GroupMember[];
   /** In the kernel, as far as we know. */
@@ -173,9 +180,9 @@ export class ObjectTable {
       object = undefined;
     }
     if (!object) {
-      object = this.#make(nexthop.id, nexthop.group !== undefined, nexthop.gateway, nexthop.ifindex);
+      object = this.#make(nexthop.id, nexthop.group !== undefined, nexthop);
       object.found = true;
-      const key = hopKey(object.gateway, object.ifindex);
+      const key = hopKey(object);
       if (!object.group && !this.#byHop.has(key)) this.#byHop.set(key, object);
     }
     const differs = !object.group && !sameHop(object, nexthop);
@@ -219,7 +226,7 @@ export class ObjectTable {
     for (const member of object.members) this.#drop(member.object);
     object.members = [];
     this.#byId.delete(object.id);
-    const key = hopKey(object.gateway, object.ifindex);
+    const key = hopKey(object);
     if (this.#byHop.get(key) === object) this.#byHop.delete(key);
     this.dirty.delete(object);
     this.slots[object.slot] = undefined;
@@ -241,16 +248,16 @@ export class ObjectTable {
     wanted.sort((a, b) => a.id - b.id);
     const same = (o: KernelObject | undefined): boolean =>
       o?.group === true && o.uses === 0 && o.found && sameMembers(o.kernelMembers, wanted);
-    const object = this.slots.find(same) ?? this.#make(this.#newId(), true, undefined, 0);
+    const object = this.slots.find(same) ?? this.#make(this.#newId(), true, { ifindex: 0 });
     this.#setMembers(object, members);
     return this.#use(object);
   }
 
   #hopObject(member: SetMember): KernelObject {
-    const key = hopKey(member.gateway, member.ifindex);
+    const key = hopKey(member);
     const known = this.#byHop.get(key);
     if (known) return known;
-    const object = this.#make(this.#newId(), false, member.gateway, member.ifindex);
+    const object = this.#make(this.#newId(), false, { ...member, blackhole: member.discard === true });
     this.#byHop.set(key, object);
     return object;
   }
@@ -275,14 +282,20 @@ export class ObjectTable {
     this.dirty.add(object);
   }
 
-  #make(id: number, group: boolean, gateway: Uint8Array | undefined, ifindex: number): KernelObject {
+  #make(
+    id: number,
+    group: boolean,
+    hop: { gateway?: Uint8Array | undefined; ifindex: number; blackhole?: boolean },
+  ): KernelObject {
+    const discard = hop.blackhole === true;
     const slot = this.#free.pop() ?? this.slots.length;
     const object: KernelObject = {
       slot,
       id,
       group,
-      gateway,
-      ifindex,
+      gateway: hop.gateway,
+      ifindex: discard ? LOOPBACK_IFINDEX : hop.ifindex,
+      discard,
       members: [],
       present: false,
       writing: false,
@@ -310,12 +323,17 @@ export class ObjectTable {
   }
 }
 
-function hopKey(gateway: Uint8Array | undefined, ifindex: number): string {
-  return `${ifindex}/${gateway ? hex(gateway) : ''}`;
+function hopKey(hop: {
+  gateway?: Uint8Array | undefined;
+  ifindex: number;
+  discard?: boolean | undefined;
+}): string {
+  if (hop.discard === true) return 'discard';
+  return `${hop.ifindex}/${hop.gateway ? hex(hop.gateway) : ''}`;
 }
 
 function sameHop(object: KernelObject, nexthop: Nexthop): boolean {
-  return hopKey(object.gateway, object.ifindex) === hopKey(nexthop.gateway, nexthop.ifindex);
+  return hopKey(object) === hopKey({ ...nexthop, discard: nexthop.blackhole });
 }
 
 export function sameMembers(a: readonly NexthopMember[], b: readonly NexthopMember[]): boolean {
@@ -326,9 +344,9 @@ export function sameMembers(a: readonly NexthopMember[], b: readonly NexthopMemb
 function merge(members: readonly SetMember[]): SetMember[] {
   const merged = new Map<string, SetMember>();
   for (const member of members) {
-    const key = hopKey(member.gateway, member.ifindex);
+    const key = hopKey(member);
     const weight = (merged.get(key)?.weight ?? 0) + Math.max(1, member.weight);
-    merged.set(key, { gateway: member.gateway, ifindex: member.ifindex, weight: Math.min(256, weight) });
+    merged.set(key, { ...member, weight: Math.min(256, weight) });
   }
   return [...merged.values()];
 }

@@ -306,13 +306,13 @@ export class FibState {
     object.writingMembers = object.group ? this.objects.liveMembers(object) : [];
     encodeNexthopAdd(writer, seq, NLM_F_CREATE | NLM_F_REPLACE, {
       id: object.id,
-      // A plain object of family IPv6 serves the routes of both families; one with an IPv4 gateway only
-      // IPv4's.
+      // A plain object of family IPv6 serves the routes of both families, also where it discards; one with an
+      // IPv4 gateway only IPv4's.
       family: object.group ? 0 : object.gateway?.length === 4 ? AF_INET : AF_INET6,
       protocol: RTPROT_LEAFD,
       flags: 0,
       ifindex: object.ifindex,
-      blackhole: false,
+      blackhole: object.discard,
       ...(object.gateway && { gateway: object.gateway }),
       ...(object.group && { group: object.writingMembers }),
     });

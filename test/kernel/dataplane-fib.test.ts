@@ -137,6 +137,34 @@ describe.skipIf(!root)('Fib on the kernel', () => {
     expect(ip('route show 10.1.0.0/24')).toBe('');
   });
 
+  test('a set that discards makes blackhole routes of both families, taken over by the next start', async () => {
+    fib.defineSet(2, [{ ifindex: 0, weight: 1, discard: true }]);
+    fib.defineSet(3, [{ gateway: linkLocal(0xaa), ifindex: v0, weight: 1 }]);
+    expect((await apply(batch4(0x0a010000, 1, 2, 24))).failed).toEqual([]);
+    expect((await apply(batch6(0, 1, 2))).failed).toEqual([]);
+    expect(ip('route show proto 179')).toMatch(
+      /^blackhole 10\.1\.0\.0\/24 nhid \d+ dev lo src 10\.255\.0\.1/,
+    );
+    expect(ip('-6 route show proto 179')).toMatch(/^blackhole 2001:db8::\/64 nhid \d+ dev lo/);
+    await fib.compare();
+    await fib.settled();
+    expect(fib.driftFound).toBe(0);
+    // One route becomes the other in place, both ways.
+    await apply(batch4(0x0a010000, 1, 3, 24));
+    expect(ip('route show 10.1.0.0/24')).toMatch(/via inet6 fe80::aa dev v0/);
+    await apply(batch4(0x0a010000, 1, 2, 24));
+    expect(ip('route show 10.1.0.0/24')).toMatch(/^blackhole/);
+    await fib.close();
+    const { child, lines } = monitor();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await startFib();
+    fib.defineSet(7, [{ ifindex: 0, weight: 1, discard: true }]);
+    expect((await apply(batch4(0x0a010000, 1, 7, 24))).failed).toEqual([]);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    child.kill();
+    expect(lines()).toEqual([]);
+  });
+
   test('a set is redefined by one message, and released sets leave nothing', async () => {
     fib.defineSet(1, [
       { gateway: linkLocal(0xaa), ifindex: v0, weight: 1 },
