@@ -4,7 +4,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigAnswer, ConfigFile } from '../api/backend.ts';
 import type { ApplyView, ChangeView, EffectView, ErrorBody, PlanView, ProblemView } from '../api/views.ts';
-import { type Change, diffIntents } from '../intent/diff.ts';
+import type { Change } from '../intent/change.ts';
+import { diffIntents } from '../intent/diff.ts';
 import { localOptions } from '../intent/files.ts';
 import { readConfigFiles } from '../intent/files-read.ts';
 import type { Intent } from '../intent/intent.ts';

@@ -4,45 +4,12 @@
 
 import { formatIp, formatIp4 } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
+import { type Change, type Effect, type Owner, onOff, valueChange } from './change.ts';
+import { chainText, diffPeers, rangesText } from './diff-peers.ts';
 import { formatDuration } from './duration.ts';
-import type {
-  BgpIntent,
-  Intent,
-  MaxPrefixIntent,
-  PeerIntent,
-  RedistributeSource,
-  RemoteAs,
-} from './intent.ts';
-import type { PolicyDefinitions } from './policy-definition.ts';
-import { defaultPolicies } from './profile.ts';
-import type { Secret } from './secret.ts';
-
-/**
- * The price of a change: nothing; routes judged anew over sessions that stay; a session that is closed and opened
- * again; the daemon started anew.
- */
-export type Effect = 'live' | 'soft refresh' | 'session reset' | 'restart';
-
-export type Owner =
-  | 'node'
-  | 'api'
-  | 'bgp'
-  | 'peer'
-  | 'policy'
-  | 'loopback'
-  | 'network'
-  | 'redistribute'
-  | 'kernel';
-
-export interface Change {
-  kind: 'add' | 'remove' | 'change';
-  owner: Owner;
-  /** Which one: a peer's `key`, a policy's name, a prefix, a key of the section. */
-  what: string;
-  effect: Effect;
-  /** One line for people, without the effect. */
-  text: string;
-}
+import type { BgpIntent, Intent, PolicyChain, RedistributeSource, RpkiServer } from './intent.ts';
+import type { PolicyDefinition, PolicyDefinitions } from './policy-definition.ts';
+import { setKinds } from './schema-policy.ts';
 
 /** Everything that differs, in the order sections are put in force. Empty: the two mean the same. */
 export function diffIntents(before: Intent, after: Intent): Change[] {
@@ -51,6 +18,9 @@ export function diffIntents(before: Intent, after: Intent): Change[] {
     ...diffPrefixes('loopback', before.bgp.loopbacks, after.bgp.loopbacks),
     ...diffPrefixes('network', before.bgp.networks, after.bgp.networks),
     ...diffRedistribute(before.bgp, after.bgp),
+    ...diffNamed('route', routeTexts(before), routeTexts(after)),
+    ...diffNamed('aggregate', aggregateTexts(before), aggregateTexts(after)),
+    ...diffNamed('rpki', rpkiTexts(before), rpkiTexts(after)),
     ...diffPolicies(before, after),
     ...diffPeers(before.bgp, after.bgp),
   ];
@@ -62,8 +32,6 @@ type Setting = readonly [
   effect: Effect,
   show: (intent: Intent) => string | undefined,
 ];
-
-const onOff = (value: boolean): string => (value ? 'on' : 'off');
 
 /**
  * Single values, each with what it costs to change it. Who we are (`asn`, `routerId`, `clusterId`) is part of what is
@@ -84,6 +52,13 @@ const settings: readonly Setting[] = [
   ['bgp', 'port', 'restart', (i) => String(i.bgp.port)],
   ['bgp', 'multipath', 'live', (i) => String(i.bgp.multipath)],
   ['bgp', 'multipathRelax', 'live', (i) => onOff(i.bgp.multipathRelax)],
+  ['bgp', 'linkBandwidth', 'live', (i) => onOff(i.bgp.linkBandwidth)],
+  ['bgp', 'alwaysCompareMed', 'live', (i) => onOff(i.bgp.alwaysCompareMed)],
+  ['bgp', 'missingMedWorst', 'live', (i) => onOff(i.bgp.missingMedWorst)],
+  ['bgp', 'bestExternal', 'live', (i) => onOff(i.bgp.bestExternal)],
+  ['bgp', 'gracefulShutdown', 'soft refresh', (i) => onOff(i.bgp.gracefulShutdown)],
+  ['bgp', 'rtcDefault', 'live', (i) => onOff(i.bgp.rtcDefault)],
+  ['bgp', 'confederation', 'restart', (i) => confederationText(i.bgp)],
   ['bgp', 'gracefulRestart', 'live', (i) => onOff(i.bgp.gracefulRestart.enabled)],
   ['bgp', 'gracefulRestart.restartTime', 'live', (i) => formatDuration(i.bgp.gracefulRestart.restartTimeMs)],
   [
@@ -92,6 +67,13 @@ const settings: readonly Setting[] = [
     'live',
     (i) => formatDuration(i.bgp.gracefulRestart.stalePathTimeMs),
   ],
+  ['bgp', 'gracefulRestart.notification', 'live', (i) => onOff(i.bgp.gracefulRestart.notification)],
+  [
+    'bgp',
+    'gracefulRestart.longLivedStaleTime',
+    'live',
+    (i) => optionalDuration(i.bgp.gracefulRestart.longLivedStaleTimeMs),
+  ],
   ['bgp', 'profile', 'soft refresh', (i) => i.bgp.profile],
   ['bgp', 'clusterId', 'restart', (i) => formatIp4(i.bgp.clusterId)],
   ['kernel', 'fib', 'restart', (i) => onOff(i.kernel.fib)],
@@ -99,6 +81,13 @@ const settings: readonly Setting[] = [
   ['kernel', 'metric', 'restart', (i) => String(i.kernel.metric)],
   ['kernel', 'table', 'restart', (i) => String(i.kernel.table)],
 ];
+
+const optionalDuration = (ms: number | undefined) => (ms === undefined ? undefined : formatDuration(ms));
+
+function confederationText({ confederation }: BgpIntent): string | undefined {
+  if (confederation === undefined) return undefined;
+  return `${confederation.id} of ${rangesText(confederation.members)}`;
+}
 
 function labelText(labels: Readonly<Record<string, string>>): string {
   const names = Object.keys(labels).sort();
@@ -113,16 +102,6 @@ function diffSettings(before: Intent, after: Intent): Change[] {
       changes.push({ ...change, owner, what: name, effect, text: `${owner}.${name}: ${change.text}` });
   }
   return changes;
-}
-
-function valueChange(
-  before: string | undefined,
-  after: string | undefined,
-): Pick<Change, 'kind' | 'text'> | undefined {
-  if (before === after) return undefined;
-  if (before === undefined) return { kind: 'add', text: after! };
-  if (after === undefined) return { kind: 'remove', text: `${before} -> none` };
-  return { kind: 'change', text: `${before} -> ${after}` };
 }
 
 function diffPrefixes(
@@ -142,7 +121,7 @@ function diffPrefixes(
 
 function diffRedistribute(before: BgpIntent, after: BgpIntent): Change[] {
   const show = (source: RedistributeSource | undefined): string | undefined =>
-    source === undefined ? undefined : (source.policy ?? 'all');
+    source === undefined ? undefined : (chainText(source.policy) ?? 'all');
   return (['connected', 'static', 'kernel'] as const).flatMap((what) => {
     const change = valueChange(show(before.redistribute[what]), show(after.redistribute[what]));
     if (change === undefined) return [];
@@ -158,7 +137,61 @@ function diffRedistribute(before: BgpIntent, after: BgpIntent): Change[] {
   });
 }
 
-/** A policy changes when its rules do, or a set that they name. */
+type Texts = ReadonlyMap<string, string>;
+
+function routeTexts({ bgp }: Intent): Texts {
+  return new Map(
+    bgp.routes.map(({ prefix, to, policy, tag }) => {
+      const via = to.kind === 'blackhole' ? to.kind : `via ${formatIp(to.address)}`;
+      const scope = to.kind === 'gateway' && to.interface !== undefined ? ` dev ${to.interface}` : '';
+      const rest = `${policy === undefined ? '' : ` policy ${chainText(policy)}`}${tag === undefined ? '' : ` tag ${tag}`}`;
+      return [prefixText(prefix), via + scope + rest];
+    }),
+  );
+}
+
+function aggregateTexts({ bgp }: Intent): Texts {
+  return new Map(
+    bgp.aggregates.map(({ prefix, summaryOnly, policy }) => [
+      prefixText(prefix),
+      `${summaryOnly ? 'summary only' : 'with more specifics'}${policy === undefined ? '' : ` policy ${chainText(policy)}`}`,
+    ]),
+  );
+}
+
+function rpkiTexts({ rpki }: Intent): Texts {
+  const times = ({ refreshMs, retryMs, expireMs }: RpkiServer): string =>
+    Object.entries({ refresh: refreshMs, retry: retryMs, expire: expireMs })
+      .flatMap(([name, ms]) => (ms === undefined ? [] : [`${name} ${formatDuration(ms)}`]))
+      .join(' ');
+  const entries = rpki.servers.map((one): [string, string] => [
+    `${one.address} port ${one.port}`,
+    times(one),
+  ]);
+  return new Map(rpki.file === undefined ? entries : [...entries, ['file', rpki.file]]);
+}
+
+/** Things with a name of their own, each with what it says. */
+function diffNamed(owner: Owner, before: Texts, after: Texts): Change[] {
+  const changes: Change[] = [];
+  const entry = (kind: Change['kind'], what: string, text: string) =>
+    changes.push({
+      kind,
+      owner,
+      what,
+      effect: 'live',
+      text: `${owner} ${what}${text === '' ? '' : `: ${text}`}`,
+    });
+  for (const [what, text] of before) if (!after.has(what)) entry('remove', what, text);
+  for (const [what, text] of after) {
+    const previous = before.get(what);
+    if (previous === undefined) entry('add', what, text);
+    else if (previous !== text) entry('change', what, `${previous} -> ${text}`);
+  }
+  return changes;
+}
+
+/** A policy changes when its rules do, or a set that they name, or a policy that they call. */
 function diffPolicies(before: Intent, after: Intent): Change[] {
   const old = closures(before.policies);
   const wanted = closures(after.policies);
@@ -166,7 +199,7 @@ function diffPolicies(before: Intent, after: Intent): Change[] {
   for (const name of new Set([...old.keys(), ...wanted.keys()])) {
     const kind = !old.has(name) ? 'add' : !wanted.has(name) ? 'remove' : 'change';
     if (kind === 'change' && old.get(name) === wanted.get(name)) continue;
-    const users = kind === 'remove' ? [] : policyUsers(after.bgp, name);
+    const users = kind === 'remove' ? [] : policyUsers(after, name);
     const used = users.length === 0 ? 'no peer uses it' : `used by ${users.join(', ')}`;
     const effect = kind === 'change' && users.length > 0 ? 'soft refresh' : 'live';
     changes.push({ kind, owner: 'policy', what: name, effect, text: `policy ${name}: ${used}` });
@@ -174,27 +207,47 @@ function diffPolicies(before: Intent, after: Intent): Change[] {
   return changes;
 }
 
-function policyUsers(bgp: BgpIntent, policy: string): string[] {
+/** Everything that a change of the policy concerns: peers, sources of routes, and policies that call it. */
+function policyUsers(after: Intent, policy: string): string[] {
+  const { bgp } = after;
+  const names = (chain: PolicyChain | undefined): boolean => chain?.includes(policy) === true;
   const users = bgp.peers
-    .filter((peer) => peer.import === policy || peer.export === policy)
+    .filter((peer) =>
+      [peer, ...Object.values(peer.byFamily ?? {})].some(
+        (one) => names(one.import) || names(one.export) || names(one.defaultOriginate?.policy),
+      ),
+    )
     .map((peer) => peer.name);
-  const sources = Object.entries(bgp.redistribute).filter(([, source]) => source.policy === policy);
-  return [...users, ...sources.map(([name]) => `redistribute ${name}`)];
+  for (const [name, source] of Object.entries(bgp.redistribute) as [string, RedistributeSource][])
+    if (names(source.policy)) users.push(`redistribute ${name}`);
+  for (const one of bgp.routes) if (names(one.policy)) users.push(`route ${prefixText(one.prefix)}`);
+  for (const one of bgp.aggregates) if (names(one.policy)) users.push(`aggregate ${prefixText(one.prefix)}`);
+  for (const [name, definition] of Object.entries(after.policies.policies ?? {}))
+    if (callsOf(definition).includes(policy)) users.push(`policy ${name}`);
+  return users;
 }
+
+const callsOf = (policy: PolicyDefinition): string[] =>
+  policy.rules.flatMap((rule) => (rule.call === undefined ? [] : [rule.call]));
 
 /** Each policy's definition with every set it could name, as comparable text. */
 function closures(definitions: PolicyDefinitions): Map<string, string> {
-  const sets: Record<string, unknown>[] = [
-    { ...definitions.prefixSets },
-    { ...definitions.asPathSets },
-    { ...definitions.communitySets },
-    { ...definitions.largeCommunitySets },
-    { ...definitions.extendedCommunitySets },
-  ];
+  const sets: Record<string, unknown>[] = setKinds.map((key) => ({ ...definitions[key] }));
   const result = new Map<string, string>();
   for (const [name, policy] of Object.entries(definitions.policies ?? {})) {
     const parts = [stableText(policy)];
     const seen = new Set<string>();
+    const called = new Set([name]);
+    const collect = (policy: PolicyDefinition): void => {
+      for (const next of callsOf(policy)) {
+        const definition = definitions.policies?.[next];
+        if (definition === undefined || called.has(next)) continue;
+        called.add(next);
+        parts.push(stableText(definition));
+        collect(definition);
+      }
+    };
+    collect(policy);
     for (let i = 0; i < parts.length; i++)
       for (const [kind, named] of sets.entries())
         for (const [set, content] of Object.entries(named)) {
@@ -213,111 +266,6 @@ function stableText(value: unknown): string {
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
     const entries = Object.entries(inner).filter(([, one]) => one !== undefined);
     return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
-}
-
-function diffPeers(before: BgpIntent, after: BgpIntent): Change[] {
-  const old = new Map(before.peers.map((peer) => [peer.key, peer]));
-  const wanted = new Map(after.peers.map((peer) => [peer.key, peer]));
-  const changes: Change[] = [];
-  for (const [key, peer] of old)
-    if (!wanted.has(key))
-      changes.push({
-        kind: 'remove',
-        owner: 'peer',
-        what: key,
-        effect: 'session reset',
-        text: `peer ${peer.name}`,
-      });
-  for (const [key, peer] of wanted) {
-    const previous = old.get(key);
-    if (previous === undefined)
-      changes.push({ kind: 'add', owner: 'peer', what: key, effect: 'live', text: `peer ${peer.name}` });
-    else changes.push(...diffPeer(previous, peer));
-  }
-  if (before.profile !== after.profile) changes.push(...profileUsers(before, after, old));
-  return changes;
-}
-
-type Field = readonly [name: string, effect: Effect, show: (peer: PeerIntent) => string | undefined];
-
-/** A peer's values. What was said in OPEN, or decides how the connection is made, takes a new session. */
-const peerFields: readonly Field[] = [
-  ['name', 'live', (p) => p.name],
-  ['group', 'live', (p) => p.group],
-  ['description', 'live', (p) => p.description],
-  ['remoteAs', 'session reset', (p) => remoteAsText(p.remoteAs)],
-  ['port', 'session reset', (p) => String(p.port)],
-  ['families', 'session reset', (p) => p.families.join(' ')],
-  ['ttlSecurity', 'session reset', (p) => p.ttlSecurityHops?.toString()],
-  ['multihop', 'session reset', (p) => p.multihopTtl?.toString()],
-  ['passive', 'live', (p) => onOff(p.passive)],
-  [
-    'localAddress',
-    'session reset',
-    (p) => (p.localAddress === undefined ? undefined : formatIp(p.localAddress)),
-  ],
-  ['timers.hold', 'session reset', (p) => formatDuration(p.timers.holdMs)],
-  ['timers.keepalive', 'session reset', (p) => formatDuration(p.timers.keepaliveMs)],
-  ['timers.connectRetry', 'live', (p) => formatDuration(p.timers.connectRetryMs)],
-  ['import', 'soft refresh', (p) => p.import],
-  ['export', 'soft refresh', (p) => p.export],
-  ['maxPrefix', 'live', (p) => maxPrefixText(p.maxPrefix)],
-  ['maxPeers', 'live', (p) => String(p.maxPeers)],
-  ['nextHopSelf', 'soft refresh', (p) => onOff(p.nextHopSelf)],
-  ['routeReflectorClient', 'soft refresh', (p) => onOff(p.routeReflectorClient)],
-];
-
-/** For people and for comparing: `external`, `65001`, `65000-65199,4200000000`. */
-export function remoteAsText(remoteAs: RemoteAs): string {
-  if (remoteAs.kind !== 'list') return remoteAs.kind;
-  return remoteAs.ranges.map(([low, high]) => (low === high ? `${low}` : `${low}-${high}`)).join(',');
-}
-
-function maxPrefixText(max: MaxPrefixIntent | undefined): string | undefined {
-  if (max === undefined) return undefined;
-  return `${max.limit} ${max.action}${max.action === 'restart' ? ` ${formatDuration(max.restartAfterMs)}` : ''}`;
-}
-
-function diffPeer(before: PeerIntent, after: PeerIntent): Change[] {
-  const changes: Change[] = [];
-  const entry = (effect: Effect, text: string) =>
-    changes.push({
-      kind: 'change',
-      owner: 'peer',
-      what: after.key,
-      effect,
-      text: `peer ${after.name}: ${text}`,
-    });
-  if (before.shutdown !== after.shutdown)
-    entry(after.shutdown ? 'session reset' : 'live', after.shutdown ? 'shut down' : 'no longer shut down');
-  if (!sameSecret(before.password, after.password)) {
-    const verb = before.password === undefined ? 'set' : after.password === undefined ? 'removed' : 'changed';
-    entry('session reset', `password ${verb}`);
-  }
-  for (const [name, effect, show] of peerFields) {
-    const change = valueChange(show(before), show(after));
-    if (change !== undefined) entry(effect, `${name} ${change.text}`);
-  }
-  return changes;
-}
-
-function sameSecret(a: Secret | undefined, b: Secret | undefined): boolean {
-  return a === undefined ? b === undefined : a.equals(b);
-}
-
-/** Peers whose unnamed policies are others under the other profile. */
-function profileUsers(before: BgpIntent, after: BgpIntent, old: ReadonlyMap<string, PeerIntent>): Change[] {
-  return after.peers.flatMap((peer) => {
-    if (!old.has(peer.key)) return [];
-    const changed = (['import', 'export'] as const).filter((direction) => {
-      const was = defaultPolicies(before.profile, peer.remoteAs.kind === 'internal')[direction];
-      const is = defaultPolicies(after.profile, peer.remoteAs.kind === 'internal')[direction];
-      return peer[direction] === undefined && was !== is;
-    });
-    if (changed.length === 0) return [];
-    const text = `peer ${peer.name}: ${changed.join(' and ')} by profile ${after.profile ?? 'none'}`;
-    return [{ kind: 'change', owner: 'peer', what: peer.key, effect: 'soft refresh', text }];
   });
 }
 

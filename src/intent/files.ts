@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { fileFault, readConfigFiles } from './files-read.ts';
 import { type LoadOptions, type LoadResult, loadConfig } from './load.ts';
-import type { SecretFile } from './peers.ts';
+import type { SecretFile } from './merged.ts';
 import type { AsPathJudge } from './policy-checks.ts';
 
 /** Where the daemon looks when it is not told. */

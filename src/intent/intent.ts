@@ -11,6 +11,7 @@ export interface Intent {
   api: ApiIntent;
   bgp: BgpIntent;
   policies: PolicyDefinitions;
+  rpki: RpkiIntent;
   kernel: KernelIntent;
 }
 
@@ -41,7 +42,20 @@ export interface BgpIntent {
   multipath: number;
   /** Paths of equal length but different ASes may share the load. */
   multipathRelax: boolean;
+  /** Weights of next hops follow the link bandwidth communities. */
+  linkBandwidth: boolean;
+  alwaysCompareMed: boolean;
+  /** A path without MED counts as the worst, not as 0. */
+  missingMedWorst: boolean;
+  bestExternal: boolean;
+  /** All neighbours drain from us (RFC 8326). */
+  gracefulShutdown: boolean;
   gracefulRestart: GracefulRestartIntent;
+  confederation?: ConfederationIntent;
+  routes: readonly StaticRouteIntent[];
+  aggregates: readonly AggregateIntent[];
+  /** Whether RFC 4684 peers are asked for every VPN route. */
+  rtcDefault: boolean;
   profile?: Profile;
   /** Reflector's CLUSTER_ID (RFC 4456), as a uint32; the router id unless set. */
   clusterId: number;
@@ -59,9 +73,12 @@ export interface RedistributeIntent {
   kernel?: RedistributeSource;
 }
 
+/** One policy by name, or several that are asked in turn until one decides. */
+export type PolicyChain = readonly string[];
+
 export interface RedistributeSource {
-  /** Name of the policy the routes pass; absent: all of them. */
-  policy?: string;
+  /** The policy the routes pass; absent: all of them. */
+  policy?: PolicyChain;
 }
 
 export interface GracefulRestartIntent {
@@ -69,6 +86,47 @@ export interface GracefulRestartIntent {
   /** Whole seconds, at most 4095 s: it has 12 bits on the wire (RFC 4724). */
   restartTimeMs: number;
   stalePathTimeMs: number;
+  /** RFC 8538. */
+  notification: boolean;
+  /** RFC 9494; whole seconds, at most 2^24 - 1; absent: not offered. */
+  longLivedStaleTimeMs?: number;
+}
+
+/** RFC 5065: `bgp.asn` is the member AS. */
+export interface ConfederationIntent {
+  id: number;
+  members: readonly (readonly [low: number, high: number])[];
+}
+
+/** A route of the operator's own. */
+export interface StaticRouteIntent {
+  prefix: Prefix;
+  to: { kind: 'gateway'; address: Uint8Array; interface?: string } | { kind: 'blackhole' };
+  policy?: PolicyChain;
+  tag?: number;
+}
+
+export interface AggregateIntent {
+  prefix: Prefix;
+  summaryOnly: boolean;
+  policy?: PolicyChain;
+}
+
+/** Where origin validation (RFC 6811) has its data from; nothing: it is off. */
+export interface RpkiIntent {
+  servers: readonly RpkiServer[];
+  /** JSON of Routinator or rpki-client. */
+  file?: string;
+}
+
+export interface RpkiServer {
+  /** An address or a host name. */
+  address: string;
+  port: number;
+  /** Instead of what the cache says (RFC 8210 section 6). */
+  refreshMs?: number;
+  retryMs?: number;
+  expireMs?: number;
 }
 
 /** Whom a peer may be (the same shape as the session room's). */
@@ -83,9 +141,51 @@ export type PeerWhere =
   | { kind: 'address'; address: Uint8Array; scope?: string }
   | { kind: 'range'; range: Prefix };
 
-export type PeerFamily = 'ipv4' | 'ipv6';
+export type PeerFamily =
+  | 'ipv4'
+  | 'ipv6'
+  | 'vpnv4'
+  | 'vpnv6'
+  | 'evpn'
+  | 'rtc'
+  | 'flowspec4'
+  | 'flowspec6'
+  | 'flowspecVpn4'
+  | 'flowspecVpn6';
 
-export interface PeerIntent {
+/** What may differ from one family of a peer to another. */
+export interface FamilyIntent {
+  /** Absent: `defaultPolicies` of profile.ts decides once it is known who the peer is. */
+  import?: PolicyChain;
+  export?: PolicyChain;
+  maxPrefix?: MaxPrefixIntent;
+  addPath?: AddPathIntent;
+  /** A default route is announced to the peer, through the policy where there is one. */
+  defaultOriginate?: RedistributeSource;
+}
+
+/** RFC 7911. */
+export interface AddPathIntent {
+  receive: boolean;
+  send: 'none' | 'all' | 'best';
+  sendMax: number;
+  receiveMax?: number;
+}
+
+/** RFC 5880. */
+export interface BfdIntent {
+  minTxMs: number;
+  minRxMs: number;
+  multiplier: number;
+  passive: boolean;
+  /** Lowest TTL of a multihop session's packets. */
+  minTtl: number;
+}
+
+/** What the local side is to the peer (RFC 9234). */
+export type Role = 'provider' | 'rsServer' | 'rsClient' | 'customer' | 'peer';
+
+export interface PeerIntent extends FamilyIntent {
   /** Unique: as written by the operator, or else the pattern, address or range. */
   name: string;
   /** Identity between two configurations: `interface eth*`, `address 192.0.2.1`, `range 10.9.0.0/24`. */
@@ -109,14 +209,38 @@ export interface PeerIntent {
   passive: boolean;
   localAddress?: Uint8Array;
   timers: PeerTimers;
-  /** Names of policies; absent: `defaultPolicies` of profile.ts decides once it is known who the peer is. */
-  import?: string;
-  export?: string;
-  maxPrefix?: MaxPrefixIntent;
+  /** First pause after a failure; absent: the session room's. */
+  idleHoldMs?: number;
+  /** What single families say, over what stands above; absent where they say nothing. */
+  byFamily?: Readonly<Partial<Record<PeerFamily, FamilyIntent>>>;
   /** For a range: most peers at once. */
   maxPeers: number;
-  nextHopSelf: boolean;
+  /** Another AS that the peer knows us by. */
+  localAs?: { asn: number; noPrepend: boolean; replaceAs: boolean };
+  allowAsIn: number;
+  removePrivateAs?: { all: boolean; replace: boolean };
+  asOverride: boolean;
+  nextHopSelf: 'never' | 'external' | 'all';
+  nextHopUnchanged: boolean;
   routeReflectorClient: boolean;
+  /** RFC 7947. */
+  routeServerClient: boolean;
+  enforceFirstAs: boolean;
+  role?: Role;
+  roleStrict: boolean;
+  gracefulRestart: 'full' | 'helper' | 'off';
+  bfd?: BfdIntent;
+  /** RFC 8654. */
+  extendedMessages: boolean;
+  /** RFC 9774. */
+  asSet: 'refuse' | 'accept';
+  /** RFC 8326. */
+  gracefulShutdown: boolean;
+  /** RFC 7999. */
+  blackhole: boolean;
+  weight: number;
+  /** RFC 9003. */
+  shutdownText?: string;
 }
 
 export interface PeerTimers {
@@ -130,9 +254,13 @@ export interface PeerTimers {
 export interface MaxPrefixIntent {
   /** Per family. */
   limit: number;
-  /** `warn` only tells; `shutdown` waits for the operator; `restart` tries again after `restartAfterMs`. */
-  action: 'warn' | 'shutdown' | 'restart';
+  /**
+   * `warn` only tells; `drop` refuses the surplus; `shutdown` waits for the operator; `restart` tries again after
+   * `restartAfterMs`.
+   */
+  action: 'warn' | 'drop' | 'restart' | 'shutdown';
   restartAfterMs: number;
+  warnAtPercent?: number;
 }
 
 export interface KernelIntent {

@@ -3,7 +3,7 @@
 // repeats a value, because the value may be a password.
 
 import type * as z from 'zod';
-import { isLaterKey, knownKeysAt, laterFamilies } from './schema.ts';
+import { isLaterKey, knownKeysAt } from './schema.ts';
 import { nearest, suggestion } from './suggest.ts';
 import type { Path, Problem } from './tree.ts';
 
@@ -72,7 +72,21 @@ function typeOf(value: unknown): string {
   return typeof value;
 }
 
-const durations = ['hold', 'keepalive', 'connectRetry', 'restartTime', 'stalePathTime', 'restartAfter'];
+const durations = [
+  'hold',
+  'keepalive',
+  'connectRetry',
+  'restartTime',
+  'stalePathTime',
+  'longLivedStaleTime',
+  'restartAfter',
+  'idleHold',
+  'interval',
+  'receive',
+  'refresh',
+  'retry',
+  'expire',
+];
 
 function isDuration(path: Path): boolean {
   return durations.includes(String(path.at(-1)));
@@ -100,14 +114,11 @@ function wrongChoice(path: Path, choices: readonly string[], value: unknown): Pr
   if (value === undefined) return { path, reason: 'is required' };
   // A map has no text: those of the document have no prototype either.
   const text = typeof value === 'object' ? '' : String(value);
-  if (choices.includes('ipv4') && laterFamilies.includes(text))
-    return {
-      path,
-      reason: `${text} is not supported by this version`,
-      hint: `families are ${choices.join(', ')}`,
-    };
   const near = nearest(text, choices);
-  const problem: Problem = { path, reason: `must be one of ${choices.join(', ')}` };
+  const problem: Problem = {
+    path,
+    reason: `must be ${choices.length === 1 ? '' : 'one of '}${choices.join(', ')}`,
+  };
   return near === undefined ? problem : { ...problem, hint: `did you mean "${near}"?` };
 }
 
@@ -138,7 +149,10 @@ function chooseBranch(
   const deep = branches.find((branch) =>
     branch.some((one) => one.path.length > 0 || one.code === 'unrecognized_keys'),
   );
-  const chosen = deep ?? (branches.length === 1 ? branches[0] : undefined);
+  // One branch of fixed words does not tell what else could stand here: the union's own message does.
+  const only = branches.length === 1 ? branches[0] : undefined;
+  const isWords = only?.every((one) => one.path.length === 0 && one.code === 'invalid_value') === true;
+  const chosen = deep ?? (isWords ? undefined : only);
   if (chosen !== undefined) return chosen.flatMap((one) => explain(one as Issue, path, root));
   const words = issue.errors.flatMap((branch) =>
     branch.flatMap((one) => (one.code === 'invalid_value' ? one.values.map(String) : [])),

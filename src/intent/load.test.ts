@@ -73,7 +73,7 @@ describe('resolved', () => {
   peers: [{address: 192.0.2.1, group: g, remoteAs: 65002, timers: {hold: 12s}}]`);
     expect(peer).toMatchObject({
       remoteAs: { kind: 'list', ranges: [[65002, 65002]] },
-      import: 'accept-all',
+      import: ['accept-all'],
       port: 1179,
       timers: { holdMs: 12_000, keepaliveMs: 4000, connectRetryMs: 2000 },
     });

@@ -14,16 +14,24 @@ import {
   parseIp4,
 } from '../net/ip.ts';
 import { type Prefix, parsePrefix, prefixText } from '../net/prefix.ts';
+import {
+  resolveAggregates,
+  resolveConfederation,
+  resolveGracefulRestart,
+  resolveRoutes,
+} from './bgp-routing.ts';
 import { readDocument } from './document.ts';
 import { parseDuration } from './duration.ts';
-import type { BgpIntent, GracefulRestartIntent, Intent, RedistributeSource } from './intent.ts';
+import type { BgpIntent, Intent, RedistributeSource, RpkiIntent, RpkiServer } from './intent.ts';
 import { problemsOf } from './issues.ts';
+import { complain, type Findings, type PeerContext, type SecretFile } from './merged.ts';
 import { checkPeers } from './peer-checks.ts';
-import { type Findings, type PeerContext, resolvePeers, type SecretFile } from './peers.ts';
+import { chainOf } from './peer-options.ts';
+import { resolvePeers } from './peers.ts';
 import { type AsPathJudge, checkPolicies, resolvePolicies } from './policy-checks.ts';
 import { asnOf } from './scalars.ts';
 import { type Config, configSchema } from './schema.ts';
-import type { BgpConfig } from './schema-bgp.ts';
+import type { BgpConfig, RpkiConfig } from './schema-bgp.ts';
 import {
   type ConfigProblem,
   formatProblem,
@@ -130,6 +138,7 @@ function resolve(
     },
     bgp,
     policies: resolvePolicies(config.policies),
+    rpki: resolveRpki(config.rpki, findings),
     kernel: {
       fib: config.kernel?.fib ?? true,
       nexthopCompat: config.kernel?.nexthopCompat ?? 'auto',
@@ -173,30 +182,75 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
     ...findings,
     localAsn: asn,
     hasProfile: config.profile !== undefined,
+    asSet: config.asSet ?? 'refuse',
     readSecret,
   };
   const { peers, positions } = resolvePeers(config, context);
   const clusterId = config.clusterId === undefined ? routerId : parseIp4(config.clusterId)!;
   if (clusterId === 0 && routerId !== 0)
     findings.problems.push({ path: ['bgp', 'clusterId'], reason: 'must not be 0.0.0.0' });
+  const networks = uniquePrefixes(config.networks, ['bgp', 'networks'], findings);
+  const confederation = resolveConfederation(config, findings);
   const bgp: BgpIntent = {
     asn,
     routerId,
     port: config.port ?? 179,
     loopbacks,
-    networks: uniquePrefixes(config.networks, ['bgp', 'networks'], findings),
+    networks,
     redistribute: resolveRedistribute(config),
     multipath: config.multipath ?? 16,
     multipathRelax: config.multipathRelax ?? true,
+    linkBandwidth: config.linkBandwidth ?? false,
+    alwaysCompareMed: config.alwaysCompareMed ?? false,
+    missingMedWorst: config.missingMedWorst ?? false,
+    bestExternal: config.bestExternal ?? false,
+    gracefulShutdown: config.gracefulShutdown ?? false,
     gracefulRestart: resolveGracefulRestart(config, findings),
+    routes: resolveRoutes(config, loopbacks, findings),
+    aggregates: resolveAggregates(config, networks, findings),
+    rtcDefault: config.rtcDefault ?? false,
     clusterId,
     peers,
   };
   if (config.profile !== undefined) bgp.profile = config.profile;
+  if (confederation !== undefined) bgp.confederation = confederation;
   findings.problems.push(...checkPeers(bgp, positions));
   warnUnusedGroups(config, findings);
   return bgp;
 }
+
+function resolveRpki(config: RpkiConfig | undefined, findings: Findings): RpkiIntent {
+  const seen = new Set<string>();
+  const servers = (config?.servers ?? []).map((server, index): RpkiServer => {
+    const path = ['rpki', 'servers', index];
+    const { port } = server;
+    if (
+      parseIp(server.address) === undefined &&
+      !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(server.address)
+    )
+      complain(findings, [...path, 'address'], 'must be an address or a host name');
+    if (seen.has(`${server.address} ${port}`))
+      complain(findings, [...path, 'address'], 'is the server of an entry above');
+    seen.add(`${server.address} ${port}`);
+    const resolved: RpkiServer = { address: server.address, port };
+    for (const [key, low, high] of rpkiTimes) {
+      const ms = server[key] === undefined ? undefined : parseDuration(server[key])!;
+      if (ms === undefined) continue;
+      resolved[`${key}Ms`] = ms;
+      if (ms % 1000 !== 0 || ms < low * 1000 || ms > high * 1000)
+        complain(findings, [...path, key], `must be whole seconds from ${low}s to ${high}s (RFC 8210)`);
+    }
+    return resolved;
+  });
+  return config?.file === undefined ? { servers } : { servers, file: config.file };
+}
+
+/** Bounds in seconds (RFC 8210 section 6). */
+const rpkiTimes = [
+  ['refresh', 1, 86_400],
+  ['retry', 1, 7200],
+  ['expire', 600, 172_800],
+] as const;
 
 function warnUnusedGroups(config: BgpConfig, findings: Findings): void {
   for (const name of Object.keys(config.groups ?? {}))
@@ -261,28 +315,8 @@ function resolveRedistribute(config: BgpConfig): BgpIntent['redistribute'] {
   for (const source of ['connected', 'static', 'kernel'] as const) {
     const value = config.redistribute?.[source];
     if (value === undefined || value === false) continue;
-    const wanted: RedistributeSource = value === true ? {} : { policy: value.policy };
+    const wanted: RedistributeSource = value === true ? {} : { policy: chainOf(value.policy) };
     result[source] = wanted;
   }
   return result;
-}
-
-function resolveGracefulRestart(config: BgpConfig, findings: Findings): GracefulRestartIntent {
-  const value = config.gracefulRestart ?? true;
-  const given = typeof value === 'boolean' ? {} : value;
-  const restartTimeMs = parseDuration(given.restartTime ?? '120s')!;
-  const stalePathTimeMs = parseDuration(given.stalePathTime ?? '360s')!;
-  const path = ['bgp', 'gracefulRestart'];
-  if (restartTimeMs % 1000 !== 0 || restartTimeMs < 1000 || restartTimeMs > 4_095_000)
-    findings.problems.push({
-      path: [...path, 'restartTime'],
-      reason: 'must be whole seconds from 1s to 4095s',
-      hint: 'it has 12 bits on the wire (RFC 4724)',
-    });
-  else if (stalePathTimeMs < restartTimeMs)
-    findings.problems.push({
-      path: [...path, given.stalePathTime === undefined ? 'restartTime' : 'stalePathTime'],
-      reason: `stalePathTime, ${stalePathTimeMs / 1000}s, is shorter than restartTime`,
-    });
-  return { enabled: value !== false, restartTimeMs, stalePathTimeMs };
 }

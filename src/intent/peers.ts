@@ -1,74 +1,18 @@
 // Peers: what a group says and what the peer itself says become one PeerIntent (peer before group before default),
-// and whatever depends on more than one key of a peer is judged on the way. Every merged value remembers the path
-// it came from, so that a fault inherited from a group is reported where it was written.
+// and whatever depends on more than one key of a peer is judged on the way (peer-options.ts has what concerns
+// routes and single families).
 // Timer defaults of unnumbered peers are those of FRR's datacenter profile (3 s / 9 s), with a quicker retry.
 
 import { formatIp, isIp4Mapped, isLinkLocal6, isMulticast6, isUnspecified, parseIp } from '../net/ip.ts';
 import { parsePrefix, prefixText } from '../net/prefix.ts';
-import { parseDuration } from './duration.ts';
-import type { MaxPrefixIntent, PeerIntent, PeerTimers, PeerWhere, RemoteAs } from './intent.ts';
+import type { PeerIntent, PeerTimers, PeerWhere, RemoteAs } from './intent.ts';
+import { canBeExternal, type Findings, Merged, type PeerContext, unknownName } from './merged.ts';
+import { resolveFamilies, resolveOptions, utf8Length } from './peer-options.ts';
 import { asnOf, parseAsnRange } from './scalars.ts';
-import type { BgpConfig, GroupConfig, PeerConfig } from './schema-bgp.ts';
+import type { BgpConfig } from './schema-bgp.ts';
+import type { PeerConfig } from './schema-peer.ts';
 import { Secret } from './secret.ts';
-import { suggestion } from './suggest.ts';
-import type { Path, Problem } from './tree.ts';
-
-/** What reading a password file gave. `exposed`: others than its owner can read it. */
-export type SecretFile =
-  | { kind: 'read'; text: string; exposed: boolean }
-  | { kind: 'failed'; reason: string };
-
-/** Collects what is wrong and what is merely unwise. */
-export interface Findings {
-  problems: Problem[];
-  warnings: Problem[];
-}
-
-export interface PeerContext extends Findings {
-  localAsn: number;
-  hasProfile: boolean;
-  /** Reads the file named at a path of the configuration. */
-  readSecret: (file: string, path: Path) => SecretFile;
-}
-
-type OptionKey = keyof GroupConfig;
-
-/** One peer's keys over its group's, each value with the path it was written at. */
-class Merged {
-  readonly path: Path;
-  private readonly peer: PeerConfig;
-  private readonly group: GroupConfig | undefined;
-  private readonly groupPath: Path;
-
-  constructor(peer: PeerConfig, path: Path, group: GroupConfig | undefined, groupPath: Path) {
-    this.peer = peer;
-    this.path = path;
-    this.group = group;
-    this.groupPath = groupPath;
-  }
-
-  get<Key extends OptionKey>(key: Key): GroupConfig[Key] {
-    return (this.peer as GroupConfig)[key] ?? this.group?.[key];
-  }
-
-  pathOf(key: OptionKey, ...more: (string | number)[]): Path {
-    const own = (this.peer as GroupConfig)[key] !== undefined || this.group?.[key] === undefined;
-    return [...(own ? this.path : this.groupPath), key, ...more];
-  }
-
-  /** Whether the peer itself, not its group, says so. */
-  isOwn(key: OptionKey): boolean {
-    return (this.peer as GroupConfig)[key] !== undefined;
-  }
-
-  /** Timers merge one by one. */
-  timer(key: 'hold' | 'keepalive' | 'connectRetry'): { ms: number; path: Path } | undefined {
-    const own = this.peer.timers?.[key];
-    const text = own ?? this.group?.timers?.[key];
-    if (text === undefined) return undefined;
-    return { ms: parseDuration(text)!, path: [...(own ? this.path : this.groupPath), 'timers', key] };
-  }
-}
+import type { Path } from './tree.ts';
 
 /**
  * The peers of a configuration in the order written. Faulty ones are reported and may be missing: `positions[i]` is
@@ -94,12 +38,6 @@ export function resolvePeers(
     positions.push(index);
   }
   return { peers, positions };
-}
-
-/** A reference to something that does not exist. */
-export function unknownName(path: Path, kind: string, name: string, known: readonly string[]): Problem {
-  const hint = suggestion(name, known);
-  return { path, reason: `there is no ${kind} "${name}"`, ...(hint === undefined ? {} : { hint }) };
 }
 
 function resolveWhere(config: PeerConfig, path: Path, context: Findings): PeerWhere | undefined {
@@ -166,25 +104,35 @@ function resolvePeer(config: PeerConfig, merged: Merged, where: PeerWhere, conte
     shutdown: merged.get('shutdown') ?? false,
     remoteAs,
     port: merged.get('port') ?? 179,
-    families: [...new Set(merged.get('families') ?? (['ipv4', 'ipv6'] as const))].sort(),
+    families: [],
     passive: where.kind === 'range' || (merged.get('passive') ?? false),
     timers: resolveTimers(merged, where, context),
     maxPeers: merged.get('maxPeers') ?? 100,
-    nextHopSelf: merged.get('nextHopSelf') ?? false,
+    allowAsIn: merged.get('allowAsIn') ?? 0,
+    asOverride: merged.get('asOverride') ?? false,
+    nextHopSelf: 'never',
+    nextHopUnchanged: merged.get('nextHopUnchanged') ?? false,
     routeReflectorClient: merged.get('routeReflectorClient') ?? false,
+    routeServerClient: merged.get('routeServerClient') ?? false,
+    enforceFirstAs: merged.get('enforceFirstAs') ?? true,
+    roleStrict: merged.get('roleStrict') ?? false,
+    gracefulRestart: merged.get('gracefulRestart') ?? 'full',
+    extendedMessages: merged.get('extendedMessages') ?? true,
+    asSet: merged.get('asSet') ?? context.asSet,
+    gracefulShutdown: merged.get('gracefulShutdown') ?? false,
+    blackhole: merged.get('blackhole') ?? false,
+    weight: merged.get('weight') ?? 0,
   };
   if (config.group !== undefined) peer.group = config.group;
-  for (const key of ['description', 'import', 'export'] as const) {
-    const value = merged.get(key);
-    if (value !== undefined) peer[key] = value;
-  }
+  const description = merged.get('description');
+  if (description !== undefined) peer.description = description;
   resolveHops(merged, peer, context);
   const password = resolvePassword(merged, context);
   if (password !== undefined) peer.password = password;
   const localAddress = merged.get('localAddress');
   if (localAddress !== undefined) peer.localAddress = parseIp(localAddress)!;
-  const maxPrefix = resolveMaxPrefix(merged, context);
-  if (maxPrefix !== undefined) peer.maxPrefix = maxPrefix;
+  resolveFamilies(merged, peer, context);
+  resolveOptions(merged, peer, context);
   warnWithoutPolicy(peer, merged, context);
   return peer;
 }
@@ -275,16 +223,6 @@ function resolveHops(merged: Merged, peer: PeerIntent, context: PeerContext): vo
     });
   if (peer.where.kind === 'interface' && peer.multihopTtl !== undefined)
     context.problems.push({ path: merged.pathOf('multihop'), reason: 'an unnumbered peer is on the link' });
-  const { remoteAs } = peer;
-  const canBeInternal =
-    remoteAs.kind === 'list'
-      ? remoteAs.ranges.some(([low, high]) => low <= context.localAsn && context.localAsn <= high)
-      : remoteAs.kind !== 'external';
-  if (peer.routeReflectorClient && !canBeInternal)
-    context.problems.push({
-      path: merged.pathOf('routeReflectorClient'),
-      reason: 'only an internal peer can be a client (RFC 4456)',
-    });
 }
 
 function resolvePassword(merged: Merged, context: PeerContext): Secret | undefined {
@@ -321,35 +259,17 @@ function resolvePassword(merged: Merged, context: PeerContext): Secret | undefin
 
 /** The kernel takes keys of 1 to 80 bytes (TCP_MD5SIG_MAXKEYLEN). */
 function checkPassword(secret: string, path: Path, context: Findings): void {
-  let bytes = 0;
-  for (const character of secret) bytes += utf8Length(character.codePointAt(0)!);
+  const bytes = utf8Length(secret);
   if (bytes === 0) context.problems.push({ path, reason: 'holds an empty password' });
   if (bytes > 80) context.problems.push({ path, reason: 'must be at most 80 bytes long' });
 }
 
-const utf8Length = (code: number): number => (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
-
-function resolveMaxPrefix(merged: Merged, context: Findings): MaxPrefixIntent | undefined {
-  const config = merged.get('maxPrefix');
-  if (config === undefined) return undefined;
-  const action = config.action ?? 'shutdown';
-  const path = merged.pathOf('maxPrefix', 'restartAfter');
-  if (config.restartAfter !== undefined && action !== 'restart')
-    context.problems.push({ path, at: 'key', reason: 'is only for action: restart' });
-  const restartAfterMs = parseDuration(config.restartAfter ?? '5m')!;
-  if (restartAfterMs < 1000) context.problems.push({ path, reason: 'must be at least 1s' });
-  return { limit: config.limit, action, restartAfterMs };
-}
-
 function warnWithoutPolicy(peer: PeerIntent, merged: Merged, context: PeerContext): void {
-  if (context.hasProfile || peer.remoteAs.kind === 'internal') return;
-  const { remoteAs } = peer;
-  if (
-    remoteAs.kind === 'list' &&
-    remoteAs.ranges.every(([low, high]) => low === high && low === context.localAsn)
-  )
-    return;
-  const missing = (['import', 'export'] as const).filter((key) => peer[key] === undefined);
+  if (context.hasProfile || !canBeExternal(peer.remoteAs, context.localAsn)) return;
+  const missing = (['import', 'export'] as const).filter(
+    (key) =>
+      peer[key] === undefined && peer.families.some((family) => peer.byFamily?.[family]?.[key] === undefined),
+  );
   if (missing.length === 0) return;
   const what = missing
     .map((key) => (key === 'import' ? 'takes no route from' : 'sends no route to'))

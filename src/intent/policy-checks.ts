@@ -3,7 +3,7 @@
 
 import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
 import { parseIp } from '../net/ip.ts';
-import { unknownName } from './peers.ts';
+import { unknownName } from './merged.ts';
 import {
   builtInPolicies,
   type MatchDefinition,
@@ -13,6 +13,7 @@ import {
 import { asnOf } from './scalars.ts';
 import type { Config } from './schema.ts';
 import type { BgpConfig } from './schema-bgp.ts';
+import type { FamilyConfig, GroupConfig } from './schema-peer.ts';
 import { type PoliciesConfig, type PolicyConfig, setKinds } from './schema-policy.ts';
 import type { Path, Problem } from './tree.ts';
 
@@ -77,20 +78,34 @@ export function checkPolicies(config: Config, judgeAsPath: AsPathJudge): Problem
   return problems;
 }
 
+/** Every place that names a policy. */
 function policyUses(bgp: BgpConfig): { name: string; path: Path }[] {
   const uses: { name: string; path: Path }[] = [];
-  const add = (name: string | undefined, path: Path) => name !== undefined && uses.push({ name, path });
+  const add = (names: string | readonly string[] | undefined, path: Path) => {
+    if (typeof names === 'string') uses.push({ name: names, path });
+    else for (const [index, name] of (names ?? []).entries()) uses.push({ name, path: [...path, index] });
+  };
   for (const source of ['connected', 'static', 'kernel'] as const) {
     const value = bgp.redistribute?.[source];
     if (typeof value === 'object') add(value.policy, ['bgp', 'redistribute', source, 'policy']);
   }
-  const owners: [Path, { import?: string | undefined; export?: string | undefined }][] = [
+  for (const key of ['routes', 'aggregates'] as const)
+    for (const [index, one] of (bgp[key] ?? []).entries()) add(one.policy, ['bgp', key, index, 'policy']);
+  const addFamily = (owner: FamilyConfig, path: Path) => {
+    add(owner.import, [...path, 'import']);
+    add(owner.export, [...path, 'export']);
+    const origin = owner.defaultOriginate;
+    if (typeof origin === 'object') add(origin.policy, [...path, 'defaultOriginate', 'policy']);
+  };
+  const owners: [Path, GroupConfig][] = [
     ...Object.entries(bgp.groups ?? {}).map(([name, group]) => [['bgp', 'groups', name], group] as never),
     ...(bgp.peers ?? []).map((peer, index) => [['bgp', 'peers', index], peer] as never),
   ];
   for (const [path, owner] of owners) {
-    add(owner.import, [...path, 'import']);
-    add(owner.export, [...path, 'export']);
+    addFamily(owner, path);
+    if (owner.families === undefined || Array.isArray(owner.families)) continue;
+    for (const [name, family] of Object.entries(owner.families))
+      if (family !== undefined) addFamily(family, [...path, 'families', name]);
   }
   return uses;
 }

@@ -86,6 +86,7 @@ export interface SetDefinition {
   nextHop?: string | undefined;
 }
 
+/** `next` goes on with the rule after this one. */
 export type RuleAction = 'accept' | 'reject' | 'next';
 
 export interface RuleDefinition {
@@ -93,11 +94,20 @@ export interface RuleDefinition {
   name?: string | undefined;
   match?: MatchDefinition | undefined;
   set?: SetDefinition | undefined;
+  /**
+   * Another policy that judges the route after `set`: what it rejects is rejected, what it accepts goes the way of
+   * `action`, and what a policy with `default: next` leaves undecided goes on with the rule after this one.
+   */
+  call?: string | undefined;
   action: RuleAction;
 }
 
 export interface PolicyDefinition {
-  default?: 'accept' | 'reject' | undefined;
+  /**
+   * For a route that no rule decided. `next` gives it back to the rule that called the policy; where nobody did,
+   * it is rejected. In a chain of policies an absent default, too, gives it to the next policy.
+   */
+  default?: 'accept' | 'reject' | 'next' | undefined;
   rules: readonly RuleDefinition[];
 }
 

@@ -5,83 +5,59 @@ import * as z from 'zod';
 import {
   absolutePath,
   asn,
+  asnItem,
   duration,
   identifier,
   ip,
   ip4,
   prefix,
-  remoteAs,
   section,
   text,
   whole,
 } from './scalars.ts';
-
-const timers = section({
-  hold: duration
-    .meta({ description: 'Hold time; 0s or 3s to 65535s. Default 90s, unnumbered 9s' })
-    .optional(),
-  keepalive: duration.meta({ description: 'Default: a third of the hold time' }).optional(),
-  connectRetry: duration.meta({ description: 'Default 5s, unnumbered 1s' }).optional(),
-});
-
-const maxPrefix = section({
-  limit: whole(1, 4_000_000_000).meta({ description: 'Prefixes accepted per family' }),
-  action: z.enum(['warn', 'shutdown', 'restart']).meta({ default: 'shutdown' }).optional(),
-  restartAfter: duration.meta({ default: '5m' }).optional(),
-});
-
-/** What both a peer and a group may say. */
-const sessionOptions = {
-  description: text.optional(),
-  remoteAs: remoteAs.meta({ description: 'Who may answer. Default for interfaces: external' }).optional(),
-  families: z
-    .array(z.enum(['ipv4', 'ipv6']))
-    .min(1)
-    .meta({ description: 'Default: ipv4 and ipv6' })
-    .optional(),
-  password: z.string().min(1).max(80).meta({ description: 'TCP-MD5 key (RFC 2385)' }).optional(),
-  passwordFile: text.min(1).meta({ description: 'A file whose first line is the TCP-MD5 key' }).optional(),
-  ttlSecurity: z
-    .union([z.boolean(), whole(1, 254)], {
-      error: 'must be true, false, or the number of hops from 1 to 254',
-    })
-    .meta({ description: 'GTSM (RFC 5082); true is 1 hop' })
-    .optional(),
-  multihop: z
-    .union([z.boolean(), whole(1, 255)], { error: 'must be true, false, or a TTL from 1 to 255' })
-    .meta({ description: 'The peer is not on the link; true is TTL 64' })
-    .optional(),
-  passive: z.boolean().meta({ default: false }).optional(),
-  localAddress: ip.optional(),
-  port: whole(1, 65535).meta({ default: 179 }).optional(),
-  timers: timers.optional(),
-  import: identifier.meta({ description: 'Policy for received routes' }).optional(),
-  export: identifier.meta({ description: 'Policy for advertised routes' }).optional(),
-  maxPrefix: maxPrefix.optional(),
-  maxPeers: whole(1, 100_000).meta({ default: 100, description: 'For a range: peers at once' }).optional(),
-  nextHopSelf: z.boolean().meta({ default: false }).optional(),
-  routeReflectorClient: z.boolean().meta({ default: false }).optional(),
-  shutdown: z.boolean().meta({ default: false }).optional(),
-};
-
-const group = section(sessionOptions);
-
-const peer = section({
-  name: identifier.meta({ description: 'Default: the interface, address or range' }).optional(),
-  interface: text
-    .meta({ description: 'BGP unnumbered on every interface that matches; * and ? allowed' })
-    .optional(),
-  address: text
-    .meta({ description: 'An address; a link-local one with its interface: fe80::1%eth0' })
-    .optional(),
-  range: prefix.meta({ description: 'Accepts connections from these addresses' }).optional(),
-  group: identifier.optional(),
-  ...sessionOptions,
-});
+import { group, peer, policyNames } from './schema-peer.ts';
 
 const redistributeSource = z
-  .union([z.boolean(), section({ policy: identifier })], { error: 'must be true, false or {policy: NAME}' })
+  .union([z.boolean(), section({ policy: policyNames })], { error: 'must be true, false or {policy: NAME}' })
   .optional();
+
+const gracefulRestart = section({
+  enabled: z.boolean().meta({ default: true }).optional(),
+  restartTime: duration.meta({ default: '120s' }).optional(),
+  stalePathTime: duration.meta({ default: '360s' }).optional(),
+  notification: z.boolean().meta({ default: true, description: 'RFC 8538' }).optional(),
+  longLivedStaleTime: duration
+    .meta({ description: 'RFC 9494: how long routes are kept beyond; default: not offered' })
+    .optional(),
+});
+
+const confederation = section({
+  id: asn.meta({ description: 'The AS that the world outside sees (RFC 5065)' }),
+  members: z.array(asnItem).min(1).meta({ description: 'Member ASes and ranges, bgp.asn among them' }),
+});
+
+const staticRoute = section({
+  prefix,
+  via: ip.meta({ description: 'The gateway' }).optional(),
+  blackhole: z.literal(true, { error: 'must be true or absent' }).optional(),
+  interface: text
+    .regex(/^[^\s/]{1,15}$/, 'must be an interface name')
+    .meta({ description: 'Of the gateway, where its address is link-local' })
+    .optional(),
+  policy: policyNames
+    .meta({ description: 'May set attributes of the announcement, or refuse it' })
+    .optional(),
+  tag: whole(0, 4294967295).meta({ default: 0, description: 'For policies to match' }).optional(),
+});
+
+const aggregate = section({
+  prefix,
+  summaryOnly: z
+    .boolean()
+    .meta({ default: false, description: 'More specific routes within it are not announced' })
+    .optional(),
+  policy: policyNames.optional(),
+});
 
 export const bgpSection = section({
   asn: asn.meta({ description: 'The local AS number' }),
@@ -96,10 +72,32 @@ export const bgpSection = section({
   }).optional(),
   multipath: whole(1, 256).meta({ default: 16 }).optional(),
   multipathRelax: z.boolean().meta({ default: true }).optional(),
+  linkBandwidth: z
+    .boolean()
+    .meta({ default: false, description: 'Weights of next hops by the link bandwidth community' })
+    .optional(),
+  alwaysCompareMed: z.boolean().meta({ default: false }).optional(),
+  missingMedWorst: z.boolean().meta({ default: false }).optional(),
+  bestExternal: z.boolean().meta({ default: false }).optional(),
+  asSet: z
+    .enum(['refuse', 'accept'])
+    .meta({ default: 'refuse', description: 'Paths with an AS_SET (RFC 9774)' })
+    .optional(),
+  gracefulShutdown: z
+    .boolean()
+    .meta({ default: false, description: 'All neighbours drain from us (RFC 8326)' })
+    .optional(),
   gracefulRestart: z
-    .union([z.boolean(), section({ restartTime: duration.optional(), stalePathTime: duration.optional() })], {
+    .union([z.boolean(), gracefulRestart], {
       error: 'must be true, false or {restartTime: 120s, stalePathTime: 360s}',
     })
+    .optional(),
+  confederation: confederation.optional(),
+  routes: z.array(staticRoute).meta({ description: 'Static routes' }).optional(),
+  aggregates: z.array(aggregate).optional(),
+  rtcDefault: z
+    .boolean()
+    .meta({ default: false, description: 'Asks RFC 4684 peers for every VPN route' })
     .optional(),
   profile: z.enum(['fabric', 'host']).optional(),
   clusterId: ip4.meta({ description: 'Default: the router id' }).optional(),
@@ -128,6 +126,21 @@ export const kernelSection = section({
     .optional(),
 });
 
+const rpkiServer = section({
+  address: text
+    .min(1)
+    .max(253)
+    .meta({ description: 'Of the RPKI-to-Router cache: an address or a host name' }),
+  port: whole(1, 65535).meta({ description: '323 by the RFC, 3323 or 8282 of common caches' }),
+  refresh: duration.meta({ description: 'Default: what the cache says' }).optional(),
+  retry: duration.meta({ description: 'Default: what the cache says' }).optional(),
+  expire: duration.meta({ description: 'Default: what the cache says' }).optional(),
+});
+
+export const rpkiSection = section({
+  servers: z.array(rpkiServer).optional(),
+  file: absolutePath.meta({ description: 'JSON of Routinator or rpki-client' }).optional(),
+});
+
 export type BgpConfig = z.infer<typeof bgpSection>;
-export type PeerConfig = z.infer<typeof peer>;
-export type GroupConfig = z.infer<typeof group>;
+export type RpkiConfig = z.infer<typeof rpkiSection>;

@@ -3,7 +3,7 @@
 
 import * as z from 'zod';
 import { identifier, section, text } from './scalars.ts';
-import { apiSection, bgpSection, kernelSection } from './schema-bgp.ts';
+import { apiSection, bgpSection, kernelSection, rpkiSection } from './schema-bgp.ts';
 import { policiesSection } from './schema-policy.ts';
 
 const nodeSection = section({
@@ -23,6 +23,7 @@ export const configSchema = section({
   api: apiSection.optional(),
   bgp: bgpSection,
   policies: policiesSection.meta({ description: 'Policies by name, and the sets they refer to' }).optional(),
+  rpki: rpkiSection.meta({ description: 'Route origin validation (RFC 6811)' }).optional(),
   kernel: kernelSection.optional(),
 });
 
@@ -32,21 +33,7 @@ export type Config = z.infer<typeof configSchema>;
 const laterKeys: Readonly<Record<string, readonly string[]>> = {
   '': ['guests', 'overlays', 'gateways', 'tunnels', 'policyRouting', 'passthrough', 'vpn', 'vrfs'],
   bgp: ['speaker', 'vrfs'],
-  'bgp.groups.*': ['bfd', 'addPath'],
-  'bgp.peers.*': ['bfd', 'addPath'],
 };
-
-/** Address families of the design that this version does not have. */
-export const laterFamilies: readonly string[] = [
-  'vpnv4',
-  'vpnv6',
-  'evpn',
-  'rtc',
-  'flowspec4',
-  'flowspec6',
-  'flowspecVpn4',
-  'flowspecVpn6',
-];
 
 /** Whether a key is known to the design but not to this version. */
 export function isLaterKey(parent: readonly (string | number)[], key: string): boolean {
@@ -102,7 +89,7 @@ function childOf(schema: z.core.$ZodType, step: string | number): z.core.$ZodTyp
 /** The JSON Schema (2020-12) of a configuration, for editors. */
 export function jsonSchema(): unknown {
   return {
-    ...z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12' }),
+    ...z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12', reused: 'ref' }),
     title: 'leafd.yaml',
   };
 }

@@ -5,6 +5,7 @@
 //
 // The semantics of conditions and changes are in compile-match.ts and compile-set.ts.
 
+import { assert } from '../lib/assert.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { builtInDefinitions } from './built-in.ts';
 import { compileMatch } from './compile-match.ts';
@@ -36,6 +37,7 @@ export function compilePolicies(definitions: PolicyDefinitions): Map<string, Com
     openPrefixSets: new Set(),
   };
   const compiled = new Map<string, CompiledPolicy>();
+  libraries.set(compiled, { sets, chains: new Map() });
   for (const [name, definition] of Object.entries(builtInDefinitions)) {
     compiled.set(name, compilePolicy(name, definition, sets));
   }
@@ -58,6 +60,44 @@ export function policyNamed(
   if (policy !== undefined) return policy;
   const hint = `policies: ${[...policies.keys()].slice(0, 12).join(', ')}`;
   throw new LeafdError('policy-unknown', `${path}: there is no policy ${name}`, { hint });
+}
+
+/** What belongs to a map of compiled policies: where their definitions are, and chains made of them so far. */
+interface Library {
+  readonly sets: SetCache;
+  readonly chains: Map<string, CompiledPolicy>;
+}
+
+const libraries = new WeakMap<ReadonlyMap<string, CompiledPolicy>, Library>();
+
+/**
+ * Several policies as one: what the rules of the first leave undecided goes to the next, unless the first has a
+ * default of its own. The same names give the same object. Throws LeafdError when one of them does not exist.
+ */
+export function policyChain(
+  policies: ReadonlyMap<string, CompiledPolicy>,
+  names: readonly string[],
+  path: string,
+): CompiledPolicy {
+  const parts = names.map((name) => policyNamed(policies, name, path));
+  if (parts.length === 1) return parts[0]!;
+  const library = libraries.get(policies);
+  assert(library !== undefined, 'a chain is made of what compilePolicies gave');
+  const key = names.join(', ');
+  let chain = library.chains.get(key);
+  if (chain === undefined)
+    library.chains.set(key, (chain = compilePolicy(key, chained(names, library.sets), library.sets)));
+  return chain;
+}
+
+function chained(names: readonly string[], sets: SetCache): PolicyDefinition {
+  const rules: RuleDefinition[] = [];
+  for (const name of names) {
+    const part = builtInDefinitions[name] ?? sets.definitions.policies![name]!;
+    rules.push(...part.rules);
+    if (part.default === 'accept' || part.default === 'reject') return { rules, default: part.default };
+  }
+  return { rules };
 }
 
 function compilePolicy(name: string, definition: PolicyDefinition, sets: SetCache): CompiledPolicy {
