@@ -241,7 +241,9 @@ export class Speaker {
     const { bytes, length, metric, protocol, hops } = route;
     // The kernel's own routes are those of the addresses, which have been told already.
     if (protocol === RTPROT_KERNEL) return;
-    const hop = hops[0];
+    const [hop, ...others] = hops.map(({ ifindex, gateway }) =>
+      gateway === undefined ? { ifindex } : { ifindex, gateway },
+    );
     const told: KernelRoute = {
       bytes,
       length,
@@ -250,6 +252,7 @@ export class Speaker {
       ifindex: hop?.ifindex ?? 0,
       protocol,
       ...(hop?.gateway === undefined ? {} : { gateway: hop.gateway }),
+      ...(others.length === 0 ? {} : { others }),
     };
     if (change === 'removed') this.router.kernelRouteRemoved(told);
     else this.router.kernelRouteAdded(told);
