@@ -33,7 +33,7 @@ test('a lost link takes the routes at once, and its return brings them back', ()
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });
 
-test('a cable that swallows packets is found by the hold timer', () => {
+test('a cable that swallows packets is found by the hold timer; routes stay for the restart time (RFC 8538)', () => {
   const world = row('ab');
   world.run(UP_MS);
   world.cable('a', 'eth2').dropsFromA = true;
@@ -41,6 +41,8 @@ test('a cable that swallows packets is found by the hold timer', () => {
   expect(state(world, 'b', 'eth1')).toBe('established');
   world.run(3500);
   expect(told(world, 'b', 'peerDown').map(({ reason }) => reason.kind)).toEqual(['holdTimer']);
+  expect(prefixes(world, 'b')).toHaveLength(4);
+  world.run(20_000);
   expect(prefixes(world, 'b')).toEqual(['10.0.0.2/32', '2001:db8::2/128']);
   world.cable('a', 'eth2').dropsFromA = false;
   world.run(20_000);

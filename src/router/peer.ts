@@ -7,6 +7,7 @@ import type { DownReason } from '../session/reason.ts';
 import { newSession, type Session } from '../session/state.ts';
 import type { PeerConfig } from './config.ts';
 import { noFaults, type PeerFaults } from './fault-log.ts';
+import type { Offered } from './offer.ts';
 
 /** One connection, made or wanted, and the state machine that goes with it (RFC 4271, section 8.2.1). */
 export interface Fsm {
@@ -87,6 +88,8 @@ export interface Peer {
   heldUntilMs: number;
   /** By the operator, at run time. */
   adminDown: boolean;
+  /** What its session is offered, as long as that holds (offer.ts). */
+  offered: Offered | undefined;
 }
 
 export function newFsm(session: Session, outgoing: boolean): Fsm {
@@ -139,6 +142,7 @@ export function newPeer(
     restart: { stale: 0, backByMs: 0, refreshedByMs: 0, endOfRibReceived: 0 },
     heldUntilMs: 0,
     adminDown: false,
+    offered: undefined,
   };
 }
 

@@ -2,12 +2,14 @@
 // room, carries out the actions that come back, cuts the byte stream into messages, and settles collisions.
 // What a message means for routes is the host's (`router.ts`); which peer a stranger is, too.
 
+import { Deadlines } from '../lib/deadlines.ts';
 import { resolveCollision } from '../session/collision.ts';
 import { checkOpen, type Negotiated } from '../session/negotiate.ts';
 import { type DownReason, describeDown, type StopCause } from '../session/reason.ts';
 import {
   incomingSession,
   nextDeadline,
+  nextTimerMs,
   promote,
   type SessionAction,
   type SessionConfig,
@@ -32,7 +34,7 @@ import { decodeNotification, encodeNotification } from '../wire/bgp/notification
 import { decodeOpen, encodeOpen } from '../wire/bgp/open.ts';
 import { decodeRouteRefresh, type RouteRefresh } from '../wire/bgp/refresh.ts';
 import { type Fsm, newFsm, type Peer } from './peer.ts';
-import type { ConnectTarget, RouterPorts } from './ports.ts';
+import type { ConnectionTuning, ConnectTarget, RouterPorts } from './ports.ts';
 
 /** What the driver asks of the router. */
 export interface SessionHost {
@@ -60,7 +62,10 @@ interface Connection {
 export class Sessions {
   readonly #host: SessionHost;
   readonly #ports: RouterPorts;
-  readonly #peers = new Set<Peer>();
+  /** By index in the peer table. */
+  readonly #peers: (Peer | undefined)[] = [];
+  /** By the same: when a peer has to be looked at. It may be too early, never too late. */
+  readonly #deadlines = new Deadlines();
   readonly #connections = new Map<number, Connection>();
   #nextConnection = 1;
 
@@ -70,12 +75,13 @@ export class Sessions {
   }
 
   add(peer: Peer): void {
-    this.#peers.add(peer);
+    this.#peers[peer.index] = peer;
   }
 
   /** Forgets a peer whose sessions have been stopped. */
   remove(peer: Peer): void {
-    this.#peers.delete(peer);
+    this.#peers[peer.index] = undefined;
+    this.#deadlines.delete(peer.index);
   }
 
   /** An id for a connection that came in; the transport uses it from then on. */
@@ -89,10 +95,20 @@ export class Sessions {
 
   /** Ends whatever the peer has; `text` is told to it (RFC 9003). */
   stop(peer: Peer, cause: StopCause, text?: string, data?: Uint8Array): void {
-    const event: SessionEvent =
+    this.#stop(
+      peer,
       cause === 'adminDown' || cause === 'deconfigured'
         ? { kind: 'manualStop', cause, communication: text }
-        : { kind: 'automaticStop', cause, communication: text, data };
+        : { kind: 'automaticStop', cause, communication: text, data },
+    );
+  }
+
+  /** BFD lost the peer; `restarting`: with its control plane, so that its routes may be kept (RFC 5882 4.3). */
+  bfdDown(peer: Peer, restarting: boolean): void {
+    this.#stop(peer, { kind: 'automaticStop', cause: 'bfdDown', restarting });
+  }
+
+  #stop(peer: Peer, event: SessionEvent): void {
     if (peer.second !== undefined) this.#feed(peer, peer.second, event);
     this.#feed(peer, peer.main, event);
   }
@@ -121,6 +137,12 @@ export class Sessions {
     this.#feed(found.peer, found.fsm, { kind: 'tcpRequestAcked' });
   }
 
+  /** Another TTL or key for the connections that are up. */
+  tune(peer: Peer, tuning: ConnectionTuning): void {
+    for (const fsm of [peer.main, peer.second])
+      if (fsm?.connected === true) this.#ports.tune?.(fsm.connection, tuning);
+  }
+
   /** A connection could not be made, or ended. */
   lost(connection: number, message?: string): void {
     const found = this.#connections.get(connection);
@@ -144,8 +166,7 @@ export class Sessions {
     const { peer, fsm } = found;
     const bytes = fsm.partial === undefined ? chunk : concat(fsm.partial, chunk);
     fsm.partial = undefined;
-    const extended = peer.established === fsm && peer.negotiated?.extendedMessage === true;
-    const maxLength = extended ? EXTENDED_MESSAGE_LENGTH_MAX : MESSAGE_LENGTH_MAX;
+    let maxLength = longestFrom(fsm);
     let updates = 0;
     let at = 0;
     while (fsm.connection === connection) {
@@ -162,7 +183,11 @@ export class Sessions {
         updates++;
         const fault = this.#host.update(peer, bytes, at + HEADER_LENGTH, at + length);
         if (fault !== undefined) this.#feed(peer, fsm, { kind: 'updateError', fault });
-      } else this.#message(peer, fsm, bytes, at, at + length);
+      } else {
+        this.#message(peer, fsm, bytes, at, at + length);
+        // The OPEN within this chunk may have allowed longer ones behind it.
+        maxLength = longestFrom(fsm);
+      }
       at += length;
     }
     // One event stands for all UPDATEs of the chunk: it only restarts the hold timer.
@@ -179,21 +204,16 @@ export class Sessions {
     return more;
   }
 
-  /** The earliest timer of all, or Infinity. */
+  /** When `expire` has to be called, or Infinity. */
   nextDeadlineMs(): number {
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const peer of this.#peers) {
-      earliest = Math.min(earliest, nextDeadline(peer.main.session)?.atMs ?? earliest);
-      if (peer.second) earliest = Math.min(earliest, nextDeadline(peer.second.session)?.atMs ?? earliest);
-      earliest = Math.min(earliest, this.#sendHoldAt(peer));
-    }
-    return earliest;
+    return this.#deadlines.earliestMs;
   }
 
   /** Fires every timer that is due. */
   expire(): void {
     const nowMs = this.#host.nowMs();
-    for (const peer of [...this.#peers]) {
+    for (let index = this.#deadlines.takeDue(nowMs); index >= 0; index = this.#deadlines.takeDue(nowMs)) {
+      const peer = this.#peers[index]!;
       if (this.#sendHoldAt(peer) <= nowMs) this.#feed(peer, peer.established!, { kind: 'sendHoldExpired' });
       for (const fsm of [peer.main, peer.second])
         for (let rounds = 0; fsm !== undefined && rounds < 8; rounds++) {
@@ -201,7 +221,14 @@ export class Sessions {
           if (due === undefined || due.atMs > nowMs) break;
           this.#feed(peer, fsm, { kind: 'timerExpired', timer: due.timer });
         }
+      // What is due still, after so many rounds, waits for the next call.
+      this.#deadlines.set(index, Math.max(this.#deadlineOf(peer), nowMs + 1));
     }
+  }
+
+  #deadlineOf(peer: Peer): number {
+    const second = peer.second === undefined ? Number.POSITIVE_INFINITY : nextTimerMs(peer.second.session);
+    return Math.min(nextTimerMs(peer.main.session), second, this.#sendHoldAt(peer));
   }
 
   #message(peer: Peer, fsm: Fsm, bytes: Uint8Array, start: number, end: number): void {
@@ -212,7 +239,9 @@ export class Sessions {
         if (isFault(open)) this.#feed(peer, fsm, { kind: 'openError', fault: open });
         else {
           // An OPEN that will be refused settles nothing: it must not end another connection.
-          if (checkOpen(open, this.#host.sessionConfig(peer)) === undefined)
+          if (
+            checkOpen(open, this.#host.sessionConfig(peer), fsm.session.sentOpen?.capabilities) === undefined
+          )
             this.#settleCollision(peer, fsm, open.bgpId, open.asn);
           if (fsm.connection !== 0) this.#feed(peer, fsm, { kind: 'openReceived', open });
         }
@@ -253,8 +282,8 @@ export class Sessions {
         // over and over: a session that flaps costs every neighbour.
         const { timers } = main.session;
         if (main.session.oscillations > CALLS_MAX && timers.idleHold > this.#host.nowMs()) return undefined;
-        const { oscillations, connectRetryCounter, lastError } = main.session;
-        const waiting = incomingSession(this.#host.nowMs());
+        const { oscillations, connectRetryCounter, lastError, extent } = main.session;
+        const waiting = incomingSession(this.#host.nowMs(), extent);
         main.session = { ...waiting, incoming: false, oscillations, connectRetryCounter, lastError };
       }
       return main;
@@ -264,7 +293,7 @@ export class Sessions {
       if (peer.second.session.state !== 'openSent') return undefined;
       this.#feed(peer, peer.second, { kind: 'openCollisionDump' });
     }
-    peer.second = newFsm(incomingSession(this.#host.nowMs()), false);
+    peer.second = newFsm(incomingSession(this.#host.nowMs(), main.session.extent), false);
     return peer.second;
   }
 
@@ -312,7 +341,11 @@ export class Sessions {
     if (fsm === peer.second && session.state === 'idle') {
       peer.second = undefined;
       if (fsm.connection !== 0) this.#close(fsm);
+      // What the peer refuses on one connection it refuses on the next one.
+      if (peer.established === undefined)
+        peer.main.session = { ...peer.main.session, extent: session.extent };
     }
+    if (this.#peers[peer.index] === peer) this.#deadlines.advance(peer.index, this.#deadlineOf(peer));
     if (wasEstablished || session.state !== 'established') this.#ports.wake();
   }
 
@@ -401,6 +434,8 @@ export class Sessions {
     if (fsm.blocked) return;
     fsm.blocked = true;
     fsm.blockedSinceMs = this.#host.nowMs();
+    const { peer } = this.#connections.get(fsm.connection)!;
+    if (this.#peers[peer.index] === peer) this.#deadlines.advance(peer.index, this.#sendHoldAt(peer));
   }
 
   /** When a session whose peer takes nothing any more ends (RFC 9687, 4: 8 minutes, or twice the hold time). */
@@ -410,6 +445,12 @@ export class Sessions {
       return Number.POSITIVE_INFINITY;
     return established.blockedSinceMs + Math.max(SEND_HOLD_MS, 2 * negotiated.holdTimeMs);
   }
+}
+
+/** RFC 8654 section 4: longer messages once both OPENs have said so; OPEN and KEEPALIVE never (header.ts). */
+function longestFrom(fsm: Fsm): number {
+  const extended = fsm.session.negotiated?.extendedMessage === true;
+  return extended ? EXTENDED_MESSAGE_LENGTH_MAX : MESSAGE_LENGTH_MAX;
 }
 
 /** Who may come back on another connection before we know that the present one is dead (RFC 4724 5). */

@@ -215,6 +215,17 @@ export function promote(session: Session): Session {
   return { ...session, incoming: false };
 }
 
+/** When the next timer expires, or Infinity: `nextDeadline` for those who only keep the time. */
+export function nextTimerMs({ timers }: Session): number {
+  let earliest = Number.POSITIVE_INFINITY;
+  if (timers.hold !== 0) earliest = timers.hold;
+  if (timers.keepalive !== 0 && timers.keepalive < earliest) earliest = timers.keepalive;
+  if (timers.connectRetry !== 0 && timers.connectRetry < earliest) earliest = timers.connectRetry;
+  if (timers.delayOpen !== 0 && timers.delayOpen < earliest) earliest = timers.delayOpen;
+  if (timers.idleHold !== 0 && timers.idleHold < earliest) earliest = timers.idleHold;
+  return earliest;
+}
+
 /** The next timer to expire, or undefined when none runs. Feed it as `timerExpired` at or after `atMs`. */
 export function nextDeadline(session: Session): { timer: TimerName; atMs: number } | undefined {
   let timer: TimerName | undefined;
