@@ -147,6 +147,10 @@ function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void
     const limit = numberOf(request.query as Fields, 'limit', 1, MAX_ROWS, DEFAULT_ROWS);
     return inTurn(request, () => backend.kernel({ limit }));
   });
+  app.get('/v1/rpki', (request) => {
+    onlyFields(request.query as Fields, []);
+    return backend.rpki();
+  });
   app.get('/v1/schema', () => backend.schema());
 }
 

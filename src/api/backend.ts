@@ -13,6 +13,7 @@ import type {
   PlanView,
   ProblemView,
   RoutesView,
+  RpkiView,
   StatusView,
   WhyView,
 } from './views.ts';
@@ -26,6 +27,7 @@ export interface Backend {
   /** `thing` is a prefix, an address, a peer's name or an interface. */
   why(thing: string): WhyView | undefined;
   kernel(query: KernelQuery): KernelView | Promise<KernelView>;
+  rpki(): RpkiView;
   /** Judges a configuration and says what it would change; changes nothing. */
   plan(files: ConfigFile[]): Promise<ConfigAnswer<PlanView>>;
   /** Puts a configuration in force, whole or not at all. */

@@ -1,7 +1,15 @@
 // A backend with a fixed small fabric in it, for tests of the API and of leafctl's rendering: no daemon, no sockets.
 
 import type { Backend, ConfigFile, RoutesQuery } from './backend.ts';
-import type { KernelView, PeerDetailView, PeerView, RouteView, StatusView, WhyView } from './views.ts';
+import type {
+  KernelView,
+  PeerDetailView,
+  PeerView,
+  RouteView,
+  RpkiView,
+  StatusView,
+  WhyView,
+} from './views.ts';
 
 const started = '2026-01-02T03:04:05.000Z';
 
@@ -136,6 +144,37 @@ const why: WhyView = {
   advertised: [{ peer: 'eth0', sent: false, reason: { code: 'split-horizon', text: 'it came from there' } }],
 };
 
+export const fakeRpki: RpkiView = {
+  enabled: true,
+  servers: [
+    {
+      address: '192.0.2.3',
+      port: 3323,
+      state: 'synced',
+      inUse: true,
+      vrps: 500_000,
+      version: 1,
+      sessionId: 7,
+      serial: 42,
+      updatedAt: started,
+      ageSeconds: 90,
+      expiresInSeconds: 7110,
+      refreshSeconds: 3600,
+      retrySeconds: 600,
+    },
+    {
+      address: '192.0.2.4',
+      port: 3323,
+      state: 'down',
+      inUse: false,
+      vrps: 0,
+      lastError: { at: started, text: 'ECONNREFUSED' },
+    },
+  ],
+  file: { path: '/etc/leafd/exceptions.json', vrps: 2, readAt: started },
+  vrps: 500_002,
+};
+
 const kernel: KernelView = {
   fib: true,
   table: 254,
@@ -205,6 +244,7 @@ export function fakeBackend(): FakeBackend {
     },
     why: (thing) => (thing === '10.0.0.12/32' || thing === '10.0.0.12' ? why : undefined),
     kernel: () => kernel,
+    rpki: () => fakeRpki,
     plan: async (files) => plan(files),
     apply: async (files) => {
       const answer = plan(files);

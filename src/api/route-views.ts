@@ -13,7 +13,8 @@ import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { RoutesQuery } from './backend.ts';
 import { reasonTexts } from './reason-texts.ts';
-import type { AttributesView, ReasonView, RoutesView, RouteView } from './views.ts';
+import { coveringVrps, type JudgedRoute, rpkiStateOf, type ValidationSource } from './rpki-view.ts';
+import type { AttributesView, ReasonView, RoutesView, RouteView, VrpView } from './views.ts';
 import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
 
 /** Prefixes one page looks at. */
@@ -29,6 +30,8 @@ export interface RouteViewContext {
   router: Router;
   time: WallTime;
   kernelState: KernelState;
+  /** Absent: without origin validation. */
+  validation?: ValidationSource;
 }
 
 /** A page of routes; undefined when the peer asked for does not exist. */
@@ -104,6 +107,7 @@ export function pathView(
   const sinceMs = paths.since[path]! * 1000;
   const peer = router.directory.byIndex[peerIndex];
   const kernel = reason === BEST ? context.kernelState(rib.family, prefixId) : undefined;
+  const rpki = rpkiStateOf(context.validation, judgedRoute(context, rib, path));
   return {
     family: families[rib.family]!.name,
     prefix: prefixTextOf(rib, prefixId),
@@ -124,9 +128,40 @@ export function pathView(
       pool.length[attrId]!,
       paths.weight[path]!,
     ),
+    ...(rpki !== undefined && { rpki }),
     ...(kernel !== undefined && { kernel }),
     ...(reason !== BEST && { reason: reasonView(reason) }),
   };
+}
+
+/** A path as origin validation sees it: as received. */
+function judgedRoute({ router }: RouteViewContext, rib: Rib, path: number): JudgedRoute {
+  const prefixId = rib.paths.prefix[path]!;
+  const attrId = rib.paths.attrIdIn[path]!;
+  const { words, length } = prefixWords(rib, prefixId);
+  const start = rib.pool.offset(attrId);
+  return {
+    family: rib.family,
+    words,
+    length,
+    attrs: rib.pool.page(attrId),
+    start,
+    end: start + rib.pool.length[attrId]!,
+    ownAsn: router.config.asn,
+  };
+}
+
+function prefixWords(rib: Rib, prefixId: number): Pick<JudgedRoute, 'words' | 'length'> {
+  const { words, address, length } = rib.table;
+  const [a = 0, b = 0, c = 0, d = 0] = address.subarray(prefixId * words, (prefixId + 1) * words);
+  return { words: [a, b, c, d], length: length[prefixId]! };
+}
+
+/** What caches and file say of a prefix; undefined where origin validation is off. */
+export function vrpsOf({ validation }: RouteViewContext, rib: Rib, prefixId: number): VrpView[] | undefined {
+  if (validation?.caches === undefined || rib.family > 1) return undefined;
+  const { words, length } = prefixWords(rib, prefixId);
+  return coveringVrps(validation, rib.family, words, length);
 }
 
 /** The attributes as received, where they are asked for or were not accepted. */

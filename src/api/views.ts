@@ -176,6 +176,8 @@ export interface RouteView {
   since: string;
   ageSeconds: number;
   attributes: AttributesView;
+  /** Origin validation (RFC 6811) of the route as received; absent where it is off. */
+  rpki?: RpkiStateView;
   /** In the kernel: `installed`, `pending` or `failed`. */
   kernel?: 'installed' | 'pending' | 'failed';
   /** Why not accepted, not best, or not sent. */
@@ -228,6 +230,8 @@ export interface WhyView {
   /** Every path, the winner first, each with why it won or lost. */
   paths: WhyPathView[];
   kernel?: KernelRouteView;
+  /** What caches and file say of the prefix; absent where origin validation is off. */
+  vrps?: VrpView[];
   advertised: AdvertisedView[];
   /** Steps that lead to the state of a peer. */
   steps?: ReasonView[];
@@ -330,3 +334,43 @@ export interface ActionView {
 }
 
 export type PeerAction = 'reset' | 'refresh' | 'shutdown' | 'enable';
+
+export type RpkiStateView = 'valid' | 'invalid' | 'notFound';
+
+/** Origin validation: where its data come from. */
+export interface RpkiView {
+  enabled: boolean;
+  /** The most preferred first. */
+  servers: RpkiServerView[];
+  file?: { path: string; vrps: number; readAt?: string; error?: string };
+  /** Payloads in use. */
+  vrps: number;
+}
+
+/** A cache (RFC 8210). What it told is absent while there are no data of it. */
+export interface RpkiServerView {
+  address: string;
+  port: number;
+  state: 'down' | 'connecting' | 'syncing' | 'synced';
+  /** Whether routes are judged by its data. */
+  inUse: boolean;
+  vrps: number;
+  /** Of the protocol. */
+  version?: number;
+  sessionId?: number;
+  serial?: number;
+  updatedAt?: string;
+  ageSeconds?: number;
+  /** Until its data are forgotten unless it tells anew. */
+  expiresInSeconds?: number;
+  refreshSeconds?: number;
+  retrySeconds?: number;
+  lastError?: { at: string; text: string };
+}
+
+/** This AS may announce the prefix and more specific ones up to a length. */
+export interface VrpView {
+  prefix: string;
+  maxLength: number;
+  asn: number;
+}

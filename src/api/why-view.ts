@@ -11,7 +11,14 @@ import type { Peer } from '../router/peer.ts';
 import { describeDown } from '../session/reason.ts';
 import { peerView } from './peer-views.ts';
 import { reasonTexts, stepTexts } from './reason-texts.ts';
-import { pathView, prefixIdOf, prefixTextOf, type RouteViewContext, reasonView } from './route-views.ts';
+import {
+  pathView,
+  prefixIdOf,
+  prefixTextOf,
+  type RouteViewContext,
+  reasonView,
+  vrpsOf,
+} from './route-views.ts';
 import type { AdvertisedView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
 import { whyOther } from './why-other.ts';
 
@@ -59,6 +66,7 @@ function whyPrefix(
   const winner = paths.find((one) => one.verdict === 'best')?.route;
   const prefix = prefixTextOf(rib, id);
   const kernel = context.kernelRoute(rib.family, id);
+  const vrps = vrpsOf(context, rib, id);
   const advertised: AdvertisedView[] = [];
   for (const peer of router.directory.byName.values()) {
     if (peer.established === undefined || (peer.families & (1 << rib.family)) === 0) continue;
@@ -78,6 +86,7 @@ function whyPrefix(
     ...(winner && { winner }),
     paths,
     ...(kernel && { kernel }),
+    ...(vrps && { vrps }),
     advertised,
   };
 }

@@ -84,6 +84,20 @@ describe('columns for people', () => {
     expect((await leafctl(['routes', '--limit', '1'])).out).toMatch(/there are more: .*--cursor \S+ those/);
   });
 
+  test('rpki', async () => {
+    expect((await leafctl(['rpki'])).out).toBe(
+      [
+        'in use  500002 payloads',
+        'file    /etc/leafd/exceptions.json: 2 payloads',
+        '',
+        '   Cache      Port  State   Version  Session  Serial    VRPs       Age  Expires in  Last error',
+        '>  192.0.2.3  3323  synced        1        7      42  500000  00:01:30    01:58:30',
+        '   192.0.2.4  3323  down                                   0                        ECONNREFUSED',
+        '',
+      ].join('\n'),
+    );
+  });
+
   test('status, why, kernel', async () => {
     expect((await leafctl(['status'])).out).toContain(
       'bgp     AS 65101, router id 10.0.0.11, profile fabric\npeers   1 of 2 established',
@@ -133,6 +147,7 @@ describe('JSON for programs', () => {
     [['routes', '-j'], 'routes'],
     [['why', '10.0.0.12', '-j'], 'winner'],
     [['kernel', '-j'], 'intended'],
+    [['rpki', '-j'], 'servers'],
     [['events', '-j'], 'events'],
   ])('%j is one document', async (words, key) => {
     const { code, out, err } = await leafctl(words);

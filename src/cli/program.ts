@@ -18,6 +18,7 @@ import {
   showKernel,
   showPeers,
   showRoutes,
+  showRpki,
   showStatus,
   showWhy,
 } from './queries.ts';
@@ -111,6 +112,7 @@ function addQueries(root: Command, bind: Bind): void {
     .description('what leafd wants in the kernel, what is there, what belongs to others')
     .option('--limit <rows>')
     .action(bind((context, options: { limit?: string }) => showKernel(context, options)));
+  root.command('rpki').description('where origin validation has its data from').action(bind(showRpki));
   root
     .command('events')
     .description('what happened')

@@ -9,6 +9,7 @@ import type {
   PeerDetailView,
   PeersView,
   RoutesView,
+  RpkiView,
   StatusView,
   WhyView,
 } from '../api/views.ts';
@@ -16,7 +17,7 @@ import { parseIp } from '../net/ip.ts';
 import type { Context } from './context.ts';
 import { ABSENT, OK, usageError } from './exit.ts';
 import { renderPeer, renderPeers, renderRoutes, renderStatus, renderWhy } from './render-bgp.ts';
-import { renderEvent, renderKernel } from './render-system.ts';
+import { renderEvent, renderKernel, renderRpki } from './render-system.ts';
 import { printable } from './table.ts';
 
 export async function showStatus(context: Context): Promise<number> {
@@ -72,6 +73,14 @@ export async function showKernel(context: Context, options: { limit?: string }):
   const view = await context.client().get<KernelView>(`/v1/kernel${limit}`);
   context.show(view, renderKernel);
   return view.counts.failed > 0 || view.failures.length > 0 ? ABSENT : OK;
+}
+
+/** Caches and the file; exit 1 when no cache that is configured has data. */
+export async function showRpki(context: Context): Promise<number> {
+  const view = await context.client().get<RpkiView>('/v1/rpki');
+  context.show(view, renderRpki);
+  const { servers, file } = view;
+  return (servers.length > 0 && !servers.some((one) => one.inUse)) || file?.error !== undefined ? ABSENT : OK;
 }
 
 export async function showWhy(context: Context, thing: string): Promise<number> {

@@ -182,6 +182,12 @@ export function attributesText(attributes: AttributesView): string {
   return parts.join(', ');
 }
 
+const rpkiColours = { valid: 'green', invalid: 'red', notFound: 'dim' } as const;
+
+function rpkiText(state: keyof typeof rpkiColours, ink: Ink): string {
+  return paint(ink, rpkiColours[state], state);
+}
+
 const routeColumns = (ink: Ink): Column<RouteView>[] => [
   { title: '  ', of: flags },
   { title: 'Network', of: (route) => (route.best ? paint(ink, 'bold', route.prefix) : route.prefix) },
@@ -190,6 +196,7 @@ const routeColumns = (ink: Ink): Column<RouteView>[] => [
   { title: 'Age', of: (route) => age(route.ageSeconds), align: 'right' },
   { title: 'Peer', of: (route) => route.peer ?? '' },
   { title: 'Attrs', of: (route) => attributesText(route.attributes) },
+  { title: 'RPKI', of: (route) => (route.rpki === undefined ? '' : rpkiText(route.rpki, ink)) },
   {
     title: 'Kernel',
     of: (route) => (route.kernel === undefined || route.kernel === 'installed' ? '' : route.kernel),
@@ -225,6 +232,7 @@ export function renderWhy(why: WhyView, ink: Ink): string {
     { title: 'Next Hop', of: ({ route }) => nextHopText(route) },
     { title: 'Peer', of: ({ route }) => route.peer ?? '' },
     { title: 'AS_PATH', of: ({ route }) => route.attributes.asPath ?? '' },
+    { title: 'RPKI', of: ({ route }) => (route.rpki === undefined ? '' : rpkiText(route.rpki, ink)) },
     { title: 'Verdict', of: ({ verdict }) => paint(ink, verdict === 'best' ? 'green' : 'dim', verdict) },
     {
       title: 'Why',
@@ -241,9 +249,12 @@ export function renderWhy(why: WhyView, ink: Ink): string {
     },
   ]);
   const steps = (why.steps ?? []).map((one) => `- ${one.text}\n`).join('');
+  const vrps = (why.vrps ?? []).map(
+    ({ prefix, maxLength, asn }) => `rpki: AS ${asn} may announce ${prefix} up to /${maxLength}\n`,
+  );
   const kernel =
     why.kernel === undefined
       ? ''
       : `kernel: ${why.kernel.state}${why.kernel.error ? `, ${why.kernel.error}` : ''}\n`;
-  return [`${why.summary}\n`, steps, paths, kernel, advertised].filter(Boolean).join('\n');
+  return [`${why.summary}\n`, steps, paths, vrps.join(''), kernel, advertised].filter(Boolean).join('\n');
 }

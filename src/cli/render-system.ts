@@ -7,9 +7,11 @@ import type {
   KernelView,
   PlanView,
   ProblemView,
+  RpkiServerView,
+  RpkiView,
 } from '../api/views.ts';
 import type { LabListEntry, LabView } from '../lab/lab.ts';
-import { type Column, details, table } from './table.ts';
+import { age, type Column, details, table } from './table.ts';
 import { type Colour, paint, type Terminal } from './terminal.ts';
 
 type Ink = Pick<Terminal, 'colour'>;
@@ -51,6 +53,32 @@ export function renderKernel(view: KernelView, ink: Ink): string {
   const routes = table([...view.intended, ...view.leftover, ...view.foreign], columns);
   const cut = view.truncated ? 'lists are cut: --limit shows more\n' : '';
   return [head, failures, routes, sysctls, cut].filter(Boolean).join('\n');
+}
+
+const cacheColours = { down: 'red', connecting: 'yellow', syncing: 'yellow', synced: 'green' } as const;
+
+export function renderRpki(view: RpkiView, ink: Ink): string {
+  if (!view.enabled) return 'origin validation is off: no cache and no file is configured\n';
+  const servers = table<RpkiServerView>(view.servers, [
+    { title: ' ', of: (one) => (one.inUse ? '>' : ' ') },
+    { title: 'Cache', of: (one) => one.address },
+    { title: 'Port', of: (one) => String(one.port), align: 'right' },
+    { title: 'State', of: (one) => paint(ink, cacheColours[one.state], one.state) },
+    { title: 'Version', of: (one) => String(one.version ?? ''), align: 'right' },
+    { title: 'Session', of: (one) => String(one.sessionId ?? ''), align: 'right' },
+    { title: 'Serial', of: (one) => String(one.serial ?? ''), align: 'right' },
+    { title: 'VRPs', of: (one) => String(one.vrps), align: 'right' },
+    { title: 'Age', of: (one) => age(one.ageSeconds), align: 'right' },
+    { title: 'Expires in', of: (one) => age(one.expiresInSeconds), align: 'right' },
+    { title: 'Last error', of: (one) => one.lastError?.text ?? '' },
+  ]);
+  const { file } = view;
+  const head = details([
+    ['in use', `${view.vrps} payloads`],
+    ['file', file && `${file.path}: ${file.vrps} payloads`],
+    ['problem', file?.error && paint(ink, 'red', file.error)],
+  ]);
+  return [head, servers].filter(Boolean).join('\n');
 }
 
 function nextHopsText(route: KernelRouteView): string {

@@ -5,6 +5,7 @@ import type { Backend, KernelQuery, RoutesQuery } from '../api/backend.ts';
 import { fibRouteView, fibSums, foreignRouteView, stateOf } from '../api/kernel-view.ts';
 import { peerDetailView, peerViews, waitingDetailView } from '../api/peer-views.ts';
 import { interfaceName, routesView } from '../api/route-views.ts';
+import { rpkiView, type ValidationSource } from '../api/rpki-view.ts';
 import type { FamilyCountView, KernelRouteView, KernelView, PeerAction, StatusView } from '../api/views.ts';
 import { isoOf, secondsSince, type WallTime } from '../api/wall-time.ts';
 import { type WhyContext, whyView } from '../api/why-view.ts';
@@ -21,6 +22,7 @@ export interface BackendParts {
   router: Router;
   fib: Fib | undefined;
   dataplane: Dataplane;
+  validation: ValidationSource;
   configuration: Configuration;
   time: WallTime;
   version: string;
@@ -32,6 +34,7 @@ export function createBackend(parts: BackendParts): Backend {
   const context: WhyContext = {
     router,
     time,
+    validation: parts.validation,
     kernelState: (family, id) => kernelState(parts, family, id),
     kernelRoute: (family, id) => {
       const route = fibRouteOf(parts, family, id);
@@ -49,6 +52,7 @@ export function createBackend(parts: BackendParts): Backend {
     routes: (query: RoutesQuery) => routesView(context, query),
     why: (thing) => whyView(context, thing),
     kernel: (query) => kernelView(parts, query, name),
+    rpki: () => rpkiView(parts.validation, time),
     plan: (files) => configuration.plan(files),
     apply: (files) => configuration.apply(files),
     peerAction: (peerName, action, text) => {

@@ -21,6 +21,7 @@ import type { Prefix } from '../net/prefix.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { RouteFeed } from '../netlink/route-feed.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
+import { OriginValidation } from '../speaker/rpki.ts';
 import { Speaker } from '../speaker/speaker.ts';
 import { refuseCompany } from './alone.ts';
 import type { Arguments } from './arguments.ts';
@@ -40,6 +41,7 @@ export class Daemon {
   readonly #feed: RouteFeed;
   readonly #fib: Fib | undefined;
   readonly #speaker: Speaker;
+  readonly #validation: OriginValidation;
   readonly #api: ApiServer;
   readonly #subscriptions: { close(): void }[];
   #followed = '';
@@ -92,9 +94,16 @@ export class Daemon {
       );
       speakerOf.speaker = speaker;
       undo.push(() => speaker.stop(false));
+      const validation = new OriginValidation(intent.rpki, {
+        setOriginValidation: (validate) => speaker.router.setOriginValidation(validate),
+        originValidationChanged: () => speaker.router.originValidationChanged(),
+        trouble: (error) => log.error(error),
+        tell: (text) => log.event({ level: 'info', kind: 'rpki', text }),
+      });
+      undo.push(() => validation.close());
       if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
       else fib?.sweep();
-      const parts = { router: speaker.router, fib, dataplane, configuration, time, version };
+      const parts = { router: speaker.router, fib, dataplane, validation, configuration, time, version };
       const api = await startApi({
         backend: createBackend(parts),
         events,
@@ -102,7 +111,18 @@ export class Daemon {
         listen: intent.api.listen,
         onBug: (error, request) => log.bug(error, request),
       });
-      return new Daemon({ configuration, log, rtnl, monitor, dataplane, feed, fib, speaker, api });
+      return new Daemon({
+        configuration,
+        log,
+        rtnl,
+        monitor,
+        dataplane,
+        feed,
+        fib,
+        speaker,
+        validation,
+        api,
+      });
     } catch (error) {
       for (const step of undo.reverse()) await step();
       throw error;
@@ -118,6 +138,7 @@ export class Daemon {
     feed: RouteFeed;
     fib: Fib | undefined;
     speaker: Speaker;
+    validation: OriginValidation;
     api: ApiServer;
   }) {
     this.#configuration = parts.configuration;
@@ -128,6 +149,7 @@ export class Daemon {
     this.#feed = parts.feed;
     this.#fib = parts.fib;
     this.#speaker = parts.speaker;
+    this.#validation = parts.validation;
     this.#api = parts.api;
     this.#subscriptions = [
       this.#monitor.subscribe({ link: () => this.#followKernel() }),
@@ -141,6 +163,7 @@ export class Daemon {
       this.#fib?.setPrefSrc(0, source4);
       this.#fib?.setPrefSrc(1, source6);
       this.#speaker.configure(router);
+      this.#validation.configure(intent.rpki);
       this.#log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
     });
     this.#log.info(`leafd is up: AS ${this.#configuration.intent.bgp.asn}`);
@@ -169,6 +192,7 @@ export class Daemon {
     this.#log.info('stopping; the kernel goes on forwarding');
     for (const subscription of this.#subscriptions) subscription.close();
     await this.#api.close();
+    this.#validation.close();
     await this.#speaker.stop(!this.#configuration.intent.bgp.gracefulRestart.enabled);
     await this.#fib?.close();
     this.#feed.close();

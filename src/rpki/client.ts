@@ -4,8 +4,8 @@
 // lost connection until it expires (section 6), and puts an answer in force only with its End of Data, so that routes
 // are never judged by half a set. Which of several caches is believed is caches.ts's business, sockets the speaker's.
 //
-// RFC 8210 section 5.1: another session id in an answer is corrupt data. We then ask for everything in a new connection;
-// what we have stays until that has come whole or it expires, because to judge by nothing would be worse.
+// RFC 8210 section 5.1: another session id in an answer is corrupt data. We then ask for everything in a new
+// connection; what we have stays until that has come whole or it expires, because to judge by nothing would be worse.
 
 import { readU32 } from '../lib/bytes.ts';
 import * as pdu from './pdu.ts';

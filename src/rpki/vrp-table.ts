@@ -129,7 +129,7 @@ export class VrpTable {
     return this.#size;
   }
 
-  /** Gives a payload to the sources in `bit`; false when they have it already. Address bits beyond `length` are zero. */
+  /** Gives a payload to the source of `bit`; false when it has it already. Address bits beyond `length` are zero. */
   add(
     family: VrpFamily,
     a: number,
