@@ -240,16 +240,20 @@ function resolveRpki(config: RpkiConfig | undefined, findings: Findings): RpkiIn
       if (ms % 1000 !== 0 || ms < low * 1000 || ms > high * 1000)
         complain(findings, [...path, key], `must be whole seconds from ${low}s to ${high}s (RFC 8210)`);
     }
+    if (index === RPKI_SERVERS_MAX) complain(findings, path, `is one more than ${RPKI_SERVERS_MAX} servers`);
     return resolved;
   });
   return config?.file === undefined ? { servers } : { servers, file: config.file };
 }
 
-/** Bounds in seconds (RFC 8210 section 6). */
+/** What a table of payloads can tell apart (rpki/caches.ts). */
+const RPKI_SERVERS_MAX = 14;
+
+/** Bounds in seconds: those of RFC 8210 section 6, but an operator may have data forgotten sooner. */
 const rpkiTimes = [
   ['refresh', 1, 86_400],
   ['retry', 1, 7200],
-  ['expire', 600, 172_800],
+  ['expire', 2, 172_800],
 ] as const;
 
 function warnUnusedGroups(config: BgpConfig, findings: Findings): void {
