@@ -13,7 +13,11 @@ const target = `node${/\d+/.exec(engines.node)[0]}`;
 
 const programs = {
   leafctl: { leafctl: 'src/cli/main.ts' },
-  leafd: { leafd: 'src/daemon/main.ts', 'fib-worker': 'src/dataplane/fib-worker.ts' },
+  leafd: {
+    leafd: 'src/daemon/main.ts',
+    'fib-worker': 'src/dataplane/fib-worker.ts',
+    'bfd-worker': 'src/bfd/bfd-worker.ts',
+  },
 };
 
 // Some CommonJS packages call `require` for Node's own modules, which an ES module does not have.

@@ -148,7 +148,7 @@ export class BfdEngine {
     table.flaps[row] = 0;
     table.detectAtMs[row] = NEVER;
     table.leaveAtMs[row] = NEVER;
-    table.lastTxMs[row] = nowMs - SLOW_US;
+    table.lastTxMs[row] = nowMs - SLOW_US / 1000;
     table.lastRxMs[row] = 0;
     table.worstGapMs[row] = 0;
     table.changedAtMs[row] = nowMs;
@@ -348,7 +348,7 @@ export class BfdEngine {
 
   #periodic(row: number, nowMs: number): void {
     this.#transmit(row, 0, nowMs);
-    this.#schedule(row, nowMs);
+    this.#schedule(row, nowMs, nowMs);
   }
 
   /** Sends out of turn what the peer does not know yet, unless it must not be sent to (section 6.8.7). */
@@ -385,8 +385,11 @@ export class BfdEngine {
     return demand && bothUp && table.polling[row] === 0;
   }
 
-  /** The next packet in turn, counted from `fromMs`: 75 to 100 % of the interval, to 90 % where one loss is the end. */
-  #schedule(row: number, fromMs: number): void {
+  /**
+   * The next packet in turn, counted from `fromMs` and not in the past: 75 to 100 % of the interval, to 90 % where one
+   * loss is the end.
+   */
+  #schedule(row: number, fromMs: number, nowMs: number): void {
     const { table } = this;
     if (this.#isSilent(row)) {
       table.nextTxMs[row] = NEVER;
@@ -394,16 +397,13 @@ export class BfdEngine {
     }
     const spread = table.detectMult[row] === 1 ? 0.15 : 0.25;
     const factor = 0.75 + spread * this.#ports.random();
-    table.nextTxMs[row] = fromMs + (table.txIntervalUs(row) / 1000) * factor;
+    table.nextTxMs[row] = Math.max(nowMs, fromMs + (table.txIntervalUs(row) / 1000) * factor);
     this.#due(table.nextTxMs[row]!);
   }
 
-  /** As `schedule`, from the packet sent last, for an interval that has changed; the past means now. */
+  /** As `schedule`, from the packet sent last, for an interval that has changed. */
   #reschedule(row: number, nowMs: number): void {
-    const { table } = this;
-    this.#schedule(row, table.lastTxMs[row]!);
-    if (table.nextTxMs[row]! < nowMs) table.nextTxMs[row] = nowMs;
-    this.#due(table.nextTxMs[row]!);
+    this.#schedule(row, this.table.lastTxMs[row]!, nowMs);
   }
 
   // ---- intervals ----

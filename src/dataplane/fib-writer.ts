@@ -2,8 +2,8 @@
 // `fib-worker.js` beside the bundle in a build; from source it is run through tsx. When the thread dies, what
 // was under way has an unknown outcome and a new thread takes over the same socket.
 
-import { createRequire } from 'node:module';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from '../lib/thread-real.ts';
 import { type BatchResult, NetlinkSocket } from '../netlink/socket.ts';
 import type { WriteOrder, WriteReport, WriterData } from './fib-worker.ts';
 
@@ -28,18 +28,6 @@ export interface BatchWriter {
 
 // The thread holds a socket and passes buffers on: a small heap is enough, and the default one costs megabytes.
 const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 };
-
-function startWorker(data: WriterData): Worker {
-  if (!import.meta.url.endsWith('.ts')) {
-    return new Worker(new URL('./fib-worker.js', import.meta.url), { workerData: data, resourceLimits });
-  }
-  // tsx leaves threads alone unless it is asked to by its own interface.
-  const required = createRequire(import.meta.url).resolve('tsx/esm/api');
-  const loader = JSON.stringify(required.replace(/cjs$/, 'mjs'));
-  const worker = JSON.stringify(new URL('./fib-worker.ts', import.meta.url).href);
-  const source = `import(${loader}).then((tsx) => { tsx.register(); return import(${worker}); });`;
-  return new Worker(source, { eval: true, workerData: data, execArgv: [] });
-}
 
 /** Opens the write socket in the namespace (absent: that of the process) and starts the thread. */
 export function startFibWriter(netns?: string): BatchWriter {
@@ -73,7 +61,7 @@ export function startFibWriter(netns?: string): BatchWriter {
     }, RESTART_DELAY_MS);
   };
   const begin = (): void => {
-    worker = startWorker(data);
+    worker = startThread(import.meta.url, 'fib-worker', { workerData: data, resourceLimits });
     worker.on('message', answer);
     // The exit that follows is what counts; a thread that cannot be started at all is told by `died`.
     worker.on('error', (error) => {
