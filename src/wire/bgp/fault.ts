@@ -24,6 +24,9 @@ export interface Fault {
   readonly reason: string;
 }
 
+/** Bytes of the message that a fault quotes. */
+export const FAULT_BYTES_MAX = 64;
+
 // Error codes, RFC 4271 section 4.5 and RFC 7313 section 5.
 export const MESSAGE_HEADER_ERROR = 1;
 export const OPEN_MESSAGE_ERROR = 2;
@@ -68,6 +71,18 @@ export function updateFault(
 ): Fault {
   const fault = { code: UPDATE_MESSAGE_ERROR, subcode, disposition, reason };
   return attribute === undefined ? fault : { ...fault, attribute };
+}
+
+/** The fault as it was met: `offset` in the body, which begins at `bodyStart`, and what stands there. */
+export function locatedFault(
+  fault: Fault,
+  bytes: Uint8Array,
+  bodyStart: number,
+  start: number,
+  end: number,
+): Fault {
+  const quoted = bytes.slice(start, Math.min(end, start + FAULT_BYTES_MAX));
+  return { ...fault, offset: start - bodyStart, bytes: quoted };
 }
 
 /** A fault that resets the session. */

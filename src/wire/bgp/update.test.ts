@@ -334,8 +334,8 @@ describe('faults (RFC 7606)', () => {
       'MP_REACH transitive',
       [...good, attribute(0xc0, 14, [0, 2, 1, 16, ...ip6NextHop, 0, 0])],
       external,
-      'withdraw',
-      4,
+      'reset',
+      9,
       14,
     ],
   ];

@@ -15,37 +15,45 @@ import {
   AS_PATH,
   AS4_AGGREGATOR,
   AS4_PATH,
-  attributeRows,
-  attributeTable,
   EXTENDED_LENGTH,
   LOCAL_PREF,
   MP_REACH,
   MP_UNREACH,
   NEXT_HOP,
-  nextHopInvalid,
   OPTIONAL,
   ORIGIN,
   PARTIAL,
   TRANSITIVE,
-} from './attribute/table.ts';
+} from './attribute/code.ts';
+import { attributeRows, nextHopInvalid } from './attribute/table.ts';
 import { families, familyOf, IPV4 } from './family.ts';
-import {
-  ATTRIBUTE_FLAGS_ERROR,
-  ATTRIBUTE_LENGTH_ERROR,
-  type Fault,
-  INVALID_NETWORK_FIELD,
-  INVALID_NEXT_HOP,
-  MALFORMED_AS_PATH,
-  MALFORMED_ATTRIBUTE_LIST,
-  MISSING_WELL_KNOWN,
-  OPTIONAL_ATTRIBUTE_ERROR,
-  strongest,
-  UNRECOGNIZED_WELL_KNOWN,
-  updateFault,
-} from './fault.ts';
+import { type Fault, locatedFault, strongest, UNRECOGNIZED_WELL_KNOWN, updateFault } from './fault.ts';
 import { hostOctet4, NEXT_HOP_BAD_LENGTH, NEXT_HOP_UNUSABLE, readNextHop } from './next-hop.ts';
 import { validPrefixes } from './nlri/ip.ts';
+import { NLRI_SIZE, NLRI_SKIP, nlriCodecs } from './nlri/opaque.ts';
 import type { UpdateContext } from './update-context.ts';
+import {
+  attributeCut,
+  fromOutside,
+  missing,
+  mpCut,
+  mpNextHopLength,
+  mpNextHopUnusable,
+  mpReachBroken,
+  mpRepeated,
+  mpUnreachBroken,
+  nlriBroken,
+  nothingReachable,
+  overrun,
+  pathTooLong,
+  reachSkipped,
+  reachWithdrawn,
+  repeated,
+  tooShort,
+  unreachSkipped,
+  withdrawnBroken,
+  wrongFlags,
+} from './update-faults.ts';
 
 export type { UpdateContext } from './update-context.ts';
 
@@ -53,86 +61,31 @@ export type { UpdateContext } from './update-context.ts';
 const SCRATCH_LENGTH = 2 * 65536 + 64;
 /** Where NEXT_HOP lies in the next hop scratch; that of MP_REACH lies at 0. */
 const CLASSIC_NEXT_HOP = 48;
-
-const tooShort = updateFault(MALFORMED_ATTRIBUTE_LIST, 'reset', 'UPDATE is too short for its length fields');
-const overrun = updateFault(MALFORMED_ATTRIBUTE_LIST, 'reset', 'a length field runs beyond the UPDATE');
-const withdrawnBroken = updateFault(INVALID_NETWORK_FIELD, 'reset', 'withdrawn routes cannot be parsed');
-const nlriBroken = updateFault(INVALID_NETWORK_FIELD, 'reset', 'NLRI cannot be parsed');
-const attributeCut = updateFault(
-  ATTRIBUTE_LENGTH_ERROR,
-  'withdraw',
-  'an attribute runs beyond the attributes',
-);
-const mpCut = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'reset', 'an MP attribute runs beyond the attributes');
-const mpRepeated = updateFault(MALFORMED_ATTRIBUTE_LIST, 'reset', 'an MP attribute is there twice');
-const mpNextHopLength = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'reset', 'MP_REACH next hop length', MP_REACH);
-const mpNextHopUnusable = updateFault(
-  INVALID_NEXT_HOP,
-  'withdraw',
-  'MP_REACH next hop is no host address',
-  MP_REACH,
-);
-const mpReachBroken = updateFault(
-  OPTIONAL_ATTRIBUTE_ERROR,
-  'reset',
-  'MP_REACH NLRI cannot be parsed',
-  MP_REACH,
-);
-const mpUnreachBroken = updateFault(
-  OPTIONAL_ATTRIBUTE_ERROR,
-  'reset',
-  'MP_UNREACH NLRI cannot be parsed',
-  MP_UNREACH,
-);
-const nothingReachable = updateFault(
-  MALFORMED_ATTRIBUTE_LIST,
-  'reset',
-  'an attribute error in an UPDATE without reachable NLRI',
-);
-const pathTooLong = updateFault(
-  MALFORMED_AS_PATH,
-  'withdraw',
-  'AS_PATH is too long with 4-octet ASNs',
-  AS_PATH,
-);
-
-function faultsByCode(make: (code: number, name: string) => Fault): Fault[] {
-  const faults: Fault[] = [];
-  for (const { code, name } of attributeTable) faults[code] = make(code, name);
-  return faults;
-}
-
-// RFC 7606 section 3 c (flags), g (repeats), d (missing); the discards of sections 7.5, 7.9 and 7.10.
-const wrongFlags = faultsByCode((code, name) =>
-  updateFault(ATTRIBUTE_FLAGS_ERROR, 'withdraw', `${name} flags`, code),
-);
-const missing = faultsByCode((code, name) => ({
-  ...updateFault(MISSING_WELL_KNOWN, 'withdraw', `${name} is missing`, code),
-  data: new Uint8Array([code]),
-}));
-const fromOutside = faultsByCode((code, name) =>
-  updateFault(MALFORMED_ATTRIBUTE_LIST, 'discard', `${name} from an external peer`, code),
-);
-const repeated = Array.from({ length: 256 }, (_, code) =>
-  updateFault(MALFORMED_ATTRIBUTE_LIST, 'discard', `attribute ${code} is there more than once`, code),
-);
+/** Sections of a message whose NLRI is in order: withdrawn, MP_UNREACH, MP_REACH, classic. */
+const SECTIONS = 4;
 
 /** What one UPDATE says. Valid until the next call of the decoder; offsets are into the message's buffer. */
 export interface UpdateView {
   /** Canonical attributes in [0, attrsLength); empty when nothing is announced. */
   readonly attrs: Uint8Array;
   attrsLength: number;
-  /** Sections in the order they are to be worked: withdrawals first. */
+  /**
+   * Sections in the order they are to be worked: withdrawals first. NLRI that must be passed over lies between
+   * sections, so that all of a section can be read without checks.
+   */
   sectionCount: number;
-  readonly sectionFamily: Int32Array;
+  sectionFamily: Int32Array;
   /** 1 announced, 0 withdrawn. */
-  readonly sectionReach: Int32Array;
-  readonly sectionStart: Int32Array;
-  readonly sectionEnd: Int32Array;
-  /** The next hop of an announced section: nextHop[nextHopStart[i], + nextHopLength[i]), 4, 16 or 32 bytes. */
+  sectionReach: Int32Array;
+  sectionStart: Int32Array;
+  sectionEnd: Int32Array;
+  /**
+   * The next hop of an announced section: nextHop[nextHopStart[i], + nextHopLength[i]), 4, 16 or 32 bytes without
+   * route distinguisher; none for flow specifications.
+   */
   readonly nextHop: Uint8Array;
-  readonly nextHopStart: Int32Array;
-  readonly nextHopLength: Int32Array;
+  nextHopStart: Int32Array;
+  nextHopLength: Int32Array;
   /** The family whose End-of-RIB this is (RFC 4724 section 2), or -1. */
   endOfRib: number;
   /** The strongest fault. */
@@ -146,13 +99,13 @@ export class UpdateDecoder {
     attrs: new Uint8Array(SCRATCH_LENGTH),
     attrsLength: 0,
     sectionCount: 0,
-    sectionFamily: new Int32Array(4),
-    sectionReach: new Int32Array(4),
-    sectionStart: new Int32Array(4),
-    sectionEnd: new Int32Array(4),
+    sectionFamily: new Int32Array(SECTIONS),
+    sectionReach: new Int32Array(SECTIONS),
+    sectionStart: new Int32Array(SECTIONS),
+    sectionEnd: new Int32Array(SECTIONS),
     nextHop: new Uint8Array(64),
-    nextHopStart: new Int32Array(4),
-    nextHopLength: new Int32Array(4),
+    nextHopStart: new Int32Array(SECTIONS),
+    nextHopLength: new Int32Array(SECTIONS),
     endOfRib: -1,
     fault: undefined,
     faults: this.#faults,
@@ -173,23 +126,32 @@ export class UpdateDecoder {
   #mpUnreachStart = -1;
   #mpUnreachEnd = -1;
   #reachable = false;
-  // Where the attribute in hand begins, for the Data field of a NOTIFICATION.
+  // Where the attribute in hand begins and ends, and the body, for faults.
   #attributeStart = 0;
+  #attributeEnd = 0;
+  #bodyStart = 0;
+  #bodyEnd = 0;
+  #bytes: Uint8Array = this.#view.nextHop;
 
   /** Decodes the body in [start, end), where `start` is right behind the header. */
   decode(bytes: Uint8Array, start: number, end: number, ctx: UpdateContext): UpdateView {
     const view = this.#view;
     this.#clear();
-    if (end - start < 4) return this.#give(tooShort);
+    this.#bytes = bytes;
+    this.#bodyStart = start;
+    this.#bodyEnd = end;
+    if (end - start < 4) return this.#give(tooShort, start, end);
     const withdrawnEnd = start + 2 + readU16(bytes, start);
-    if (withdrawnEnd + 2 > end) return this.#give(overrun);
+    if (withdrawnEnd + 2 > end) return this.#give(overrun, start, end);
     const attrsStart = withdrawnEnd + 2;
     const attrsEnd = attrsStart + readU16(bytes, withdrawnEnd);
-    if (attrsEnd > end) return this.#give(overrun);
+    if (attrsEnd > end) return this.#give(overrun, withdrawnEnd, end);
     const addPath = (ctx.addPath & (1 << IPV4)) !== 0;
     const wanted = (ctx.families & (1 << IPV4)) !== 0;
     if (withdrawnEnd > start + 2) {
-      if (!validPrefixes(bytes, start + 2, withdrawnEnd, 32, addPath)) return this.#give(withdrawnBroken);
+      if (!validPrefixes(bytes, start + 2, withdrawnEnd, 32, addPath)) {
+        return this.#give(withdrawnBroken, start + 2, withdrawnEnd);
+      }
       if (wanted) this.#section(IPV4, 0, start + 2, withdrawnEnd);
     } else if (attrsStart === end && wanted) view.endOfRib = IPV4;
     if (attrsEnd > attrsStart) this.#attributes(bytes, attrsStart, attrsEnd, ctx);
@@ -200,7 +162,7 @@ export class UpdateDecoder {
     if (this.#mpReachStart >= 0) this.#mpReach(bytes, ctx);
     if (attrsEnd < end) {
       this.#reachable = true;
-      if (!validPrefixes(bytes, attrsEnd, end, 32, addPath)) return this.#give(nlriBroken);
+      if (!validPrefixes(bytes, attrsEnd, end, 32, addPath)) return this.#give(nlriBroken, attrsEnd, end);
       if (wanted) this.#classic(bytes, attrsEnd, end);
       if (this.#seen[NEXT_HOP] !== this.#stamp) this.#fault(missing[NEXT_HOP]!);
       else if (this.#nextHopAt >= 0 && !hostOctet4(bytes[this.#nextHopAt]!)) this.#fault(nextHopInvalid);
@@ -230,9 +192,14 @@ export class UpdateDecoder {
     this.#view.fault = strongest(this.#view.fault, fault);
   }
 
+  // A fault that can be shown: what stands in [start, end) of the message.
+  #faultAt(fault: Fault, start: number, end: number): void {
+    this.#fault(locatedFault(fault, this.#bytes, this.#bodyStart, start, end));
+  }
+
   // A fault after which nothing else in the message counts.
-  #give(fault: Fault): UpdateView {
-    this.#fault(fault);
+  #give(fault: Fault, start: number, end: number): UpdateView {
+    this.#faultAt(fault, start, end);
     return this.#nothing();
   }
 
@@ -243,18 +210,18 @@ export class UpdateDecoder {
     return this.#view;
   }
 
-  // The fault with the whole attribute as data, as RFC 4271 section 6.3 wants it in a NOTIFICATION.
-  #attributeFault(fault: Fault, bytes: Uint8Array, end: number): void {
-    if (fault.disposition !== 'reset') {
-      this.#fault(fault);
-      return;
-    }
-    this.#fault({ ...fault, data: bytes.slice(this.#attributeStart, end) });
+  // A fault of the attribute in hand, which is the data of a NOTIFICATION as RFC 4271 section 6.3 wants it.
+  #attributeFault(fault: Fault): void {
+    const start = this.#attributeStart;
+    const end = this.#attributeEnd;
+    const shown = fault.disposition === 'reset' ? { ...fault, data: this.#bytes.slice(start, end) } : fault;
+    this.#faultAt(shown, start, end);
   }
 
   #section(family: number, reach: number, start: number, end: number): number {
     const view = this.#view;
     const i = view.sectionCount++;
+    if (i === view.sectionFamily.length) this.#growSections();
     view.sectionFamily[i] = family;
     view.sectionReach[i] = reach;
     view.sectionStart[i] = start;
@@ -262,6 +229,21 @@ export class UpdateDecoder {
     view.nextHopStart[i] = 0;
     view.nextHopLength[i] = 0;
     return i;
+  }
+
+  #growSections(): void {
+    const view = this.#view;
+    const grown = (column: Int32Array): Int32Array => {
+      const wider = new Int32Array(column.length * 4);
+      wider.set(column);
+      return wider;
+    };
+    view.sectionFamily = grown(view.sectionFamily);
+    view.sectionReach = grown(view.sectionReach);
+    view.sectionStart = grown(view.sectionStart);
+    view.sectionEnd = grown(view.sectionEnd);
+    view.nextHopStart = grown(view.nextHopStart);
+    view.nextHopLength = grown(view.nextHopLength);
   }
 
   #attributes(bytes: Uint8Array, start: number, end: number, ctx: UpdateContext): void {
@@ -277,12 +259,14 @@ export class UpdateDecoder {
       const valueEnd = valueStart + length;
       if (valueStart > end || valueEnd > end) {
         const mp = end - at >= 2 && (code === MP_REACH || code === MP_UNREACH);
-        this.#attributeFault(mp ? mpCut : attributeCut, bytes, end);
+        this.#attributeEnd = end;
+        this.#attributeFault(mp ? mpCut : attributeCut);
         return;
       }
+      this.#attributeEnd = valueEnd;
       if (this.#seen[code] === this.#stamp) {
-        if (code === MP_REACH || code === MP_UNREACH) this.#attributeFault(mpRepeated, bytes, valueEnd);
-        else this.#fault(repeated[code]!);
+        const mp = code === MP_REACH || code === MP_UNREACH;
+        this.#attributeFault(mp ? mpRepeated : repeated[code]!);
       } else {
         this.#seen[code] = this.#stamp;
         this.#attribute(bytes, flags, code, valueStart, valueEnd, ctx);
@@ -301,21 +285,20 @@ export class UpdateDecoder {
   ): void {
     const row = attributeRows[code];
     if (row === undefined) {
-      this.#unknown(bytes, flags, code, start, end);
+      this.#unknown(flags, code, start, end);
       return;
     }
     if (row.internalOnly && !ctx.internal && ctx.confederation !== true) {
-      this.#fault(fromOutside[code]!);
+      this.#attributeFault(fromOutside[code]!);
       return;
     }
     if (((flags ^ row.flags) & (OPTIONAL | TRANSITIVE)) !== 0) {
-      this.#fault(wrongFlags[code]!);
-      // The NLRI must be found all the same, to be withdrawn.
-      if (code !== MP_REACH && code !== MP_UNREACH) return;
+      this.#attributeFault(wrongFlags[code]!);
+      return;
     }
     const fault = row.validate(bytes, start, end, ctx);
     if (fault !== undefined) {
-      this.#attributeFault(fault, bytes, end);
+      this.#attributeFault(fault);
       return;
     }
     switch (code) {
@@ -338,7 +321,7 @@ export class UpdateDecoder {
   }
 
   // RFC 4271 section 5: transitive ones are passed on marked as partial, others dropped without a word.
-  #unknown(bytes: Uint8Array, flags: number, code: number, start: number, end: number): void {
+  #unknown(flags: number, code: number, start: number, end: number): void {
     if ((flags & OPTIONAL) === 0) {
       const fault = updateFault(
         UNRECOGNIZED_WELL_KNOWN,
@@ -346,7 +329,7 @@ export class UpdateDecoder {
         `well-known attribute ${code} is unknown`,
         code,
       );
-      this.#attributeFault(fault, bytes, end);
+      this.#attributeFault(fault);
       return;
     }
     if ((flags & TRANSITIVE) !== 0) this.#keep(OPTIONAL | TRANSITIVE | PARTIAL, code, start, end);
@@ -379,11 +362,11 @@ export class UpdateDecoder {
     const family = familyOf(readU16(bytes, start), bytes[start + 2]!);
     // A family we do not know or did not agree on: its NLRI has a form we need not know.
     if (family < 0 || (ctx.families & (1 << family)) === 0) return;
-    const bits = families[family]!.addressLength * 8;
-    if (!validPrefixes(bytes, start + 3, end, bits, (ctx.addPath & (1 << family)) !== 0)) {
-      this.#fault(mpUnreachBroken);
-    } else if (start + 3 < end) this.#section(family, 0, start + 3, end);
-    else if (alone) this.#view.endOfRib = family;
+    if (start + 3 === end) {
+      if (alone) this.#view.endOfRib = family;
+    } else if (!this.#nlri(bytes, family, 0, start + 3, end, ctx)) {
+      this.#faultAt(mpUnreachBroken, start + 3, end);
+    }
   }
 
   #mpReach(bytes: Uint8Array, ctx: UpdateContext): void {
@@ -393,7 +376,7 @@ export class UpdateDecoder {
     // Behind the next hop stands one reserved byte, then NLRI.
     const nlri = start + 5 + nextHopLength;
     if (nlri > end) {
-      this.#fault(mpNextHopLength);
+      this.#faultAt(mpNextHopLength, start, end);
       return;
     }
     if (nlri < end) this.#reachable = true;
@@ -401,18 +384,77 @@ export class UpdateDecoder {
     if (family < 0 || (ctx.families & (1 << family)) === 0) return;
     const length = readNextHop(bytes, start + 4, nextHopLength, family, this.#view.nextHop, 0);
     if (length === NEXT_HOP_BAD_LENGTH) {
-      this.#fault(mpNextHopLength);
+      this.#faultAt(mpNextHopLength, start, end);
       return;
     }
-    if (length === NEXT_HOP_UNUSABLE) this.#fault(mpNextHopUnusable);
-    const bits = families[family]!.addressLength * 8;
-    if (!validPrefixes(bytes, nlri, end, bits, (ctx.addPath & (1 << family)) !== 0)) {
-      this.#fault(mpReachBroken);
+    if (length === NEXT_HOP_UNUSABLE) this.#faultAt(mpNextHopUnusable, start, end);
+    const first = this.#view.sectionCount;
+    if (nlri < end && !this.#nlri(bytes, family, 1, nlri, end, ctx)) {
+      this.#faultAt(mpReachBroken, nlri, end);
       return;
     }
-    if (nlri === end) return;
-    const i = this.#section(family, 1, nlri, end);
-    this.#view.nextHopLength[i] = Math.max(length, 0);
+    for (let i = first; i < this.#view.sectionCount; i++) {
+      this.#view.nextHopLength[i] = Math.max(length, 0);
+    }
+  }
+
+  // The NLRI field [start, end) of an MP attribute into sections; false, and none, when it cannot be taken apart.
+  #nlri(
+    bytes: Uint8Array,
+    family: number,
+    reach: number,
+    start: number,
+    end: number,
+    ctx: UpdateContext,
+  ): boolean {
+    const { form, addressLength } = families[family]!;
+    const addPath = (ctx.addPath & (1 << family)) !== 0;
+    if (form === 'opaque') return this.#opaqueNlri(bytes, family, reach, start, end, addPath ? 4 : 0);
+    if (!validPrefixes(bytes, start, end, addressLength * 8, addPath)) return false;
+    this.#section(family, reach, start, end);
+    return true;
+  }
+
+  // Neighbours of one kind make one section: announced, withdrawn, or none where they are passed over.
+  #opaqueNlri(
+    bytes: Uint8Array,
+    family: number,
+    reach: number,
+    start: number,
+    end: number,
+    before: number,
+  ): boolean {
+    const codec = nlriCodecs[family]!;
+    const sectionsBefore = this.#view.sectionCount;
+    let runStart = start;
+    let runKind = -1;
+    let skippedAt = -1;
+    let withdrawnAt = -1;
+    for (let at = start; at < end; ) {
+      const nlri = at + before;
+      const found = nlri < end ? codec.check(bytes, nlri, end, reach === 1) : 0;
+      if (found === 0) {
+        this.#view.sectionCount = sectionsBefore;
+        return false;
+      }
+      let kind = reach;
+      if (found > NLRI_SIZE) {
+        kind = (found & NLRI_SKIP) === 0 ? 0 : -1;
+        if (kind < 0 && skippedAt < 0) skippedAt = nlri;
+        if (kind === 0 && withdrawnAt < 0) withdrawnAt = nlri;
+      }
+      if (kind !== runKind) {
+        if (runKind >= 0) this.#section(family, runKind, runStart, at);
+        runKind = kind;
+        runStart = at;
+      }
+      at = nlri + (found & NLRI_SIZE);
+    }
+    if (runKind >= 0) this.#section(family, runKind, runStart, end);
+    // The first of each kind stands for all.
+    if (withdrawnAt >= 0) this.#faultAt(reachWithdrawn[family]!, withdrawnAt, end);
+    if (skippedAt >= 0) this.#faultAt((reach === 1 ? reachSkipped : unreachSkipped)[family]!, skippedAt, end);
+    return true;
   }
 
   #classic(bytes: Uint8Array, start: number, end: number): void {
@@ -437,7 +479,7 @@ export class UpdateDecoder {
       const others = this.#attributeCount > (this.#mpUnreachStart >= 0 ? 1 : 0);
       // RFC 7606 section 5.2: nothing to withdraw, so we cannot be sure that we read the message right.
       if (view.fault.disposition === 'withdraw' && !this.#reachable && others)
-        return this.#give(nothingReachable);
+        return this.#give(nothingReachable, this.#bodyStart, this.#bodyEnd);
       if (view.fault.disposition === 'reset') return this.#nothing();
     }
     let announced = false;

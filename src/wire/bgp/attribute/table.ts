@@ -18,34 +18,34 @@ import {
 } from '../fault.ts';
 import type { UpdateContext } from '../update-context.ts';
 import { asPathText, checkSegments, readAsPath, validateAsPath } from './as-path.ts';
+import {
+  AGGREGATOR,
+  AIGP,
+  AS_PATH,
+  AS4_AGGREGATOR,
+  AS4_PATH,
+  ATOMIC_AGGREGATE,
+  ATTR_SET,
+  CLUSTER_LIST,
+  COMMUNITIES,
+  EXT_COMMUNITIES,
+  IPV6_EXT_COMMUNITIES,
+  LARGE_COMMUNITIES,
+  LOCAL_PREF,
+  MED,
+  MP_REACH,
+  MP_UNREACH,
+  NEXT_HOP,
+  OPTIONAL,
+  ORIGIN,
+  ORIGINATOR_ID,
+  OTC,
+  PMSI_TUNNEL,
+  PREFIX_SID,
+  TRANSITIVE,
+} from './code.ts';
 
-export const OPTIONAL = 0x80;
-export const TRANSITIVE = 0x40;
-export const PARTIAL = 0x20;
-export const EXTENDED_LENGTH = 0x10;
-
-export const ORIGIN = 1;
-export const AS_PATH = 2;
-export const NEXT_HOP = 3;
-export const MED = 4;
-export const LOCAL_PREF = 5;
-export const ATOMIC_AGGREGATE = 6;
-export const AGGREGATOR = 7;
-export const COMMUNITIES = 8;
-export const ORIGINATOR_ID = 9;
-export const CLUSTER_LIST = 10;
-export const MP_REACH = 14;
-export const MP_UNREACH = 15;
-export const EXT_COMMUNITIES = 16;
-export const AS4_PATH = 17;
-export const AS4_AGGREGATOR = 18;
-export const PMSI_TUNNEL = 22;
-export const IPV6_EXT_COMMUNITIES = 25;
-export const AIGP = 26;
-export const LARGE_COMMUNITIES = 32;
-export const OTC = 35;
-export const PREFIX_SID = 40;
-export const ATTR_SET = 128;
+export * from './code.ts';
 
 /** Values of ORIGIN, by number. */
 export const originNames = ['igp', 'egp', 'incomplete'] as const;
