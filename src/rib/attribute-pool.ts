@@ -5,25 +5,36 @@
 //
 // Bytes lie in pages that never move, so growing costs no copy and a full table no pause. An id keeps its
 // block when it is freed and is used again for a set of the same size class (8 bytes apart).
-// Cost: 44 B a distinct set + its bytes + 16-32 B of hash slots; nothing a route but the references.
+// Cost: 46 B a distinct set + its bytes + 16-32 B of hash slots; nothing a route but the references.
 // This file does not validate: the decoder has done so.
 
 import { assert } from '../lib/assert.ts';
 import { readU32, sameBytes } from '../lib/bytes.ts';
 import { halfSipHash } from '../lib/half-sip-hash.ts';
 import { defaultHashKey, type HashKey } from '../lib/hash-key.ts';
-import { AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
+import { AS_CONFED_SEQUENCE, AS_CONFED_SET, AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
 import { valueEnd, valueStart } from '../wire/bgp/attribute/canonical.ts';
 import {
   AS_PATH,
   CLUSTER_LIST,
   COMMUNITIES,
+  EXT_COMMUNITIES,
   LOCAL_PREF,
   MED,
   ORIGIN,
   ORIGINATOR_ID,
+  OTC,
 } from '../wire/bgp/attribute/table.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
+import {
+  BLACKHOLE_COMMUNITY,
+  GRACEFUL_SHUTDOWN_COMMUNITY,
+  LLGR_STALE_COMMUNITY,
+  NO_ADVERTISE_COMMUNITY,
+  NO_EXPORT_COMMUNITY,
+  NO_EXPORT_SUBCONFED_COMMUNITY,
+  NO_LLGR_COMMUNITY,
+} from './communities.ts';
 import { IdHash } from './id-hash.ts';
 
 const PAGE_SHIFT = 20;
@@ -35,7 +46,7 @@ export const DEFAULT_LOCAL_PREF = 100;
 /** Bits of the `flags` column. */
 export const HAS_MED = 1;
 export const HAS_LOCAL_PREF = 2;
-/** RFC 1997: NO_EXPORT or NO_EXPORT_SUBCONFED. */
+/** RFC 1997. */
 export const NO_EXPORT = 4;
 /** RFC 1997: NO_ADVERTISE. */
 export const NO_ADVERTISE = 8;
@@ -44,6 +55,21 @@ export const ORIGINATOR_LOOP = 16;
 export const CLUSTER_LOOP = 32;
 /** The columns hold what the bytes say; a set that is only sent has never been parsed. */
 const PARSED = 64;
+/** RFC 1997. */
+export const NO_EXPORT_SUBCONFED = 128;
+/** RFC 8326: the sender is about to go. */
+export const GRACEFUL_SHUTDOWN = 256;
+/** RFC 9494: LLGR_STALE, and NO_LLGR. */
+export const LLGR_STALE = 512;
+export const NO_LLGR = 1024;
+/** RFC 7999. */
+export const BLACKHOLE = 2048;
+/** The path has an AS_SET or AS_CONFED_SET (RFC 9774). */
+export const HAS_AS_SET = 4096;
+/** RFC 9234. */
+export const HAS_OTC = 8192;
+/** draft-ietf-idr-link-bandwidth. */
+export const HAS_LINK_BANDWIDTH = 16384;
 
 /** Who we are, for the loop checks that are made once a set. */
 export interface LocalIdentity {
@@ -52,6 +78,8 @@ export interface LocalIdentity {
   routerId: number;
   /** RFC 4456 cluster id, uint32; the router id where none is configured. */
   clusterId: number;
+  /** RFC 5065: what the world outside takes for our AS; `asn` is then the member AS. 0 or absent: none. */
+  confederationId?: number;
 }
 
 export class AttributePool {
@@ -70,10 +98,14 @@ export class AttributePool {
   /** Length for the decision: a set counts one, confederation segments nothing (RFC 4271 9.1.2.2 a). */
   asPathLength = new Uint16Array(64);
   clusterListLength = new Uint16Array(64);
-  /** How often our own AS is in the path. */
+  /** How often our own AS is in the path; with a confederation, how often its identifier. */
   localAsCount = new Uint8Array(64);
+  /** How often our member AS is in confederation segments (RFC 5065 section 4). */
+  memberAsCount = new Uint8Array(64);
   origin = new Uint8Array(64);
-  flags = new Uint8Array(64);
+  flags = new Uint16Array(64);
+  /** Sets in use that carry LLGR_STALE: without any the decision need not look. */
+  staleSets = 0;
   /** Ids are in [1, idEnd); 0 is no set. */
   idEnd = 1;
 
@@ -183,6 +215,24 @@ export class AttributePool {
     return sameBytes(pageA, atA, pageB, atB, length);
   }
 
+  /**
+   * Bytes a second of the link bandwidth community, transitive (0x0004) or not (0x4004), or -1
+   * (draft-ietf-idr-link-bandwidth).
+   */
+  linkBandwidth(id: number): number {
+    if ((this.flags[id]! & HAS_LINK_BANDWIDTH) === 0) return -1;
+    const page = this.page(id);
+    const attribute = this.#find(id, EXT_COMMUNITIES);
+    const end = valueEnd(page, attribute);
+    for (let at = valueStart(page, attribute); at < end; at += 8)
+      if (isLinkBandwidth(page, at)) {
+        float.setUint32(0, readU32(page, at + 4));
+        const value = float.getFloat32(0);
+        if (value >= 0 && value < Number.POSITIVE_INFINITY) return value;
+      }
+    return -1;
+  }
+
   /** Changes who we are and looks at every set again; the owner then re-runs the import of all peers. */
   setIdentity(identity: LocalIdentity): void {
     this.#identity = { ...identity };
@@ -192,7 +242,7 @@ export class AttributePool {
 
   /** Bytes this pool has reserved, for the metrics. */
   get reservedBytes(): number {
-    return this.#pages.length * PAGE_SIZE + this.refs.length * 44 + this.#index.slots.length * 4;
+    return this.#pages.length * PAGE_SIZE + this.refs.length * 46 + this.#index.slots.length * 4;
   }
 
   /** See IdHash.searchSteps. */
@@ -224,13 +274,14 @@ export class AttributePool {
     this.asPathLength[id] = 0;
     this.clusterListLength[id] = 0;
     this.localAsCount[id] = 0;
+    this.memberAsCount[id] = 0;
     this.origin[id] = 0;
     while (at < end) {
       const code = page[at + 1]!;
       const value = valueStart(page, at);
       const next = valueEnd(page, at);
       if (code === ORIGIN) this.origin[id] = page[value]!;
-      else if (code === AS_PATH) this.#parseAsPath(id, page, value, next);
+      else if (code === AS_PATH) flags |= this.#parseAsPath(id, page, value, next);
       else if (code === MED) {
         this.med[id] = readU32(page, value);
         flags |= HAS_MED;
@@ -246,16 +297,25 @@ export class AttributePool {
         this.clusterListLength[id] = (next - value) >>> 2;
         for (let i = value; i < next; i += 4)
           if (readU32(page, i) === this.#identity.clusterId) flags |= CLUSTER_LOOP;
+      } else if (code === OTC) flags |= HAS_OTC;
+      else if (code === EXT_COMMUNITIES) {
+        for (let i = value; i < next; i += 8) if (isLinkBandwidth(page, i)) flags |= HAS_LINK_BANDWIDTH;
       }
       at = next;
     }
+    if (((flags ^ this.flags[id]!) & LLGR_STALE) !== 0) this.staleSets += (flags & LLGR_STALE) !== 0 ? 1 : -1;
     this.flags[id] = flags;
   }
 
-  #parseAsPath(id: number, page: Uint8Array, start: number, end: number): void {
+  /** Fills the columns about the path; returns its flags. */
+  #parseAsPath(id: number, page: Uint8Array, start: number, end: number): number {
     let length = 0;
     let own = 0;
+    let member = 0;
+    let flags = 0;
     let first = -1;
+    const { asn, confederationId = 0 } = this.#identity;
+    const outside = confederationId === 0 ? asn : confederationId;
     for (let at = start; at < end; ) {
       const type = page[at]!;
       const count = page[at + 1]!;
@@ -263,13 +323,22 @@ export class AttributePool {
       if (type === AS_SEQUENCE) length += count;
       else if (type === AS_SET) length++;
       if (ordinary && first < 0) first = type === AS_SEQUENCE && count > 0 ? readU32(page, at + 2) : 0;
+      if (type === AS_SET || type === AS_CONFED_SET) flags |= HAS_AS_SET;
+      const within = type === AS_CONFED_SEQUENCE || type === AS_CONFED_SET;
       at += 2;
-      for (let i = 0; i < count; i++, at += 4) if (readU32(page, at) === this.#identity.asn) own++;
+      for (let i = 0; i < count; i++, at += 4) {
+        const one = readU32(page, at);
+        if (within) {
+          if (one === asn) member++;
+        } else if (one === outside) own++;
+      }
     }
     this.asPathLength[id] = length;
     this.firstAs[id] = Math.max(first, 0);
     this.localAsCount[id] = Math.min(own, 255);
+    this.memberAsCount[id] = Math.min(member, 255);
     this.asPathHash[id] = digest(page, start, end);
+    return flags;
   }
 
   #take(length: number): number {
@@ -295,6 +364,7 @@ export class AttributePool {
   #free(id: number): void {
     const index = this.#index;
     index.remove(id);
+    if ((this.flags[id]! & LLGR_STALE) !== 0) this.staleSets--;
     const sizeClass = sizeClassOf(this.length[id]!);
     index.hash[id] = this.#freeByClass[sizeClass]!;
     this.#freeByClass[sizeClass] = id;
@@ -322,22 +392,34 @@ export class AttributePool {
     this.asPathLength = growU16(this.asPathLength, capacity);
     this.clusterListLength = growU16(this.clusterListLength, capacity);
     this.localAsCount = growU8(this.localAsCount, capacity);
+    this.memberAsCount = growU8(this.memberAsCount, capacity);
     this.origin = growU8(this.origin, capacity);
-    this.flags = growU8(this.flags, capacity);
+    this.flags = growU16(this.flags, capacity);
     this.#start = growU32(this.#start, capacity);
   }
 }
 
-/** RFC 1997: the well-known communities that limit where a route goes. */
+/** The well-known communities that say how a route is treated (communities.ts). */
 function communityFlags(bytes: Uint8Array, start: number, end: number): number {
   let flags = 0;
   for (let at = start; at < end; at += 4) {
-    if (bytes[at] !== 0xff) continue;
+    if (bytes[at] !== 0xff || bytes[at + 1] !== 0xff) continue;
     const community = readU32(bytes, at);
-    if (community === 0xffff_ff01 || community === 0xffff_ff03) flags |= NO_EXPORT;
-    else if (community === 0xffff_ff02) flags |= NO_ADVERTISE;
+    if (community === NO_EXPORT_COMMUNITY) flags |= NO_EXPORT;
+    else if (community === NO_ADVERTISE_COMMUNITY) flags |= NO_ADVERTISE;
+    else if (community === NO_EXPORT_SUBCONFED_COMMUNITY) flags |= NO_EXPORT_SUBCONFED;
+    else if (community === GRACEFUL_SHUTDOWN_COMMUNITY) flags |= GRACEFUL_SHUTDOWN;
+    else if (community === LLGR_STALE_COMMUNITY) flags |= LLGR_STALE;
+    else if (community === NO_LLGR_COMMUNITY) flags |= NO_LLGR;
+    else if (community === BLACKHOLE_COMMUNITY) flags |= BLACKHOLE;
   }
   return flags;
+}
+
+const float = new DataView(new ArrayBuffer(4));
+
+function isLinkBandwidth(bytes: Uint8Array, at: number): boolean {
+  return (bytes[at]! & ~0x40) === 0 && bytes[at + 1] === 4;
 }
 
 /** Tells two AS_PATHs apart without reading them. No search goes by it: a collision costs one comparison. */

@@ -3,6 +3,8 @@
 /** Bits of `flags`: the best path or its attributes changed; the set of next hops changed. */
 export const CHANGE_BEST = 1;
 export const CHANGE_FORWARDING = 2;
+/** Neither, but somebody watches all paths (`Rib.watchPaths`), and one of them may have changed. */
+export const CHANGE_PATHS = 4;
 
 export class ChangeList {
   count = 0;

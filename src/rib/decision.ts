@@ -6,22 +6,25 @@
 //     e) lowest interior cost of the next hop           f) lowest BGP identifier     g) lowest peer address
 //   RFC 4456 9: ORIGINATOR_ID stands for the identifier in f; then the shorter CLUSTER_LIST, then g.
 //
+//   RFC 9494 4.3: LLGR_STALE loses before all else. RFC 5065: a path from another member AS counts as internal.
+//
 // Ours: weight before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
 // through e (up to `multipath` next hops, with the same AS_PATH unless `multipathRelax`, and with a CLUSTER_LIST as
 // long as the best one's: a reflector that puts itself as next hop is a hop, and a detour through it may lead back
 // here); after g the ADD-PATH identifier. Each step removes paths from the whole set, as the RFC words it, so step
 // c cannot depend on the order of arrival ("deterministic MED"); there is no preference for the older path. A
-// missing MED is 0.
+// missing MED is 0 unless `missingMedWorst`. Next hops that share the load have weights after their link bandwidths
+// where `linkBandwidth` and all have one (draft-ietf-idr-link-bandwidth).
 //
 // What leads to a new decision: a path announced, withdrawn, dropped or swept; a next hop that changed; an
-// import policy or an option that changed. `choose` is the fast form; `explain` walks step by step and gives
-// every path its reason. They are written apart on purpose: `Rib.verify` holds one against the other.
+// import policy or an option that changed. `choose` is the fast form; `rankFirst` and `rankNext` give
+// the best, the second best and so on, for ADD-PATH; `explain` walks step by step and gives every path its reason. They are written apart on purpose: `Rib.verify` holds one against the other.
 
-import type { AttributePool } from './attribute-pool.ts';
+import { type AttributePool, HAS_MED, LLGR_STALE } from './attribute-pool.ts';
 import { growU32 } from './columns.ts';
 import { SET_MEMBERS_MAX } from './next-hop-sets.ts';
 import type { NextHopTable } from './next-hop-table.ts';
-import type { PathTable } from './path-table.ts';
+import { PATH_RANKED, type PathTable } from './path-table.ts';
 import type { PeerRoutes } from './peer-routes.ts';
 import { PEER_EXTERNAL, PEER_LOCAL, type PeerTable } from './peer-table.ts';
 import * as reason from './reason.ts';
@@ -33,13 +36,22 @@ export interface DecisionOptions {
   multipathRelax: boolean;
   /** Compare MED between different neighbour ASes too. */
   alwaysCompareMed: boolean;
+  /** A path without MED is worse than any with one. */
+  missingMedWorst: boolean;
+  /** Next hops get weights after the link bandwidth communities of their paths. */
+  linkBandwidth: boolean;
 }
 
 export const defaultDecisionOptions: DecisionOptions = {
   multipath: 16,
   multipathRelax: false,
   alwaysCompareMed: false,
+  missingMedWorst: false,
+  linkBandwidth: false,
 };
+
+/** The sum of the weights of unequal next hops, about. */
+const WEIGHT_TOTAL = 100;
 
 export class Decision {
   options: DecisionOptions;
@@ -47,6 +59,10 @@ export class Decision {
   best = 0;
   readonly nextHops = new Uint32Array(SET_MEMBERS_MAX);
   nextHopCount = 0;
+  /** Weights of the next hops, 1..255, where they are unequal; else undefined. */
+  weights: Uint8Array | undefined = undefined;
+  readonly #bandwidths = new Float64Array(SET_MEMBERS_MAX);
+  readonly #weights = new Uint8Array(SET_MEMBERS_MAX);
   #candidates = new Uint32Array(64);
   #count = 0;
   readonly #paths: PathTable;
@@ -54,6 +70,8 @@ export class Decision {
   readonly #hops: NextHopTable;
   readonly #peers: PeerTable;
   readonly #perPeer: PeerRoutes;
+  /** A path needs a next hop that can be reached. */
+  readonly #needsNextHop: boolean;
 
   constructor(
     paths: PathTable,
@@ -62,6 +80,7 @@ export class Decision {
     peers: PeerTable,
     perPeer: PeerRoutes,
     options: DecisionOptions,
+    needsNextHop = true,
   ) {
     this.#paths = paths;
     this.#pool = pool;
@@ -69,34 +88,74 @@ export class Decision {
     this.#peers = peers;
     this.#perPeer = perPeer;
     this.options = options;
+    this.#needsNextHop = needsNextHop;
   }
 
   /** Chooses among the list that begins with `first`; the results are in `best` and `nextHops`. */
   choose(first: number): void {
     const paths = this.#paths;
     this.#count = 0;
-    for (let path = first; path !== 0; path = paths.next[path]!) {
-      if (paths.reason[path] !== 0 || this.#hops.reachable[paths.nextHopId[path]!] === 0) continue;
-      if (!this.#perPeer.isLive(path)) continue;
-      const order = this.#count === 0 ? 1 : this.#compareThroughOrigin(path, this.#candidates[0]!);
-      if (order < 0) continue;
-      if (order > 0) this.#count = 0;
-      if (this.#count === this.#candidates.length)
-        this.#candidates = growU32(this.#candidates, this.#count * 2);
-      this.#candidates[this.#count++] = path;
-    }
-    if (this.#count > 1) {
-      this.#keepLowestMed();
-      this.#keepExternal();
-      this.#keepNearest();
-    }
+    for (let path = first; path !== 0; path = paths.next[path]!) if (this.isUsable(path)) this.#offer(path);
+    if (this.#count > 1) this.#narrow();
     this.#selectMembers();
+  }
+
+  /** Whether the path takes part: accepted, with a next hop that can be reached, of a session that counts. */
+  isUsable(path: number): boolean {
+    const paths = this.#paths;
+    if (paths.reason[path] !== 0) return false;
+    if (this.#hops.reachable[paths.nextHopId[path]!] === 0 && this.#needsNextHop) return false;
+    return this.#perPeer.isLive(path);
+  }
+
+  /**
+   * The best of the list that begins with `first`, or 0. `rankNext` gives the second best of all and so on; nothing
+   * else of the prefix may change or be ranked in between.
+   */
+  rankFirst(first: number): number {
+    for (let path = first; path !== 0; path = this.#paths.next[path]!)
+      this.#paths.flags[path]! &= ~PATH_RANKED;
+    return this.rankNext(first);
+  }
+
+  /** The best of those that have not been given since `rankFirst`, or 0. */
+  rankNext(first: number): number {
+    const { next, flags } = this.#paths;
+    this.#count = 0;
+    for (let path = first; path !== 0; path = next[path]!)
+      if ((flags[path]! & PATH_RANKED) === 0 && this.isUsable(path)) this.#offer(path);
+    if (this.#count === 0) return 0;
+    if (this.#count > 1) this.#narrow();
+    const best = this.#bestCandidate();
+    flags[best]! |= PATH_RANKED;
+    return best;
+  }
+
+  /** Takes the path among the candidates unless it is worse than they are through ORIGIN. */
+  #offer(path: number): void {
+    const order = this.#count === 0 ? 1 : this.#compareThroughOrigin(path, this.#candidates[0]!);
+    if (order < 0) return;
+    if (order > 0) this.#count = 0;
+    if (this.#count === this.#candidates.length)
+      this.#candidates = growU32(this.#candidates, this.#count * 2);
+    this.#candidates[this.#count++] = path;
+  }
+
+  /** Steps c to e. */
+  #narrow(): void {
+    this.#keepLowestMed();
+    this.#keepExternal();
+    this.#keepNearest();
   }
 
   /** Steps weight to ORIGIN: positive where `a` is better, 0 where they are equal. */
   #compareThroughOrigin(a: number, b: number): number {
     const paths = this.#paths;
     const pool = this.#pool;
+    if (pool.staleSets !== 0) {
+      const stale = pool.flags[paths.attrId[a]!]! ^ pool.flags[paths.attrId[b]!]!;
+      if ((stale & LLGR_STALE) !== 0) return (pool.flags[paths.attrId[a]!]! & LLGR_STALE) !== 0 ? -1 : 1;
+    }
     const weight = paths.weight[a]! - paths.weight[b]!;
     if (weight !== 0) return weight;
     const attrA = paths.attrId[a]!;
@@ -113,13 +172,13 @@ export class Decision {
 
   /** Step c: a path goes when another from its neighbour AS has a lower MED. */
   #keepLowestMed(): void {
-    const { med, firstAs } = this.#pool;
+    const { firstAs } = this.#pool;
     const attrId = this.#paths.attrId;
     const candidates = this.#candidates;
     const count = this.#count;
     let differ = false;
-    for (let i = 1; i < count && !differ; i++)
-      differ = med[attrId[candidates[i]!]!] !== med[attrId[candidates[0]!]!];
+    const first = this.#medOf(attrId[candidates[0]!]!);
+    for (let i = 1; i < count && !differ; i++) differ = this.#medOf(attrId[candidates[i]!]!) !== first;
     if (!differ) return;
     const always = this.options.alwaysCompareMed;
     // Paths that stay are moved to the front; one that goes has been beaten by one that stays, so comparing
@@ -132,11 +191,17 @@ export class Decision {
       for (let j = 0; j < count && !beaten; j++) {
         if (j >= kept && j <= i) continue;
         const other = attrId[candidates[j]!]!;
-        beaten = med[other]! < med[attr]! && (always || firstAs[other] === firstAs[attr]);
+        beaten = this.#medOf(other) < this.#medOf(attr) && (always || firstAs[other] === firstAs[attr]);
       }
       if (!beaten) candidates[kept++] = path;
     }
     this.#count = kept;
+  }
+
+  #medOf(attrId: number): number {
+    const missing = this.options.missingMedWorst && (this.#pool.flags[attrId]! & HAS_MED) === 0;
+    // One more than the greatest MED there is.
+    return missing ? 0x1_0000_0000 : this.#pool.med[attrId]!;
   }
 
   /** Step d. */
@@ -181,28 +246,56 @@ export class Decision {
     return paths.pathIdOf(a) - paths.pathIdOf(b);
   }
 
+  #bestCandidate(): number {
+    const candidates = this.#candidates;
+    let best = candidates[0]!;
+    for (let i = 1; i < this.#count; i++)
+      if (this.#compareTies(candidates[i]!, best) < 0) best = candidates[i]!;
+    return best;
+  }
+
   /** From the candidates that are equal through step e: the best one, and the next hops that share the load. */
   #selectMembers(): void {
     const candidates = this.#candidates;
     const count = this.#count;
     this.nextHopCount = 0;
+    this.weights = undefined;
     this.best = 0;
     if (count === 0) return;
-    let best = candidates[0]!;
-    for (let i = 1; i < count; i++) if (this.#compareTies(candidates[i]!, best) < 0) best = candidates[i]!;
+    const best = this.#bestCandidate();
     this.best = best;
     this.#addNextHop(best);
     const limit = Math.min(this.options.multipath, SET_MEMBERS_MAX);
     if (count === 1 || limit === 1) return;
     if (count > limit) candidates.subarray(0, count).sort((a, b) => this.#compareTies(a, b));
-    const bestAttr = this.#paths.attrId[best]!;
+    for (let i = 0; i < count && this.nextHopCount < limit; i++)
+      if (candidates[i] !== best && this.#sharesLoad(candidates[i]!, best)) this.#addNextHop(candidates[i]!);
+    if (this.options.linkBandwidth && this.nextHopCount > 1) this.#weigh();
+  }
+
+  /** Whether a path that is equal to the best one through step e is one of the multipath. */
+  #sharesLoad(path: number, best: number): boolean {
     const { clusterListLength } = this.#pool;
-    for (let i = 0; i < count && this.nextHopCount < limit; i++) {
-      const attr = this.#paths.attrId[candidates[i]!]!;
-      if (clusterListLength[attr] !== clusterListLength[bestAttr]) continue;
-      if (this.options.multipathRelax || this.#pool.sameAsPath(attr, bestAttr))
-        this.#addNextHop(candidates[i]!);
+    const attr = this.#paths.attrId[path]!;
+    const bestAttr = this.#paths.attrId[best]!;
+    if (clusterListLength[attr] !== clusterListLength[bestAttr]) return false;
+    return this.options.multipathRelax || this.#pool.sameAsPath(attr, bestAttr);
+  }
+
+  /** Fills the weights of the next hops, from the bandwidths of the paths that go there. */
+  #weigh(): void {
+    const { nextHops, nextHopCount } = this;
+    const bandwidths = this.#bandwidths.fill(0, 0, nextHopCount);
+    for (let i = 0; i < this.#count; i++) {
+      const path = this.#candidates[i]!;
+      if (!this.#sharesLoad(path, this.best)) continue;
+      const at = nextHops.indexOf(this.#paths.nextHopId[path]!);
+      if (at < 0 || at >= nextHopCount) continue;
+      const bandwidth = this.#pool.linkBandwidth(this.#paths.attrId[path]!);
+      if (bandwidth < 0) return;
+      bandwidths[at]! += bandwidth;
     }
+    this.weights = weightsFrom(bandwidths, nextHopCount, this.#weights);
   }
 
   /** Inserts the path's next hop in its place, unless it is there. */
@@ -229,7 +322,7 @@ export class Decision {
       verdicts.set(path, reason.BEST);
       if (!this.#perPeer.isLive(path)) verdicts.set(path, reason.GONE);
       else if (paths.reason[path] !== 0) verdicts.set(path, paths.reason[path]!);
-      else if (this.#hops.reachable[paths.nextHopId[path]!] === 0)
+      else if (this.#needsNextHop && this.#hops.reachable[paths.nextHopId[path]!] === 0)
         verdicts.set(path, reason.NEXT_HOP_UNREACHABLE);
       else left.push(path);
     }
@@ -259,6 +352,7 @@ export class Decision {
     const pool = this.#pool;
     const kindOf = (path: number): number => this.#peers.kind[paths.peer[path]!]!;
     const attrOf = (path: number): number => paths.attrId[path]!;
+    lowest(reason.LONG_LIVED_STALE, (path) => pool.flags[attrOf(path)]! & LLGR_STALE);
     lowest(reason.WEIGHT, (path) => -paths.weight[path]!);
     lowest(reason.LOCAL_PREFERENCE, (path) => -pool.localPref[attrOf(path)]!);
     lowest(reason.LOCAL_ORIGIN, (path) => (kindOf(path) === PEER_LOCAL ? 0 : 1));
@@ -268,7 +362,7 @@ export class Decision {
     const rivals = left();
     drop(reason.MED, (path) =>
       rivals.some(
-        (other) => group(other) === group(path) && pool.med[attrOf(other)]! < pool.med[attrOf(path)]!,
+        (other) => group(other) === group(path) && this.#medOf(attrOf(other)) < this.#medOf(attrOf(path)),
       ),
     );
     lowest(reason.EXTERNAL_OVER_INTERNAL, (path) => (kindOf(path) === PEER_EXTERNAL ? 0 : 1));
@@ -312,4 +406,21 @@ export class Decision {
       verdicts.set(path, reason.MULTIPATH);
     }
   }
+}
+
+/** Shares of the sum, at least 1 each; undefined where all bandwidths are the same. */
+export function weightsFrom(
+  bandwidths: Float64Array,
+  count: number,
+  out: Uint8Array,
+): Uint8Array | undefined {
+  let sum = 0;
+  let differ = false;
+  for (let i = 0; i < count; i++) {
+    sum += bandwidths[i]!;
+    differ ||= bandwidths[i] !== bandwidths[0];
+  }
+  if (!differ) return undefined;
+  for (let i = 0; i < count; i++) out[i] = Math.max(1, Math.round((bandwidths[i]! / sum) * WEIGHT_TOTAL));
+  return out;
 }

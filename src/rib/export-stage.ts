@@ -4,7 +4,7 @@
 // attributes and the kind of source went into them.
 
 import { ByteWriter } from '../lib/bytes.ts';
-import { DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT } from './attribute-pool.ts';
+import { DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED } from './attribute-pool.ts';
 import { type Transform, transformAttributes } from './export-transform.ts';
 import { NEXT_HOP_SELF } from './next-hop-table.ts';
 import { PEER_EXTERNAL, PEER_INTERNAL, PEER_LOCAL } from './peer-table.ts';
@@ -145,7 +145,7 @@ export class ExportStage {
   #ruleReason(attrId: number): number {
     const flags = this.#rib.pool.flags[attrId]!;
     const external = this.options.kind === 'external';
-    if ((flags & (NO_ADVERTISE | NO_EXPORT)) !== 0) {
+    if ((flags & (NO_ADVERTISE | NO_EXPORT | NO_EXPORT_SUBCONFED)) !== 0) {
       if ((flags & NO_ADVERTISE) !== 0) return EXPORT_NO_ADVERTISE;
       if (external) return EXPORT_NO_EXPORT;
     }
@@ -191,7 +191,7 @@ export class ExportStage {
     askAbout(query, this.#rib.pool, attrId);
     query.peer = this.source;
     query.nextHopId = this.#rib.paths.nextHopId[path]!;
-    askAboutPrefix(query, this.#rib.table, prefixId);
+    askAboutPrefix(query, this.#rib.prefixes, prefixId);
     filter.evaluate(query, this.#verdict);
   }
 

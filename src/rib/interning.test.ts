@@ -13,7 +13,7 @@ import {
   ORIGINATOR_LOOP,
 } from './attribute-pool.ts';
 import { LOCAL_SET, NextHopSets, NO_SET } from './next-hop-sets.ts';
-import { NEXT_HOP_SELF, NextHopTable } from './next-hop-table.ts';
+import { FIRST_NEXT_HOP, NEXT_HOP_SELF, NextHopTable } from './next-hop-table.ts';
 import { PeerTable } from './peer-table.ts';
 import { Rib } from './rib.ts';
 import { attributeBytes } from './sample-attributes.test-data.ts';
@@ -254,10 +254,10 @@ test('with a random key, crafted next hops and sets of them are found as fast as
         view.setUint32(0, address);
         return hops.intern(new Uint8Array(view.buffer), 0, 4, 0);
       });
-      expect(ids).toEqual(addresses.map((_, i) => i + 1));
+      expect(ids).toEqual(addresses.map((_, i) => i + FIRST_NEXT_HOP));
       const sets = new NextHopSets(hops, key);
-      for (let i = 1; i <= 1000; i++) sets.intern(Uint32Array.of(i), 1);
-      for (let i = 1; i < 1000; i++) sets.intern(Uint32Array.of(i, i + 1), 2);
+      for (const id of ids) sets.intern(Uint32Array.of(id), 1);
+      for (let i = 1; i < 1000; i++) sets.intern(Uint32Array.of(ids[i - 1]!, ids[i]!), 2);
       // Random places of a table that is an eighth full: 0.1 steps an id.
       expect(sets.searchSteps).toBeLessThan(0.4 * 1999);
       return hops.searchSteps;

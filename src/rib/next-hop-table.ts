@@ -1,6 +1,6 @@
 // Next hops, each known once by a uint32: address and, for a link-local one, the interface. The router resolves
 // them (RFC 4271 9.1.2.1: reachability and the metric to reach them) and says so here; the decision only reads.
-// Id 0 is this router itself and is always reachable.
+// Id 0 is this router itself, id 1 is nowhere (packets are discarded); both are always reachable.
 //
 // A new next hop is unreachable until the router has resolved it. `drainTouched` tells the router which ids came
 // or went, so that it can begin or end tracking. Cost: 52 B a next hop, nothing a route but the references.
@@ -14,6 +14,10 @@ import { IdQueue } from './id-queue.ts';
 
 /** The id of "this router". */
 export const NEXT_HOP_SELF = 0;
+/** The id of "discard": black holes of RFC 7999 and of the operator's own. */
+export const NEXT_HOP_DISCARD = 1;
+/** Ids from here on are addresses that the router resolves. */
+export const FIRST_NEXT_HOP = 2;
 
 export class NextHopTable {
   refs = new Uint32Array(64);
@@ -23,14 +27,14 @@ export class NextHopTable {
   metric = new Uint32Array(64);
   /** Interface index of a link-local address, else 0. */
   scope = new Uint32Array(64);
-  /** 4 or 16; 0 for id 0. */
+  /** 4 or 16; 0 for those that are no address. */
   addressLength = new Uint8Array(64);
   /** 16 bytes an id. */
   address = new Uint8Array(64 * 16);
   /** Whatever the router wants to remember of the id: the list of links it resolved to. 0 at first. */
   via = new Uint32Array(64);
   /** Ids are in [0, idEnd). */
-  idEnd = 1;
+  idEnd = FIRST_NEXT_HOP;
   readonly #index = new IdHash();
   #free = new IdQueue();
   #touched = new IdQueue();
@@ -41,8 +45,10 @@ export class NextHopTable {
   /** `hashKey` is secret where the next hops are chosen by peers. */
   constructor(hashKey: HashKey = defaultHashKey) {
     this.#hashKey = hashKey;
-    this.refs[NEXT_HOP_SELF] = 1;
-    this.reachable[NEXT_HOP_SELF] = 1;
+    for (let id = 0; id < FIRST_NEXT_HOP; id++) {
+      this.refs[id] = 1;
+      this.reachable[id] = 1;
+    }
   }
 
   /** Next hops in use, without ourselves. */
@@ -84,7 +90,7 @@ export class NextHopTable {
     assert(this.refs[id]! >= count, 'a next hop is released more often than it was retained');
     this.refs[id]! -= count;
     if (this.refs[id] !== 0) return;
-    assert(id !== NEXT_HOP_SELF, 'this router is always a next hop');
+    assert(id >= FIRST_NEXT_HOP, 'this router is always a next hop');
     this.#index.remove(id);
     this.#free.push(id);
     this.#touch(id);
@@ -96,6 +102,7 @@ export class NextHopTable {
    */
   setState(id: number, reachable: boolean, metric: number): boolean {
     assert(id !== NEXT_HOP_SELF, 'the state of this router as a next hop is fixed');
+    if (id === NEXT_HOP_DISCARD) return false;
     const flag = reachable ? 1 : 0;
     if (this.reachable[id] === flag && this.metric[id] === metric) return false;
     this.reachable[id] = flag;

@@ -1,7 +1,8 @@
 // The paths of one RIB (the adj-rib-in of every peer) in parallel columns, one row a path, linked into a list a
 // prefix. No object per route: a path is an index from 1; 0 is no path.
 //
-// Cost a path: 31 B, 4 more where ADD-PATH is received, 4 more where an import policy sets next hops.
+// Cost a path: 31 B, 4 more where ADD-PATH is received, 4 more where an import policy sets next hops, 4 more where
+// NLRI carry more than a key.
 // For 1 M prefixes from one peer that is 31 MB; from ten peers 310 MB.
 
 import { growI32, grownCapacity, growU8, growU16, growU32 } from './columns.ts';
@@ -10,8 +11,10 @@ import { growI32, grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 export const PATH_USED = 1;
 /** The path was announced again since its prefix was last decided. */
 export const PATH_CHANGED = 2;
-/** The import policy set the next hop; the one received is in `nextHopIdIn`. */
+/** Import set the next hop; the one received is in `nextHopIdIn`. */
 export const PATH_NEXT_HOP_SET = 4;
+/** Taken by the ranking under way (decision.ts). */
+export const PATH_RANKED = 8;
 
 export class PathTable {
   /** 4 B: prefix id. */
@@ -40,6 +43,8 @@ export class PathTable {
   pathId = new Uint32Array(0);
   /** 4 B, only once a policy sets next hops (else empty): the next hop as received, one reference. */
   nextHopIdIn = new Uint32Array(0);
+  /** 4 B, only once an NLRI carries data (else empty): its id (nlri-data.ts), one reference. */
+  nlriDataId = new Uint32Array(0);
   /** Paths are in [1, end). */
   end = 1;
   /** Paths in use. */
@@ -82,6 +87,16 @@ export class PathTable {
     if (this.nextHopIdIn.length === 0) this.nextHopIdIn = new Uint32Array(this.prefix.length);
   }
 
+  /** Makes the column of what NLRI carry. */
+  withNlriData(): void {
+    if (this.nlriDataId.length === 0) this.nlriDataId = new Uint32Array(this.prefix.length);
+  }
+
+  /** What the NLRI of the path carries beside its key; 0 for nothing. */
+  nlriDataOf(path: number): number {
+    return this.nlriDataId.length === 0 ? 0 : this.nlriDataId[path]!;
+  }
+
   /** RFC 7911 path identifier; 0 where none was received. */
   pathIdOf(path: number): number {
     return this.pathId.length === 0 ? 0 : this.pathId[path]!;
@@ -107,5 +122,6 @@ export class PathTable {
     this.since = growU32(this.since, capacity);
     if (this.pathId.length > 0) this.pathId = growU32(this.pathId, capacity);
     if (this.nextHopIdIn.length > 0) this.nextHopIdIn = growU32(this.nextHopIdIn, capacity);
+    if (this.nlriDataId.length > 0) this.nlriDataId = growU32(this.nlriDataId, capacity);
   }
 }

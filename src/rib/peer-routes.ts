@@ -15,6 +15,12 @@ export class PeerRoutes {
   epoch = new Uint8Array(16);
   /** 1 while paths one epoch behind are in use. */
   keepsStale = new Uint8Array(16);
+  /** 1 while those are long-lived stale (RFC 9494). */
+  longLived = new Uint8Array(16);
+  /** Accepted paths beyond this many are refused; 0 for no limit. */
+  limit = new Uint32Array(16);
+  /** 1 when a path has been refused for the limit since its paths were last looked at. */
+  hasSurplus = new Uint8Array(16);
   /** Epochs begun since the scan last finished with the peer. */
   behind = new Uint8Array(16);
   readonly #paths: PathTable;
@@ -32,6 +38,9 @@ export class PeerRoutes {
     this.retained = growU32(this.retained, capacity);
     this.epoch = growU8(this.epoch, capacity);
     this.keepsStale = growU8(this.keepsStale, capacity);
+    this.longLived = growU8(this.longLived, capacity);
+    this.limit = growU32(this.limit, capacity);
+    this.hasSurplus = growU8(this.hasSurplus, capacity);
     this.behind = growU8(this.behind, capacity);
   }
 
@@ -45,6 +54,26 @@ export class PeerRoutes {
     const peer = this.#paths.peer[path]!;
     const age = (this.epoch[peer]! - this.#paths.epoch[path]!) & 0xff;
     return age === 0 || (age === 1 && this.keepsStale[peer] === 1);
+  }
+
+  /** Whether the path is left over from a session before and still in use (RFC 4724). */
+  isStale(path: number): boolean {
+    const peer = this.#paths.peer[path]!;
+    return this.#paths.epoch[path] !== this.epoch[peer] && this.isLive(path);
+  }
+
+  /** Whether the path is stale for so long that RFC 9494 counts. */
+  isLongLived(path: number): boolean {
+    return this.longLived[this.#paths.peer[path]!] === 1 && this.isStale(path);
+  }
+
+  /** Whether one more accepted path of the peer is beyond its limit; `path` is 0 or the one that it replaces. */
+  isSurplus(peer: number, path: number): boolean {
+    const limit = this.limit[peer]!;
+    if (limit === 0) return false;
+    const counted =
+      path !== 0 && this.#paths.attrId[path] !== 0 && this.#paths.epoch[path] === this.epoch[peer];
+    return counted ? this.accepted[peer]! > limit : this.accepted[peer]! >= limit;
   }
 
   /** Stamps the path with the present epoch and counts it; its attributes after import are set. */
@@ -72,6 +101,7 @@ export class PeerRoutes {
     this.accepted[peer] = 0;
     this.epoch[peer] = (this.epoch[peer]! + 1) & 0xff;
     this.keepsStale[peer] = keepStale ? 1 : 0;
+    this.longLived[peer] = 0;
     this.behind[peer]!++;
   }
 }

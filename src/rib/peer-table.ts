@@ -4,6 +4,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
+import { BLACKHOLE, GRACEFUL_SHUTDOWN, HAS_AS_SET } from './attribute-pool.ts';
 import { growU8, growU16, growU32 } from './columns.ts';
 
 export const LOCAL_PEER = 0;
@@ -12,12 +13,26 @@ export const LOCAL_PEER = 0;
 export const PEER_LOCAL = 0;
 export const PEER_EXTERNAL = 1;
 export const PEER_INTERNAL = 2;
+/** In another member AS of our confederation (RFC 5065). */
+export const PEER_CONFEDERATION = 3;
+
+export type PeerKind = 'external' | 'internal' | 'confederation';
+
+/** What the local side is to a peer (RFC 9234); values of the `role` column in this order, from 1. */
+export const peerRoles = ['provider', 'rsServer', 'rsClient', 'customer', 'peer'] as const;
+export type PeerRole = (typeof peerRoles)[number];
+
+/** Bits of the `steps` column: what import does to every path of the peer. */
+export const STEP_ROLE = 1;
+export const STEP_LOCAL_AS = 2;
+/** Our other AS is put before what the peer sends. */
+export const STEP_PREPEND = 4;
 
 /** Weight of routes this router originates: over anything a peer says unless policy gives it more. */
 export const LOCAL_WEIGHT = 32768;
 
 export interface PeerColumns {
-  kind: 'external' | 'internal';
+  kind: PeerKind;
   asn: number;
   /** The peer's BGP identifier, uint32; 0 until it is known. */
   bgpId: number;
@@ -31,6 +46,17 @@ export interface PeerColumns {
   rrClient?: boolean;
   /** How often our own AS may be in a path of this peer before it counts as a loop; usually 0. */
   allowAsIn?: number;
+  /** What we are to the peer (RFC 9234 section 5); external peers only. */
+  role?: PeerRole;
+  /** Takes paths with AS_SET or AS_CONFED_SET, against RFC 9774. */
+  acceptAsSet?: boolean;
+  /** RFC 8326: LOCAL_PREF 0 for what carries GRACEFUL_SHUTDOWN; external peers only. */
+  honoursGracefulShutdown?: boolean;
+  /** RFC 7999: host routes with BLACKHOLE are discarded. */
+  blackhole?: boolean;
+  /** Another AS that the peer knows us by, or 0; `localAsPrepends` unless no-prepend. */
+  localAs?: number;
+  localAsPrepends?: boolean;
 }
 
 /** At most 65536 peers; indexes are used again after `remove`. */
@@ -41,6 +67,14 @@ export class PeerTable {
   weight = new Uint16Array(16);
   rrClient = new Uint8Array(16);
   allowAsIn = new Uint8Array(16);
+  /** STEP_ bits. */
+  steps = new Uint8Array(16);
+  /** Attribute flags that make import look closer, and those that make it look at the prefix. */
+  attrMask = new Uint16Array(16);
+  prefixMask = new Uint16Array(16);
+  /** 0, or an index into `peerRoles` + 1. */
+  role = new Uint8Array(16);
+  localAs = new Uint32Array(16);
   scope = new Uint32Array(16);
   addressLength = new Uint8Array(16);
   /** Four words a peer, most significant first; an IPv4 address is in the first. */
@@ -76,16 +110,34 @@ export class PeerTable {
   update(index: number, peer: PeerColumns): void {
     assert(index !== LOCAL_PEER && this.#used[index] === 1, 'a peer that exists');
     this.version++;
-    this.kind[index] = peer.kind === 'external' ? PEER_EXTERNAL : PEER_INTERNAL;
+    this.kind[index] = kindCodes[peer.kind];
     this.asn[index] = peer.asn;
     this.bgpId[index] = peer.bgpId;
     this.weight[index] = peer.weight ?? 0;
     this.rrClient[index] = peer.rrClient === true ? 1 : 0;
     this.allowAsIn[index] = peer.allowAsIn ?? 0;
+    this.#setImport(index, peer);
     this.scope[index] = peer.scope ?? 0;
     this.addressLength[index] = peer.address.length;
     for (let word = 0; word < 4; word++)
       this.address[index * 4 + word] = word * 4 < peer.address.length ? readU32(peer.address, word * 4) : 0;
+  }
+
+  #setImport(index: number, peer: PeerColumns): void {
+    const external = peer.kind === 'external';
+    const { role, localAs = 0 } = peer;
+    const hasRole = external && role !== undefined;
+    this.role[index] = hasRole ? peerRoles.indexOf(role) + 1 : 0;
+    this.localAs[index] = localAs;
+    this.steps[index] =
+      (hasRole ? STEP_ROLE : 0) |
+      (localAs !== 0 ? STEP_LOCAL_AS : 0) |
+      (localAs !== 0 && peer.localAsPrepends === true ? STEP_PREPEND : 0);
+    this.prefixMask[index] = peer.blackhole === true ? BLACKHOLE : 0;
+    this.attrMask[index] =
+      this.prefixMask[index]! |
+      (peer.acceptAsSet === true ? 0 : HAS_AS_SET) |
+      (external && peer.honoursGracefulShutdown === true ? GRACEFUL_SHUTDOWN : 0);
   }
 
   /** Gives the index back; no RIB may have routes of the peer any more. */
@@ -114,9 +166,20 @@ export class PeerTable {
     this.weight = growU16(this.weight, old * 2);
     this.rrClient = growU8(this.rrClient, old * 2);
     this.allowAsIn = growU8(this.allowAsIn, old * 2);
+    this.steps = growU8(this.steps, old * 2);
+    this.attrMask = growU16(this.attrMask, old * 2);
+    this.prefixMask = growU16(this.prefixMask, old * 2);
+    this.role = growU8(this.role, old * 2);
+    this.localAs = growU32(this.localAs, old * 2);
     this.scope = growU32(this.scope, old * 2);
     this.addressLength = growU8(this.addressLength, old * 2);
     this.address = growU32(this.address, old * 8);
     this.#used = growU8(this.#used, old * 2);
   }
 }
+
+const kindCodes: Readonly<Record<PeerKind, number>> = {
+  external: PEER_EXTERNAL,
+  internal: PEER_INTERNAL,
+  confederation: PEER_CONFEDERATION,
+};

@@ -1,16 +1,23 @@
 // The prefixes of a RIB: key -> dense id (lib/prefix-table.ts) and columns indexed by that id. IPv4 addresses
-// are one word, IPv6 ones four, most significant first; callers that serve both pass four.
+// are one word, IPv6 ones four, most significant first; callers that serve both pass four. Where an NLRI is more than
+// a prefix the keys are bytes (lib/byte-table.ts), and all else is the same.
 //
 // An id that nobody needs stays in the table for a while, idle: a route that flaps finds it again, and the work of
 // forgetting is done when there is time (`forget`), or at once for all when nothing is left.
 //
 // Cost a prefix: 15 B here, about 25 B (IPv4) or 37 B (IPv6) in the table; independent of the number of peers.
 
+import { ByteTable } from '../lib/byte-table.ts';
+import { ByteWriter } from '../lib/bytes.ts';
 import type { HashKey } from '../lib/hash-key.ts';
 import { PrefixTable } from '../lib/prefix-table.ts';
+import type { Family } from '../wire/bgp/family.ts';
 import { ip4At, ip6WordAt, routable4, routable6 } from '../wire/bgp/nlri/ip.ts';
+import { type NlriCodec, nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
+import type { UpdateWriter } from '../wire/bgp/update-writer.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 import { IdQueue } from './id-queue.ts';
+import type { NlriData } from './nlri-data.ts';
 
 /** Bits of the `state` column. */
 export const PREFIX_DIRTY = 1;
@@ -26,6 +33,8 @@ export const PREFIX_FIB_LACKS = 16;
 export const PREFIX_IDLE = 32;
 /** The id is in the queue of those that were idle. */
 const PREFIX_TO_FORGET = 64;
+/** An aggregate stands for the prefix: it is not announced (aggregates.ts). */
+export const PREFIX_SUMMARIZED = 128;
 
 /** That many idle ids are kept whatever the size of the table; above it, a quarter of the table. */
 const IDLE_KEPT = 4096;
@@ -33,7 +42,11 @@ const IDLE_KEPT = 4096;
 const TOUCHED_AHEAD = 12;
 
 export class Prefixes {
+  /** Empty where the keys are bytes. */
   readonly table: PrefixTable;
+  /** The keys where an NLRI is more than a prefix. */
+  readonly keys: ByteTable | undefined;
+  readonly codec: NlriCodec | undefined;
   /** 4 B: head of the list of paths, 0 for none. */
   firstPath = new Uint32Array(64);
   /** 4 B: the path chosen by the last decision, 0 for none. */
@@ -47,16 +60,35 @@ export class Prefixes {
   /** Ids in use that nobody needs. */
   idleCount = 0;
   readonly #toForget = new IdQueue();
+  readonly #out = new ByteWriter(64);
   /** Prefixes per length, so that a longest match tries only lengths that exist. */
   readonly #lengthCounts = new Uint32Array(129);
 
-  constructor(words: 1 | 4, hashKey?: HashKey) {
-    this.table = new PrefixTable(words, 1024, hashKey);
+  constructor(family: Family, hashKey?: HashKey) {
+    const isOpaque = family.form === 'opaque';
+    this.codec = nlriCodecs[family.id];
+    this.keys = isOpaque ? new ByteTable(hashKey) : undefined;
+    this.table = new PrefixTable(family.addressLength === 4 ? 1 : 4, isOpaque ? 1 : 1024, hashKey);
+  }
+
+  /** Ids are below this. */
+  get idEnd(): number {
+    return this.keys === undefined ? this.table.idEnd : this.keys.idEnd;
+  }
+
+  /** Ids that mean something, idle ones among them. */
+  get size(): number {
+    return this.keys === undefined ? this.table.size : this.keys.size;
+  }
+
+  /** Whether the id means something; it may be idle. */
+  has(id: number): boolean {
+    return this.keys === undefined ? this.table.has(id) : this.keys.has(id);
   }
 
   /** Makes sure that `count` prefixes can be added without a column moving. */
   reserve(count: number): void {
-    const need = this.table.idEnd + count;
+    const need = this.idEnd + count;
     if (need <= this.state.length) return;
     const capacity = grownCapacity(this.state.length, need);
     this.firstPath = growU32(this.firstPath, capacity);
@@ -106,6 +138,11 @@ export class Prefixes {
 
   /** Whether the prefix can be a route at all (RFC 4271 6.3). */
   isRoutable(id: number): boolean {
+    const { keys } = this;
+    if (keys !== undefined) {
+      const at = keys.offset(id);
+      return this.codec!.routable(keys.page(id), at, at + keys.length[id]!);
+    }
     const { address, length } = this.table;
     if (this.table.words === 1) return routable4(address[id]!, length[id]!);
     const at = id * 4;
@@ -134,6 +171,45 @@ export class Prefixes {
     return id >= 0 && (this.state[id]! & PREFIX_IDLE) !== 0 ? -1 : id;
   }
 
+  /** The id of a key of bytes, or -1; an idle one is not found. */
+  findKey(bytes: Uint8Array, start: number, end: number): number {
+    const id = this.keys === undefined ? -1 : this.keys.find(bytes, start, end);
+    return id >= 0 && (this.state[id]! & PREFIX_IDLE) !== 0 ? -1 : id;
+  }
+
+  /** The key of bytes as people write it. */
+  keyText(id: number): string {
+    const key = this.keys!.copyOf(id);
+    return this.codec!.text(key, 0, key.length);
+  }
+
+  /** Adds the NLRI, with the data `dataId` that it carries, to what the writer has begun; false when that is full. */
+  write(writer: UpdateWriter, id: number, data: NlriData, dataId: number, pathId: number): boolean {
+    if (this.keys !== undefined) return this.#writeKey(this.keys, writer, id, data, dataId, pathId);
+    const { address, length, words } = this.table;
+    if (words === 1) return writer.addIp4(address[id]!, length[id]!, pathId);
+    const at = id * 4;
+    const [a, b] = [address[at]!, address[at + 1]!];
+    return writer.addIp6(a, b, address[at + 2]!, address[at + 3]!, length[id]!, pathId);
+  }
+
+  #writeKey(
+    keys: ByteTable,
+    writer: UpdateWriter,
+    id: number,
+    data: NlriData,
+    dataId: number,
+    pathId: number,
+  ): boolean {
+    const page = keys.page(id);
+    const at = keys.offset(id);
+    const out = this.#out.reset();
+    const rest = dataId === 0 ? page : data.page(dataId);
+    const restAt = dataId === 0 ? 0 : data.offset(dataId);
+    this.codec!.join(page, at, at + keys.length[id]!, rest, restAt, restAt + data.length(dataId), out);
+    return writer.addNlri(out.bytes, 0, out.length, pathId);
+  }
+
   /** Sets or clears a bit of the state. */
   setBit(id: number, bit: number, on: boolean): void {
     if (on) this.state[id]! |= bit;
@@ -142,7 +218,7 @@ export class Prefixes {
 
   /** Prefixes that somebody needs: paths, update groups, the router. */
   get count(): number {
-    return this.table.size - this.idleCount;
+    return this.size - this.idleCount;
   }
 
   /** Nobody needs the id any more; its columns are empty but for the state. */
@@ -161,21 +237,22 @@ export class Prefixes {
 
   /** Whether `forget` has anything to do. */
   get hasIdle(): boolean {
-    return this.idleCount > IDLE_KEPT ? this.idleCount * 4 > this.table.size : this.#isAllIdle;
+    return this.idleCount > IDLE_KEPT ? this.idleCount * 4 > this.size : this.#isAllIdle;
   }
 
   get #isAllIdle(): boolean {
-    return this.idleCount > 0 && this.idleCount === this.table.size;
+    return this.idleCount > 0 && this.idleCount === this.size;
   }
 
   /** Gives up to `budget` idle ids back, or all at once where no other is left. */
   forget(budget: number): void {
     if (this.#isAllIdle) {
-      this.state.fill(0, 0, this.table.idEnd);
+      this.state.fill(0, 0, this.idEnd);
       this.#lengthCounts.fill(0);
       this.#toForget.clear();
       this.idleCount = 0;
       this.table.clear();
+      this.keys?.clear();
       return;
     }
     for (let i = 0; i < budget && this.hasIdle; i++) {
@@ -184,8 +261,11 @@ export class Prefixes {
       if ((this.state[id]! & PREFIX_IDLE) === 0) continue;
       this.state[id] = 0;
       this.idleCount--;
-      this.#lengthCounts[this.table.length[id]!]!--;
-      this.table.release(id);
+      if (this.keys !== undefined) this.keys.release(id);
+      else {
+        this.#lengthCounts[this.table.length[id]!]!--;
+        this.table.release(id);
+      }
     }
   }
 
@@ -213,8 +293,8 @@ export class Prefixes {
 
   /** The next id that somebody needs, from `from` on, or -1: for listing page by page, in the order of ids. */
   nextId(from: number): number {
-    for (let id = from; id < this.table.idEnd; id++)
-      if (this.table.has(id) && (this.state[id]! & PREFIX_IDLE) === 0) return id;
+    for (let id = from; id < this.idEnd; id++)
+      if (this.has(id) && (this.state[id]! & PREFIX_IDLE) === 0) return id;
     return -1;
   }
 }

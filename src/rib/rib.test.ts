@@ -31,6 +31,7 @@ function fabric(options: ConstructorParameters<typeof Rib>[4] = {}, family = IPV
       asn: kind === 'internal' ? LOCAL_AS : 65100 + n,
       bgpId,
       address: new Uint8Array([10, 9, 0, n]),
+      acceptAsSet: true,
     });
   const say = (
     from: number,
@@ -277,13 +278,13 @@ test('changes tell the sets before and after', () => {
   say(a, P, { asPath: [1] }, hop(1));
   rib.decide(10);
   const first = rib.changes.newSetIds[0]!;
-  expect([rib.changes.oldSetIds[0], ...rib.sets.members(first)]).toEqual([NO_SET, 1]);
+  expect([rib.changes.oldSetIds[0], ...rib.sets.members(first)]).toEqual([NO_SET, hop(1)]);
   say(b, P, { asPath: [2] }, hop(2));
   rib.decide(10);
   expect(rib.changes.flags[0]).toBe(CHANGE_FORWARDING);
   expect(rib.changes.oldSetIds[0]).toBe(first);
-  expect([...rib.sets.members(first)]).toEqual([1]);
-  expect([...rib.sets.members(rib.changes.newSetIds[0]!)]).toEqual([1, 2]);
+  expect([...rib.sets.members(first)]).toEqual([hop(1)]);
+  expect([...rib.sets.members(rib.changes.newSetIds[0]!)]).toEqual([hop(1), hop(2)]);
   rib.decide(10);
   expect(rib.sets.size).toBe(1);
 });

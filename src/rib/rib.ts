@@ -9,20 +9,22 @@
 // `changes`. Policy is called through filters (route-filter.ts); the kernel, the wire and time are outside.
 
 import { assert } from '../lib/assert.ts';
-import { readU32 } from '../lib/bytes.ts';
+import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import type { HashKey } from '../lib/hash-key.ts';
 import type { PrefixTable } from '../lib/prefix-table.ts';
-import { families } from '../wire/bgp/family.ts';
+import { FLOWSPEC_VPN4, FLOWSPEC_VPN6, FLOWSPEC4, FLOWSPEC6, families, RTC } from '../wire/bgp/family.ts';
 import { prefixSize } from '../wire/bgp/nlri/ip.ts';
+import type { UpdateWriter } from '../wire/bgp/update-writer.ts';
 import type { AttributePool } from './attribute-pool.ts';
-import { CHANGE_BEST, CHANGE_FORWARDING, ChangeList } from './changes.ts';
+import { CHANGE_BEST, CHANGE_FORWARDING, CHANGE_PATHS, ChangeList } from './changes.ts';
 import { Decision, type DecisionOptions, defaultDecisionOptions } from './decision.ts';
-import { IdQueue } from './id-queue.ts';
 import { ImportStage } from './import-stage.ts';
 import { NextHopSets } from './next-hop-sets.ts';
 import type { NextHopTable } from './next-hop-table.ts';
+import { NlriData } from './nlri-data.ts';
 import { PathScan, SCAN_PURGE, SCAN_REDECIDE, SCAN_REIMPORT } from './path-scan.ts';
-import { PATH_CHANGED, PATH_NEXT_HOP_SET, PATH_USED, PathTable } from './path-table.ts';
+import { PathStore } from './path-store.ts';
+import { PATH_CHANGED, PATH_USED, PathTable } from './path-table.ts';
 import { PeerRoutes } from './peer-routes.ts';
 import type { PeerTable } from './peer-table.ts';
 import {
@@ -30,18 +32,18 @@ import {
   PREFIX_BEST_LOST,
   PREFIX_DIRTY,
   PREFIX_FIB_LACKS,
-  PREFIX_IDLE,
   PREFIX_LISTED,
   Prefixes,
 } from './prefixes.ts';
-import { NOT_ROUTABLE } from './reason.ts';
-import { askAboutPrefix, type RouteFilter } from './route-filter.ts';
+import type { RouteFilter } from './route-filter.ts';
 
 /** A peer this many epochs ahead of the scan makes it finish at once: epochs are 8 bits. */
 const EPOCHS_BEHIND_MAX = 200;
 
 export class Rib {
   readonly family: number;
+  /** `prefix`: keys are IP prefixes, in `table`; `opaque`: bytes (`keyBytes`, `nlriText`), and `table` is empty. */
+  readonly form: 'prefix' | 'opaque';
   readonly pool: AttributePool;
   readonly nextHops: NextHopTable;
   readonly peers: PeerTable;
@@ -51,19 +53,18 @@ export class Rib {
   readonly prefixes: Prefixes;
   readonly changes = new ChangeList();
   readonly decision: Decision;
-  /** The time that paths announced now are stamped with, in seconds; the router moves it. */
-  nowS = 0;
   /** Counts and epochs per peer. */
   readonly perPeer = new PeerRoutes(this.paths);
-  /** Prefixes that have a best path. */
-  routeCount = 0;
-  readonly #dirty = new IdQueue();
+  /** What NLRI carry beside their keys. */
+  readonly nlriData: NlriData;
   readonly #scan: PathScan;
   readonly #import: ImportStage;
-  /** The announcement under way: what `#put` stores, and how many references it has taken. */
-  #peer = 0;
-  #attrIdIn = 0;
-  #nextHopIdIn = 0;
+  readonly #store: PathStore;
+  /** Key and rest of the NLRI at hand, where it is more than a prefix. */
+  readonly #key = new ByteWriter(64);
+  readonly #rest = new ByteWriter(64);
+  /** How many update groups look at other paths than the best one. */
+  #pathWatchers = 0;
 
   /**
    * `sets` where several RIBs share theirs. `hashKey` is secret where peers choose the prefixes; `pool`, `nextHops`
@@ -83,19 +84,52 @@ export class Rib {
     this.nextHops = nextHops;
     this.peers = peers;
     this.sets = sets ?? new NextHopSets(nextHops, hashKey);
-    this.prefixes = new Prefixes(families[family]!.addressLength === 4 ? 1 : 4, hashKey);
+    const { form, addressLength } = families[family]!;
+    this.form = form;
+    this.prefixes = new Prefixes(families[family]!, hashKey);
     this.table = this.prefixes.table;
+    this.nlriData = new NlriData(hashKey);
     this.#scan = new PathScan(this.paths);
-    this.#import = new ImportStage(pool, peers);
-    this.decision = new Decision(this.paths, pool, nextHops, peers, this.perPeer, {
-      ...defaultDecisionOptions,
-      ...options,
+    this.#import = new ImportStage(pool, peers, form === 'prefix' ? addressLength * 8 : 0);
+    this.#store = new PathStore({
+      paths: this.paths,
+      prefixes: this.prefixes,
+      perPeer: this.perPeer,
+      pool,
+      nextHops,
+      sets: this.sets,
+      nlriData: this.nlriData,
+      import: this.#import,
+      scan: this.#scan,
     });
+    this.decision = new Decision(
+      this.paths,
+      pool,
+      nextHops,
+      peers,
+      this.perPeer,
+      { ...defaultDecisionOptions, ...options },
+      needsNextHop(family),
+    );
+  }
+
+  /** The time that paths announced now are stamped with, in seconds; the router moves it. */
+  get nowS(): number {
+    return this.#store.nowS;
+  }
+
+  set nowS(seconds: number) {
+    this.#store.nowS = seconds;
+  }
+
+  /** Prefixes that have a best path. */
+  get routeCount(): number {
+    return this.#store.routeCount;
   }
 
   /** Prefixes waiting for `decide`. */
   get dirtyCount(): number {
-    return this.#dirty.count;
+    return this.#store.dirty.count;
   }
 
   /** Whether `work` has anything to do. */
@@ -123,29 +157,74 @@ export class Rib {
     attrId: number,
     nextHopId: number,
   ): void {
-    this.#begin(peer, attrId, nextHopId, end - start);
+    const store = this.#store;
+    store.begin(peer, attrId, nextHopId, end - start);
     if (addPath) this.paths.withPathIds();
-    const perPrefix = this.#import.readsPrefix(peer);
-    if (!perPrefix) this.#import.run(peer, attrId, nextHopId);
-    let touched = start;
+    const perPrefix = this.#import.readsPrefix(peer, attrId);
+    if (!perPrefix) store.runImport();
+    if (this.form === 'opaque') this.#announceKeys(bytes, start, end, addPath, perPrefix);
+    else {
+      let touched = start;
+      for (let at = start; at < end; ) {
+        let pathId = 0;
+        if (addPath) {
+          pathId = readU32(bytes, at);
+          at += 4;
+        } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
+        const id = this.prefixes.addAt(bytes, at);
+        at += prefixSize(bytes, at);
+        if (perPrefix) store.runImportFor(id);
+        store.putImported(id, pathId);
+        if (perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
+      }
+    }
+    if (!perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
+  }
+
+  /** The section of an announcement under way, where an NLRI is a key and what it carries. */
+  #announceKeys(bytes: Uint8Array, start: number, end: number, addPath: boolean, perPrefix: boolean): void {
+    const codec = this.prefixes.codec!;
     for (let at = start; at < end; ) {
       let pathId = 0;
       if (addPath) {
         pathId = readU32(bytes, at);
         at += 4;
-      } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
-      const id = this.prefixes.addAt(bytes, at);
-      at += prefixSize(bytes, at);
-      if (perPrefix) this.#runImport(id);
-      if (this.prefixes.isRoutable(id)) this.#put(id, pathId, this.#import.attrId, this.#import.reason);
-      else this.#put(id, pathId, 0, NOT_ROUTABLE);
-      if (perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
+      }
+      const key = this.#key.reset();
+      const rest = this.#rest.reset();
+      codec.split(bytes, at, key, rest);
+      at += codec.size(bytes, at);
+      this.#putKey(key.bytes, 0, key.length, rest.bytes, rest.length, pathId, perPrefix);
     }
-    if (!perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
+  }
+
+  /** Stores one path under a key of bytes. Returns the prefix id. */
+  #putKey(
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    rest: Uint8Array,
+    restLength: number,
+    pathId: number,
+    perPrefix: boolean,
+  ): number {
+    const store = this.#store;
+    const id = this.prefixes.keys!.add(key, keyStart, keyEnd);
+    const data = this.nlriData.intern(rest, 0, restLength);
+    if (perPrefix) store.runImportFor(id);
+    store.nlriDataIn = data;
+    store.putImported(id, pathId);
+    if (perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
+    this.nlriData.release(data);
+    return id;
   }
 
   /** Takes a section of withdrawn NLRI as it stands in the message, validated by the decoder. */
   withdraw(peer: number, bytes: Uint8Array, start: number, end: number, addPath: boolean): void {
+    if (this.form === 'opaque') {
+      this.#withdrawKeys(peer, bytes, start, end, addPath);
+      return;
+    }
     let touched = start;
     for (let at = start; at < end; ) {
       let pathId = 0;
@@ -155,9 +234,51 @@ export class Rib {
       } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
       const id = this.prefixes.findAt(bytes, at);
       at += prefixSize(bytes, at);
-      const path = id < 0 ? 0 : this.#findPath(id, peer, pathId);
-      if (path !== 0) this.#remove(path);
+      const path = id < 0 ? 0 : this.#store.find(id, peer, pathId);
+      if (path !== 0) this.#store.remove(path);
     }
+  }
+
+  #withdrawKeys(peer: number, bytes: Uint8Array, start: number, end: number, addPath: boolean): void {
+    const codec = this.prefixes.codec!;
+    for (let at = start; at < end; ) {
+      let pathId = 0;
+      if (addPath) {
+        pathId = readU32(bytes, at);
+        at += 4;
+      }
+      const key = this.#key.reset();
+      codec.split(bytes, at, key, this.#rest.reset());
+      at += codec.size(bytes, at);
+      this.#removeAt(this.prefixes.keys!.find(key.bytes, 0, key.length), peer, pathId);
+    }
+  }
+
+  #removeAt(id: number, peer: number, pathId: number): void {
+    const path = id < 0 ? 0 : this.#store.find(id, peer, pathId);
+    if (path !== 0) this.#store.remove(path);
+  }
+
+  /**
+   * As `announceOne` where an NLRI is more than a prefix: `key` is canonical (`NlriCodec.parse` gives it), `rest` what
+   * the NLRI carries beside it. Returns the prefix id.
+   */
+  announceNlri(
+    peer: number,
+    key: Uint8Array,
+    rest: Uint8Array,
+    pathId: number,
+    attrId: number,
+    nextHopId: number,
+  ): number {
+    this.#store.begin(peer, attrId, nextHopId, 1);
+    if (pathId !== 0) this.paths.withPathIds();
+    return this.#putKey(key, 0, key.length, rest, rest.length, pathId, true);
+  }
+
+  /** Withdraws what announceNlri announced; nothing happens when it is not there. */
+  withdrawNlri(peer: number, key: Uint8Array, pathId: number): void {
+    this.#removeAt(this.findKey(key, 0, key.length), peer, pathId);
   }
 
   /**
@@ -175,12 +296,12 @@ export class Rib {
     attrId: number,
     nextHopId: number,
   ): number {
-    this.#begin(peer, attrId, nextHopId, 1);
+    this.#store.begin(peer, attrId, nextHopId, 1);
     if (pathId !== 0) this.paths.withPathIds();
     const id =
       this.table.words === 1 ? this.prefixes.add4(a, length) : this.prefixes.add6(a, b, c, d, length);
-    this.#runImport(id);
-    this.#put(id, pathId, this.#import.attrId, this.#import.reason);
+    this.#store.runImportFor(id);
+    this.#store.put(id, pathId, this.#import.attrId, this.#import.reason);
     if (this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
     return id;
   }
@@ -195,9 +316,7 @@ export class Rib {
     length: number,
     pathId: number,
   ): void {
-    const id = this.find(a, b, c, d, length);
-    const path = id < 0 ? 0 : this.#findPath(id, peer, pathId);
-    if (path !== 0) this.#remove(path);
+    this.#removeAt(this.find(a, b, c, d, length), peer, pathId);
   }
 
   // ---- peers come and go ----
@@ -233,10 +352,33 @@ export class Rib {
     this.#nextEpoch(peer, true);
   }
 
+  /**
+   * RFC 9494 4.2: what is still stale stays for long. Those with NO_LLGR are refused, the others get LLGR_STALE and are
+   * used only where there is nothing else; in slices of `work`.
+   */
+  makeLongLived(peer: number): void {
+    this.perPeer.ensure(peer);
+    if (this.perPeer.keepsStale[peer] === 0 || this.perPeer.retained[peer] === 0) return;
+    this.perPeer.longLived[peer] = 1;
+    this.#scan.markPeer(peer, SCAN_REIMPORT);
+  }
+
+  /**
+   * How many accepted paths the peer may have; those beyond are refused (`maxPrefix`), and looked at again when there
+   * is room. 0 for any number.
+   */
+  setLimit(peer: number, limit: number): void {
+    this.perPeer.ensure(peer);
+    if (this.perPeer.limit[peer] === limit) return;
+    this.perPeer.limit[peer] = limit;
+    if (this.perPeer.hasAny(peer)) this.#scan.markPeer(peer, SCAN_REIMPORT);
+  }
+
   /** Removes those paths of the peer that are still stale: at End-of-RIB or when the stale timer ends. */
   sweepStale(peer: number): void {
     this.perPeer.ensure(peer);
     this.perPeer.keepsStale[peer] = 0;
+    this.perPeer.longLived[peer] = 0;
     if (this.perPeer.retained[peer]! > 0) this.#scan.markPeer(peer, SCAN_PURGE);
   }
 
@@ -253,7 +395,7 @@ export class Rib {
   /** Changes the options; everything is decided again. */
   setOptions(options: Partial<DecisionOptions>): void {
     this.decision.options = { ...this.decision.options, ...options };
-    for (let id = this.nextPrefix(0); id >= 0; id = this.nextPrefix(id + 1)) this.#markDirty(id);
+    for (let id = this.nextPrefix(0); id >= 0; id = this.nextPrefix(id + 1)) this.#store.markDirty(id);
   }
 
   /** Looks at up to `slice` paths on behalf of the calls above; returns whether there is more to do. */
@@ -279,10 +421,18 @@ export class Rib {
    */
   decide(maxPrefixes: number): boolean {
     this.#clearChanges();
-    const count = Math.min(maxPrefixes, this.#dirty.count);
+    const count = Math.min(maxPrefixes, this.#store.dirty.count);
     this.changes.reserve(count);
-    for (let i = 0; i < count; i++) this.#decideOne(this.#dirty.shift());
-    return this.#dirty.count > 0;
+    for (let i = 0; i < count; i++) this.#decideOne(this.#store.dirty.shift());
+    return this.#store.dirty.count > 0;
+  }
+
+  /**
+   * While anybody watches, `changes` holds every prefix that was decided, with CHANGE_PATHS where its best path is as
+   * before: for groups that send other paths too. Calls with true and false are counted.
+   */
+  watchPaths(on: boolean): void {
+    this.#pathWatchers += on ? 1 : -1;
   }
 
   /** Keeps the id of a prefix from being used for another one. */
@@ -294,7 +444,7 @@ export class Rib {
   unhold(prefixId: number): void {
     assert(this.prefixes.holds[prefixId]! > 0, 'a prefix is held before it is let go');
     this.prefixes.holds[prefixId]!--;
-    this.#releaseIfUnused(prefixId);
+    this.#store.releaseIfUnused(prefixId);
   }
 
   /**
@@ -320,6 +470,29 @@ export class Rib {
     return this.prefixes.find(a, b, c, d, length);
   }
 
+  /** The id of a key of bytes (`form` opaque), or -1. */
+  findKey(bytes: Uint8Array, start: number, end: number): number {
+    return this.prefixes.findKey(bytes, start, end);
+  }
+
+  /** A copy of the key of bytes: for the edges. */
+  keyBytes(prefixId: number): Uint8Array {
+    return this.prefixes.keys!.copyOf(prefixId);
+  }
+
+  /** The key of bytes as people write it. */
+  nlriText(prefixId: number): string {
+    return this.prefixes.keyText(prefixId);
+  }
+
+  /**
+   * Adds the NLRI of the prefix to what the writer has begun, with what it carries (nlri-data.ts; 0: a withdrawal).
+   * False as with `UpdateWriter.addIp4`.
+   */
+  writeNlri(writer: UpdateWriter, prefixId: number, nlriDataId: number, pathId: number): boolean {
+    return this.prefixes.write(writer, prefixId, this.nlriData, nlriDataId, pathId);
+  }
+
   /** The longest prefix with a best path that contains the address, or -1. IPv4 in `a`. */
   lookup(a: number, b: number, c: number, d: number): number {
     return this.prefixes.lookup(a, b, c, d);
@@ -332,8 +505,7 @@ export class Rib {
 
   /** Whether the path is left over from a session before and still in use (RFC 4724). */
   isStale(path: number): boolean {
-    const fresh = this.paths.epoch[path] === this.perPeer.epoch[this.paths.peer[path]!];
-    return !fresh && this.perPeer.isLive(path);
+    return this.perPeer.isStale(path);
   }
 
   /** All paths of a prefix, each with the reason why it is used or not (reason.ts). */
@@ -342,139 +514,6 @@ export class Rib {
   }
 
   // ---- the inside ----
-
-  #begin(peer: number, attrId: number, nextHopId: number, prefixesMax: number): void {
-    this.perPeer.ensure(peer);
-    this.paths.reserve(prefixesMax);
-    this.prefixes.reserve(prefixesMax);
-    this.#peer = peer;
-    this.#attrIdIn = attrId;
-    this.#nextHopIdIn = nextHopId;
-  }
-
-  /** Runs the import for one prefix of the announcement under way. */
-  #runImport(id: number): void {
-    askAboutPrefix(this.#import.query, this.table, id);
-    this.#import.run(this.#peer, this.#attrIdIn, this.#nextHopIdIn);
-  }
-
-  #findPath(id: number, peer: number, pathId: number): number {
-    const { next, peer: peerOf, pathId: pathIds } = this.paths;
-    const withIds = pathIds.length > 0;
-    if (!withIds && pathId !== 0) return 0;
-    for (let path = this.prefixes.firstPath[id]!; path !== 0; path = next[path]!)
-      if (peerOf[path] === peer && (!withIds || pathIds[path] === pathId)) return path;
-    return 0;
-  }
-
-  /** Stores one path of the announcement under way; `attrId` is 0 where `reason` is not. */
-  #put(id: number, pathId: number, attrId: number, reason: number): void {
-    const { paths } = this;
-    const peer = this.#peer;
-    let path = this.#findPath(id, peer, pathId);
-    if (path === 0) {
-      path = paths.take();
-      const head = this.prefixes.firstPath[id]!;
-      if ((this.prefixes.state[id]! & PREFIX_IDLE) !== 0) this.prefixes.revive(id);
-      paths.prefix[path] = id;
-      paths.peer[path] = peer;
-      paths.next[path] = head;
-      if (paths.pathId.length > 0) paths.pathId[path] = pathId;
-      this.prefixes.firstPath[id] = path;
-      paths.flags[path] = PATH_USED;
-    } else if (this.#isUnchanged(path, attrId, reason)) {
-      if (paths.epoch[path] !== this.perPeer.epoch[peer]) this.#refresh(path);
-      return;
-    } else {
-      if (paths.attrId[path] !== 0 && attrId === 0) this.#markDirty(id);
-      this.perPeer.uncount(path);
-      this.pool.release(paths.attrIdIn[path]!);
-      this.#dropAccepted(path);
-    }
-    paths.attrIdIn[path] = this.#attrIdIn;
-    this.pool.refs[this.#attrIdIn]!++;
-    this.#setAccepted(path, attrId, reason);
-    this.perPeer.count(path);
-    if (attrId !== 0) {
-      paths.flags[path]! |= PATH_CHANGED;
-      this.#markDirty(id);
-    }
-  }
-
-  /** Fills what import decides of a path: attributes, reason, weight, next hop; takes the references. */
-  #setAccepted(path: number, attrId: number, reason: number): void {
-    const { paths } = this;
-    const nextHopId = reason === 0 ? this.#import.nextHopId : this.#nextHopIdIn;
-    paths.attrId[path] = attrId;
-    if (attrId !== 0) this.pool.refs[attrId]!++;
-    paths.reason[path] = reason;
-    paths.weight[path] = this.#import.weight;
-    paths.since[path] = this.nowS;
-    paths.nextHopId[path] = nextHopId;
-    this.nextHops.refs[nextHopId]!++;
-    paths.flags[path]! &= ~PATH_NEXT_HOP_SET;
-    if (nextHopId === this.#nextHopIdIn) return;
-    paths.withNextHopsIn();
-    paths.flags[path]! |= PATH_NEXT_HOP_SET;
-    paths.nextHopIdIn[path] = this.#nextHopIdIn;
-    this.nextHops.refs[this.#nextHopIdIn]!++;
-  }
-
-  #isUnchanged(path: number, attrId: number, reason: number): boolean {
-    const { paths } = this;
-    return (
-      paths.attrId[path] === attrId &&
-      paths.attrIdIn[path] === this.#attrIdIn &&
-      paths.reason[path] === reason &&
-      paths.weight[path] === this.#import.weight &&
-      paths.nextHopId[path] === (reason === 0 ? this.#import.nextHopId : this.#nextHopIdIn) &&
-      paths.receivedNextHop(path) === this.#nextHopIdIn
-    );
-  }
-
-  /** A path of an older epoch is announced again as it was: stale no more, or back before its slice came. */
-  #refresh(path: number): void {
-    const wasLive = this.perPeer.isLive(path);
-    this.perPeer.uncount(path);
-    this.perPeer.count(path);
-    if (!wasLive) this.#markDirty(this.paths.prefix[path]!);
-  }
-
-  #dropAccepted(path: number): void {
-    const { paths } = this;
-    if (paths.attrId[path] !== 0) this.pool.release(paths.attrId[path]!);
-    if ((paths.flags[path]! & PATH_NEXT_HOP_SET) !== 0) this.nextHops.release(paths.nextHopIdIn[path]!);
-    this.nextHops.release(paths.nextHopId[path]!);
-  }
-
-  #remove(path: number): void {
-    const { paths, prefixes } = this;
-    const id = paths.prefix[path]!;
-    if (prefixes.firstPath[id] === path) prefixes.firstPath[id] = paths.next[path]!;
-    else {
-      let before = prefixes.firstPath[id]!;
-      while (paths.next[before] !== path) before = paths.next[before]!;
-      paths.next[before] = paths.next[path]!;
-    }
-    if (prefixes.bestPath[id] === path) {
-      prefixes.bestPath[id] = 0;
-      prefixes.state[id]! |= PREFIX_BEST_LOST;
-      this.routeCount--;
-    }
-    const wasAccepted = paths.attrId[path] !== 0;
-    this.perPeer.uncount(path);
-    this.pool.release(paths.attrIdIn[path]!);
-    this.#dropAccepted(path);
-    paths.give(path);
-    if (wasAccepted) this.#markDirty(id);
-    else this.#releaseIfUnused(id);
-  }
-
-  #markDirty(id: number): void {
-    if ((this.prefixes.state[id]! & PREFIX_DIRTY) !== 0) return;
-    this.prefixes.state[id]! |= PREFIX_DIRTY;
-    this.#dirty.push(id);
-  }
 
   #nextEpoch(peer: number, keepStale: boolean): void {
     const { perPeer } = this;
@@ -495,37 +534,13 @@ export class Rib {
       if (wanted === 0 || (flags[path]! & PATH_USED) === 0) continue;
       const action = peerActions[peer[path]!]!;
       if ((action & SCAN_PURGE) !== 0 && !this.perPeer.isLive(path)) {
-        this.#remove(path);
+        this.#store.remove(path);
         continue;
       }
-      if ((action & SCAN_REIMPORT) !== 0) this.#reimport(path);
+      if ((action & SCAN_REIMPORT) !== 0) this.#store.reimport(path);
       if ((action & SCAN_REDECIDE) !== 0 || nextHopActions[nextHopId[path]!] === 1)
-        this.#markDirty(paths.prefix[path]!);
+        this.#store.markDirty(paths.prefix[path]!);
     }
-  }
-
-  /** Runs the stored path through the import again. */
-  #reimport(path: number): void {
-    const { paths } = this;
-    const id = paths.prefix[path]!;
-    const peer = paths.peer[path]!;
-    if (paths.reason[path] === NOT_ROUTABLE) return;
-    this.#peer = peer;
-    this.#attrIdIn = paths.attrIdIn[path]!;
-    this.#nextHopIdIn = paths.receivedNextHop(path);
-    this.#runImport(id);
-    const { attrId, reason } = this.#import;
-    if (!this.#isUnchanged(path, attrId, reason)) {
-      if (paths.epoch[path] === this.perPeer.epoch[peer])
-        this.perPeer.accepted[peer]! += (attrId !== 0 ? 1 : 0) - (paths.attrId[path] !== 0 ? 1 : 0);
-      if (attrId !== 0 || paths.attrId[path] !== 0) this.#markDirty(id);
-      this.nextHops.retain(this.#nextHopIdIn);
-      this.#dropAccepted(path);
-      this.#setAccepted(path, attrId, reason);
-      this.nextHops.release(this.#nextHopIdIn);
-      paths.flags[path]! |= PATH_CHANGED;
-    }
-    if (attrId !== 0) this.pool.release(attrId);
   }
 
   #decideOne(id: number): void {
@@ -537,18 +552,19 @@ export class Rib {
     const best = decision.best;
     prefixes.state[id] = state & ~(PREFIX_DIRTY | PREFIX_BEST_LOST);
     prefixes.bestPath[id] = best;
-    this.routeCount += (best !== 0 ? 1 : 0) - (oldBest !== 0 ? 1 : 0);
+    this.#store.routeCount += (best !== 0 ? 1 : 0) - (oldBest !== 0 ? 1 : 0);
     let flags = best !== oldBest || (state & PREFIX_BEST_LOST) !== 0 ? CHANGE_BEST : 0;
     if (best !== 0) {
       if ((this.paths.flags[best]! & PATH_CHANGED) !== 0) flags |= CHANGE_BEST;
       this.paths.flags[best]! &= ~PATH_CHANGED;
     }
-    const newSet = this.sets.intern(decision.nextHops, decision.nextHopCount);
+    const newSet = this.sets.intern(decision.nextHops, decision.nextHopCount, decision.weights);
     prefixes.nextHopSetId[id] = newSet;
     if (newSet !== oldSet) flags |= CHANGE_FORWARDING;
+    if (flags === 0 && this.#pathWatchers > 0) flags = CHANGE_PATHS;
     if (flags === 0) {
       this.sets.release(oldSet);
-      this.#releaseIfUnused(id);
+      this.#store.releaseIfUnused(id);
       return;
     }
     // The reference of the old set goes with the list, so that the router can still read it.
@@ -566,18 +582,13 @@ export class Rib {
       const id = changes.ids[i]!;
       this.sets.release(changes.oldSetIds[i]!);
       prefixes.state[id]! &= ~PREFIX_LISTED;
-      this.#releaseIfUnused(id);
+      this.#store.releaseIfUnused(id);
     }
     changes.count = 0;
   }
+}
 
-  /** A prefix without paths, decided and not looked at by anybody, gives its id back. */
-  #releaseIfUnused(id: number): void {
-    const { prefixes } = this;
-    if (prefixes.firstPath[id] !== 0 || prefixes.bestPath[id] !== 0 || prefixes.holds[id] !== 0) return;
-    if ((prefixes.state[id]! & (PREFIX_DIRTY | PREFIX_LISTED | PREFIX_IDLE)) !== 0) return;
-    this.sets.release(prefixes.nextHopSetId[id]!);
-    prefixes.nextHopSetId[id] = 0;
-    prefixes.retire(id);
-  }
+/** Whether a path of the family is of use only where its next hop can be reached: RFC 4684 and 8955 send no packets. */
+function needsNextHop(family: number): boolean {
+  return ![RTC, FLOWSPEC4, FLOWSPEC6, FLOWSPEC_VPN4, FLOWSPEC_VPN6].includes(family);
 }

@@ -3,18 +3,21 @@
 // reads, and its verdict is kept by attrId where that is all it read. Query and verdict are reused records.
 
 import { ByteWriter } from '../lib/bytes.ts';
-import type { PrefixTable } from '../lib/prefix-table.ts';
 import type { AttributePool } from './attribute-pool.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
+import type { Prefixes } from './prefixes.ts';
 
 export interface RouteQuery {
   /** Import: the peer that sent the path. Export: the peer the best path came from. Peer table index. */
   peer: number;
-  /** The prefix, most significant word first (IPv4 in `a`); only filled for filters that read it. */
+  /** Prefix id of the RIB; only filled, as all that follows, for filters that read the prefix. */
+  prefixId: number;
+  /** The prefix, most significant word first (IPv4 in `a`). */
   a: number;
   b: number;
   c: number;
   d: number;
+  /** -1 where the NLRI is more than a prefix: `prefixId` leads to its key. */
   prefixLength: number;
   /** Canonical attributes in bytes[start, end); not to be kept. */
   bytes: Uint8Array;
@@ -58,6 +61,7 @@ export interface RouteFilter {
 export function emptyQuery(): RouteQuery {
   return {
     peer: 0,
+    prefixId: 0,
     a: 0,
     b: 0,
     c: 0,
@@ -101,9 +105,14 @@ export function askAbout(query: RouteQuery, pool: AttributePool, attrId: number)
 }
 
 /** Fills the part of the query that is about the prefix. */
-export function askAboutPrefix(query: RouteQuery, table: PrefixTable, id: number): void {
-  const { address, words } = table;
-  query.prefixLength = table.length[id]!;
+export function askAboutPrefix(query: RouteQuery, prefixes: Prefixes, id: number): void {
+  query.prefixId = id;
+  if (prefixes.keys !== undefined) {
+    query.prefixLength = -1;
+    return;
+  }
+  const { address, words, length } = prefixes.table;
+  query.prefixLength = length[id]!;
   query.a = address[id * words]!;
   if (words === 1) return;
   query.b = address[id * 4 + 1]!;

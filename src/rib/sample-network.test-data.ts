@@ -107,7 +107,14 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
     return id;
   };
   const peer = (kind: 'external' | 'internal', n: number, rrClient = false): number =>
-    peers.add({ kind, asn: 65100 + n, bgpId: 100 + n, address: new Uint8Array([10, 9, 0, n]), rrClient });
+    peers.add({
+      kind,
+      asn: 65100 + n,
+      bgpId: 100 + n,
+      address: new Uint8Array([10, 9, 0, n]),
+      rrClient,
+      acceptAsSet: true,
+    });
   const ownHop = (peerIndex: number): Uint8Array => {
     const bytes = new Uint8Array(all.nextHopLength).fill(128 + peerIndex);
     // 32 bytes are a global and a link-local address (RFC 2545 section 3).

@@ -4,10 +4,11 @@
 
 import { AWAITS_FIB, ExportStage, NOT_DECIDED } from './export-stage.ts';
 import { ImportStage } from './import-stage.ts';
-import { LOCAL_SET, NO_SET } from './next-hop-sets.ts';
+import { BLACKHOLE_SET, FIRST_SET, LOCAL_SET, NO_SET } from './next-hop-sets.ts';
+import { NEXT_HOP_DISCARD, NEXT_HOP_SELF } from './next-hop-table.ts';
 import { PATH_USED } from './path-table.ts';
 import { PREFIX_BEST_LOST, PREFIX_DIRTY, PREFIX_LISTED } from './prefixes.ts';
-import { BEST, MULTIPATH, NOT_ROUTABLE } from './reason.ts';
+import { BEST, MAX_PREFIX, MULTIPATH, NOT_ROUTABLE } from './reason.ts';
 import type { Rib } from './rib.ts';
 import { askAboutPrefix } from './route-filter.ts';
 import type { UpdateGroup } from './update-group.ts';
@@ -72,22 +73,26 @@ function verifyDecision(rib: Rib, id: number, say: (text: string) => void): void
     say(`prefix ${id}: best path is ${prefixes.bestPath[id]}, should be ${best}`);
   const setId = prefixes.nextHopSetId[id]!;
   const expected = [...hops].sort((a, b) => a - b);
-  const fixed = expected.length === 0 ? NO_SET : expected[0] === 0 ? LOCAL_SET : -1;
-  const same =
-    fixed >= 0 ? setId === fixed : setId > LOCAL_SET && `${rib.sets.members(setId)}` === `${expected}`;
+  let same = setId >= FIRST_SET && `${rib.sets.members(setId)}` === `${expected}`;
+  if (expected.length === 0) same = setId === NO_SET;
+  else if (expected[0] === NEXT_HOP_SELF) same = setId === LOCAL_SET;
+  else if (expected[0] === NEXT_HOP_DISCARD) same = setId === BLACKHOLE_SET;
   if (!same) say(`prefix ${id}: forwarded to [${rib.sets.members(setId)}], should be [${expected}]`);
 }
 
 /** Runs every path through its import filter once more, with nothing cached. */
 function verifyImport(rib: Rib, say: (text: string) => void): void {
-  const { paths, table, pool } = rib;
-  const stage = new ImportStage(pool, rib.peers);
+  const { paths, prefixes, pool, perPeer } = rib;
+  const hostLength = rib.form === 'prefix' ? rib.table.words * 32 : 0;
+  const stage = new ImportStage(pool, rib.peers, hostLength);
   for (let peer = 0; peer < rib.peers.end; peer++) stage.setFilter(peer, rib.importFilterOf(peer));
   for (let path = 1; path < paths.end; path++) {
     if ((paths.flags[path]! & PATH_USED) === 0 || paths.reason[path] === NOT_ROUTABLE) continue;
-    askAboutPrefix(stage.query, table, paths.prefix[path]!);
-    stage.run(paths.peer[path]!, paths.attrIdIn[path]!, paths.receivedNextHop(path));
+    const peer = paths.peer[path]!;
+    askAboutPrefix(stage.query, prefixes, paths.prefix[path]!);
+    stage.run(peer, paths.attrIdIn[path]!, paths.receivedNextHop(path), perPeer.isLongLived(path));
     if (stage.attrId !== 0) pool.release(stage.attrId);
+    if (paths.reason[path] === MAX_PREFIX && stage.reason === 0 && perPeer.limit[peer] !== 0) continue;
     const hop = stage.reason === 0 ? stage.nextHopId : paths.receivedNextHop(path);
     const expected = `${stage.attrId} ${stage.reason} ${hop}`;
     const found = `${paths.attrId[path]} ${paths.reason[path]} ${paths.nextHopId[path]}`;
@@ -101,6 +106,7 @@ function verifyImport(rib: Rib, say: (text: string) => void): void {
 function verifyCounts(rib: Rib, say: (text: string) => void): void {
   const { paths, perPeer, pool } = rib;
   const attrRefs = new Uint32Array(pool.idEnd);
+  const dataRefs = new Uint32Array(rib.nlriData.refs.length);
   const received = new Uint32Array(rib.peers.end);
   const accepted = new Uint32Array(rib.peers.end);
   const retained = new Uint32Array(rib.peers.end);
@@ -108,6 +114,7 @@ function verifyCounts(rib: Rib, say: (text: string) => void): void {
     if ((paths.flags[path]! & PATH_USED) === 0) continue;
     const peer = paths.peer[path]!;
     attrRefs[paths.attrIdIn[path]!]!++;
+    dataRefs[paths.nlriDataOf(path)]!++;
     if (paths.attrId[path] !== 0) attrRefs[paths.attrId[path]!]!++;
     if ((paths.attrId[path] === 0) !== (paths.reason[path] !== 0))
       say(`path ${path}: neither accepted nor rejected`);
@@ -120,6 +127,9 @@ function verifyCounts(rib: Rib, say: (text: string) => void): void {
   for (let id = 1; id < pool.idEnd; id++)
     if (pool.refs[id]! < attrRefs[id]!)
       say(`attribute set ${id}: ${pool.refs[id]} references, ${attrRefs[id]} held by paths`);
+  for (let id = 1; id < dataRefs.length; id++)
+    if (rib.nlriData.refs[id]! < dataRefs[id]!)
+      say(`NLRI data ${id}: ${rib.nlriData.refs[id]} references, ${dataRefs[id]} held by paths`);
   for (let peer = 0; peer < rib.peers.end && peer < perPeer.received.length; peer++) {
     const counted = `${perPeer.received[peer]}/${perPeer.accepted[peer]}/${perPeer.retained[peer]}`;
     const found = `${received[peer]}/${accepted[peer]}/${retained[peer]}`;

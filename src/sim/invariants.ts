@@ -9,6 +9,8 @@
 import { sameBytes } from '../lib/bytes.ts';
 import { formatIp, formatIp4, sameIp } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
+import { FIRST_SET } from '../rib/next-hop-sets.ts';
+import { FIRST_NEXT_HOP } from '../rib/next-hop-table.ts';
 import { PATH_NEXT_HOP_SET, PATH_USED } from '../rib/path-table.ts';
 import { LOCAL_PEER, PEER_LOCAL } from '../rib/peer-table.ts';
 import type { Rib } from '../rib/rib.ts';
@@ -312,7 +314,7 @@ function countReferences(router: Router, node: SimNode): string | undefined {
         return `prefix ${id} has no paths and is still there`;
     }
   }
-  for (let id = 2; id < sets.length; id++) {
+  for (let id = FIRST_SET; id < sets.length; id++) {
     if (node.kernel.hasSet(id)) sets[id]!++;
     if (nextHopSets.refs[id] !== sets[id])
       return `next-hop set ${id} has ${nextHopSets.refs[id]} references instead of ${sets[id]}`;
@@ -321,7 +323,7 @@ function countReferences(router: Router, node: SimNode): string | undefined {
   for (let id = 1; id < attrs.length; id++)
     if (pool.refs[id] !== attrs[id])
       return `attribute set ${id} has ${pool.refs[id]} references instead of ${attrs[id]}`;
-  for (let id = 1; id < hops.length; id++)
+  for (let id = FIRST_NEXT_HOP; id < hops.length; id++)
     if (nextHopTable.refs[id] !== hops[id])
       return `next hop ${id} has ${nextHopTable.refs[id]} references instead of ${hops[id]}`;
   return undefined;
