@@ -12,6 +12,7 @@ import { UpdateGroup } from '../rib/update-group.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import { families, familiesIn, IPV4 } from '../wire/bgp/family.ts';
 import { EXTENDED_MESSAGE_LENGTH_MAX, MESSAGE_LENGTH_MAX } from '../wire/bgp/header.ts';
+import { encodeRouteRefresh, REFRESH_BEGIN, REFRESH_END } from '../wire/bgp/refresh.ts';
 import { messageLengthAt, UpdateWriter } from '../wire/bgp/update-writer.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
@@ -27,6 +28,8 @@ interface Place {
   member: number;
   nextHop: Uint8Array;
   endOfRibSent: boolean;
+  /** Within a refresh that the peer was told the beginning of (RFC 7313). */
+  refreshing: boolean;
   /** Prefixes of the group the peer came from, held; withdrawn once the new ones are out. */
   leftover: number[];
 }
@@ -110,7 +113,13 @@ export class Advertiser {
   /** Sends everything of a family again (RFC 2918). */
   resend(peer: Peer, family: number): void {
     const place = this.#places.get(peer)?.[family];
-    if (place !== undefined) place.group.refresh(place.member);
+    if (place === undefined) return;
+    // Not before End-of-RIB, and one beginning for as many requests as come until the end (RFC 7313 section 4).
+    if (peer.negotiated?.enhancedRouteRefresh === true && place.endOfRibSent && !place.refreshing) {
+      place.refreshing = true;
+      this.#deliver(peer, encodeRouteRefresh(family, REFRESH_BEGIN));
+    }
+    place.group.refresh(place.member);
   }
 
   /** Sends a slice of what waits; returns whether there is more to do now. */
@@ -190,6 +199,7 @@ export class Advertiser {
       member,
       nextHop,
       endOfRibSent: before?.endOfRibSent === true,
+      refreshing: before?.refreshing === true,
       leftover,
     };
   }
@@ -266,6 +276,10 @@ export class Advertiser {
     const place = this.#places.get(peer)?.[family];
     if (place === undefined) return;
     this.#withdrawLeftover(peer, family, place);
+    if (place.refreshing) {
+      place.refreshing = false;
+      this.#deliver(peer, encodeRouteRefresh(family, REFRESH_END));
+    }
     if (place.endOfRibSent) return;
     place.endOfRibSent = true;
     this.#writer.begin(MESSAGE_LENGTH_MAX, true);

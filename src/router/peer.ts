@@ -37,10 +37,16 @@ export interface PeerCounters {
   establishedCount: number;
 }
 
-/** What graceful restart remembers (RFC 4724). Masks by family id; times are deadlines, 0 for none. */
+/** What graceful restart remembers (RFC 4724, RFC 9494). Masks by family id; times are deadlines, 0 for none. */
 export interface PeerRestart {
   /** Families whose paths of the peer are stale. */
   stale: number;
+  /** Those of them that have outlasted the restart time. */
+  longLived: number;
+  /** By family id: until then long-lived stale paths may stay. */
+  longLivedUntilMs: number[];
+  /** By family id: how long they may when the restart time is over, as the ended session negotiated it. */
+  staleTimeMs: readonly number[];
   /** Until then the peer has to be back. */
   backByMs: number;
   /** Until then the stale paths have to be refreshed. */
@@ -139,7 +145,15 @@ export function newPeer(
       establishedCount: 0,
     },
     faults: noFaults(),
-    restart: { stale: 0, backByMs: 0, refreshedByMs: 0, endOfRibReceived: 0 },
+    restart: {
+      stale: 0,
+      longLived: 0,
+      longLivedUntilMs: [],
+      staleTimeMs: [],
+      backByMs: 0,
+      refreshedByMs: 0,
+      endOfRibReceived: 0,
+    },
     heldUntilMs: 0,
     adminDown: false,
     offered: undefined,

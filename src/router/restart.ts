@@ -1,4 +1,4 @@
-// Graceful restart (RFC 4724) in both roles.
+// Graceful restart (RFC 4724) in both roles, and what comes behind it (RFC 9494).
 //
 // As the one that restarted: the kernel still forwards on the routes of our former life. We take routes in but
 // decide nothing and say nothing until every peer that can be heard has told us all it knows (End-of-RIB), or
@@ -8,10 +8,14 @@
 // of its own peers, so then the kernel's routes that nobody has asked for again are kept for some seconds more. Thus
 // a whole fabric may restart at once.
 //
-// As the helper: when a peer that negotiated it goes without a NOTIFICATION, its paths stay as stale until it is
-// back and has sent End-of-RIB, or the times it named are over. Not over a lost link: behind the same port may
-// now be another neighbour.
+// As the helper: when a peer that negotiated it goes without a NOTIFICATION, or by one that RFC 8538 lets routes
+// outlive, its paths stay as stale until it is back and has sent End-of-RIB, or the times it named are over. Not
+// over a lost link: behind the same port may now be another neighbour. Where the restart time is over and the peer is
+// not back, families of the long-lived capability go on as long-lived stale, the least preferred of all, for the
+// peer's time but not longer than ours. That time runs on when the peer is back, until its End-of-RIB (RFC 9494 4.2).
+// A peer that goes again meanwhile: what was stale before and has not been told anew is gone (RFC 4724 4.2).
 
+import { Deadlines } from '../lib/deadlines.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
@@ -33,6 +37,14 @@ export interface RestartHost {
   isReachable(peer: Peer): boolean;
   /** Paths of a peer have changed their standing: there is work to do. */
   wake(): void;
+  /** Nothing of the peer is stale any more. */
+  settled(peer: Peer): void;
+}
+
+/** How long the routes of others are kept; absent where graceful restart is off. */
+export interface RestartTimes {
+  stalePathTimeMs: number;
+  longLivedStaleTimeMs?: number;
 }
 
 export class Restart {
@@ -43,16 +55,28 @@ export class Restart {
   #sweepUntilMs = 0;
   #keepUntilMs = 0;
   #stalePathTimeMs = 360_000;
+  /** 0: never. */
+  #longLivedStaleTimeMs = 0;
   #enabled = false;
   #hasBegun = false;
+  /** By index in the peer table: the peers that are waited for, and until when. */
+  readonly #waited: (Peer | undefined)[] = [];
+  readonly #deadlines = new Deadlines();
 
   constructor(host: RestartHost) {
     this.#host = host;
   }
 
-  configure(times: { stalePathTimeMs: number } | undefined): void {
+  configure(times: RestartTimes | undefined): void {
     this.#enabled = times !== undefined;
     if (times !== undefined) this.#stalePathTimeMs = times.stalePathTimeMs;
+    this.#longLivedStaleTimeMs = times?.longLivedStaleTimeMs ?? 0;
+    // What nobody wants kept any more goes at once, whoever was to be waited for.
+    for (const peer of this.#waited) {
+      if (peer === undefined) continue;
+      if (!this.#enabled) this.forget(peer);
+      else if (this.#longLivedStaleTimeMs === 0) this.#sweepAll(peer, peer.restart.longLived);
+    }
   }
 
   /** We have restarted: routes of a former life are in the kernel. */
@@ -122,71 +146,118 @@ export class Restart {
       const nowMs = this.#host.nowMs();
       earliest = nowMs < this.#keepUntilMs ? this.#keepUntilMs : this.#sweepUntilMs;
     }
-    for (const { restart } of this.#host.peers()) {
-      if (restart.backByMs !== 0) earliest = Math.min(earliest, restart.backByMs);
-      if (restart.refreshedByMs !== 0) earliest = Math.min(earliest, restart.refreshedByMs);
-    }
-    return earliest;
+    return Math.min(earliest, this.#deadlines.earliestMs);
   }
 
   /** The session is over: paths of the peer become stale or go. */
   peerDown(peer: Peer, reason: DownReason, negotiated: Negotiated, staleFamilies: number): void {
     const lostLink = reason.kind === 'interfaceDown';
-    const keep = this.#enabled && !lostLink ? staleFamilies & peer.families : 0;
+    const mayKeep = this.#enabled && !lostLink && peer.config.gracefulRestart !== 'off';
+    const keep = mayKeep ? staleFamilies & peer.families : 0;
     for (const family of familiesIn(peer.families)) {
       if ((keep & (1 << family)) !== 0) this.#host.rib(family).markStale(peer.index);
       else this.#host.rib(family).dropPeer(peer.index);
     }
     const { restart } = peer;
     restart.stale = keep;
+    restart.longLived = 0;
+    restart.staleTimeMs = negotiated.longLived?.staleTimeMs ?? [];
     restart.refreshedByMs = 0;
-    restart.backByMs = keep === 0 ? 0 : this.#host.nowMs() + (negotiated.gracefulRestart?.timeMs ?? 0);
+    restart.backByMs = 0;
     restart.endOfRibReceived = 0;
+    const { families = 0, timeMs = 0 } = negotiated.gracefulRestart ?? {};
+    const waits = timeMs > 0 ? keep & families : 0;
+    if (waits !== 0) restart.backByMs = this.#host.nowMs() + timeMs;
+    this.#outlast(peer, keep & ~waits);
+    this.#schedule(peer);
     this.#host.wake();
   }
 
-  /** The peer is back: RFC 4724, 4.2 says which stale paths may wait for being announced again. */
+  /**
+   * The peer is back: RFC 4724 4.2 and RFC 9494 4.2 say which stale paths may wait for being announced again: those
+   * of families for which it kept its forwarding state, by the F bit of the capability that counts for them.
+   */
   peerEstablished(peer: Peer, negotiated: Negotiated): void {
     const { restart } = peer;
     restart.endOfRibReceived = 0;
     restart.backByMs = 0;
     const forwarding = negotiated.gracefulRestart?.forwarding ?? 0;
-    const gone = restart.stale & ~(forwarding & negotiated.families);
-    for (const family of familiesIn(gone)) this.#sweep(peer, family);
-    restart.refreshedByMs = restart.stale === 0 ? 0 : this.#host.nowMs() + this.#stalePathTimeMs;
+    const longForwarding = negotiated.longLived?.forwarding ?? 0;
+    const waits = (forwarding & ~restart.longLived) | (longForwarding & restart.longLived);
+    this.#sweepAll(peer, restart.stale & ~(waits & negotiated.families));
+    const fresh = restart.stale & ~restart.longLived;
+    restart.refreshedByMs = fresh === 0 ? 0 : this.#host.nowMs() + this.#stalePathTimeMs;
+    this.#schedule(peer);
   }
 
   endOfRib(peer: Peer, family: number): void {
     peer.restart.endOfRibReceived |= 1 << family;
-    if ((peer.restart.stale & (1 << family)) !== 0) this.#sweep(peer, family);
+    if ((peer.restart.stale & (1 << family)) !== 0) this.#sweepAll(peer, 1 << family);
   }
 
   /** The peer will not be waited for: an operator's stop, a lost link, a removed peer. */
   forget(peer: Peer): void {
-    for (const family of familiesIn(peer.restart.stale)) this.#sweep(peer, family);
+    this.#sweepAll(peer, peer.restart.stale);
   }
 
   /** Ends the waiting that has lasted too long. */
   expire(): void {
     const nowMs = this.#host.nowMs();
-    for (const peer of this.#host.peers()) {
+    for (let index = this.#deadlines.takeDue(nowMs); index >= 0; index = this.#deadlines.takeDue(nowMs)) {
+      const peer = this.#waited[index]!;
       const { restart } = peer;
-      const over =
-        (restart.backByMs !== 0 && restart.backByMs <= nowMs) ||
-        (restart.refreshedByMs !== 0 && restart.refreshedByMs <= nowMs);
-      if (over) this.forget(peer);
+      if (restart.refreshedByMs !== 0 && restart.refreshedByMs <= nowMs)
+        this.#sweepAll(peer, restart.stale & ~restart.longLived);
+      if (restart.backByMs !== 0 && restart.backByMs <= nowMs) {
+        restart.backByMs = 0;
+        this.#outlast(peer, restart.stale & ~restart.longLived);
+      }
+      for (const family of familiesIn(restart.longLived))
+        if (restart.longLivedUntilMs[family]! <= nowMs) this.#sweepAll(peer, 1 << family);
+      this.#schedule(peer);
     }
   }
 
-  #sweep(peer: Peer, family: number): void {
+  /** The restart time of stale families is over: they live on as long-lived stale, or go. */
+  #outlast(peer: Peer, mask: number): void {
     const { restart } = peer;
-    this.#host.rib(family).sweepStale(peer.index);
-    restart.stale &= ~(1 << family);
-    if (restart.stale === 0) {
+    for (const family of familiesIn(mask)) {
+      const timeMs = Math.min(restart.staleTimeMs[family] ?? 0, this.#longLivedStaleTimeMs);
+      if (timeMs === 0) {
+        this.#sweepAll(peer, 1 << family);
+        continue;
+      }
+      restart.longLived |= 1 << family;
+      restart.longLivedUntilMs[family] = this.#host.nowMs() + timeMs;
+      this.#host.rib(family).makeLongLived(peer.index);
+      this.#host.wake();
+    }
+  }
+
+  #sweepAll(peer: Peer, mask: number): void {
+    const { restart } = peer;
+    const swept = mask & restart.stale;
+    if (swept === 0) return;
+    for (const family of familiesIn(swept)) this.#host.rib(family).sweepStale(peer.index);
+    restart.stale &= ~swept;
+    restart.longLived &= ~swept;
+    if ((restart.stale & ~restart.longLived) === 0) {
       restart.backByMs = 0;
       restart.refreshedByMs = 0;
     }
+    this.#schedule(peer);
+    if (restart.stale === 0) this.#host.settled(peer);
     this.#host.wake();
+  }
+
+  #schedule(peer: Peer): void {
+    const { stale, longLived, longLivedUntilMs, backByMs, refreshedByMs } = peer.restart;
+    let earliest = Number.POSITIVE_INFINITY;
+    if (backByMs !== 0) earliest = backByMs;
+    if (refreshedByMs !== 0) earliest = Math.min(earliest, refreshedByMs);
+    for (const family of familiesIn(longLived)) earliest = Math.min(earliest, longLivedUntilMs[family]!);
+    this.#waited[peer.index] = stale === 0 ? undefined : peer;
+    this.#deadlines.set(peer.index, stale === 0 ? Number.POSITIVE_INFINITY : earliest);
   }
 
   #allHave(done: (peer: Peer) => boolean): boolean {

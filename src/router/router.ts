@@ -28,6 +28,7 @@ import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory } from './filters.ts';
 import { Intake } from './intake.ts';
 import { LiveConfig } from './live-config.ts';
+import { type BfdState, Liveness } from './liveness.ts';
 import { MachineRoutes } from './machine-routes.ts';
 import { NextHops } from './next-hops.ts';
 import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
@@ -36,6 +37,7 @@ import { OwnAddresses } from './own-addresses.ts';
 import { isEnabled, type Peer } from './peer.ts';
 import { Peers } from './peers.ts';
 import type { RouterEvent, RouterPorts } from './ports.ts';
+import { Refreshes } from './refresh.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
 import { SessionRoutes } from './session-routes.ts';
@@ -57,6 +59,8 @@ export class Router {
   readonly advertiser: Advertiser;
   readonly origination: Origination;
   readonly restart: Restart;
+  readonly refreshes: Refreshes;
+  readonly liveness: Liveness;
   readonly filters: FilterFactory;
   readonly fibSets: FibSets | undefined;
   readonly gates: readonly FibGate[];
@@ -106,10 +110,17 @@ export class Router {
         nowMs,
         sessionConfig: (peer) => sessionConfigOf(this.#config, peer, this.#offerState(peer)),
         connectTarget: (peer) => connectTargetOf(this.#config, peer),
-        established: (peer, negotiated) => this.sessionRoutes.established(peer, negotiated),
-        down: (peer, reason, stale) => this.sessionRoutes.down(peer, reason, stale),
+        established: (peer, negotiated) => {
+          this.sessionRoutes.established(peer, negotiated);
+          this.liveness.follow(peer);
+        },
+        down: (peer, reason, stale) => {
+          this.refreshes.forget(peer);
+          this.sessionRoutes.down(peer, reason, stale);
+          this.liveness.follow(peer);
+        },
         update: (peer, bytes, start, end) => this.intake.update(peer, bytes, start, end),
-        routeRefresh: (peer, refresh) => this.sessionRoutes.refreshAsked(peer, refresh),
+        routeRefresh: (peer, refresh) => this.refreshes.received(peer, refresh),
       },
       ports,
     );
@@ -134,7 +145,24 @@ export class Router {
       wake,
       peers: () => this.directory.byName.values(),
       isReachable: (peer) => this.peers.isReachable(peer),
+      settled: (peer) => this.liveness.follow(peer),
     });
+    this.refreshes = new Refreshes({
+      nowMs,
+      rib,
+      wake,
+      resend: (peer, family) => this.advertiser.resend(peer, family),
+      stalePathTimeMs: () => this.#config.gracefulRestart?.stalePathTimeMs,
+    });
+    this.liveness = new Liveness(
+      {
+        sessions: this.sessions,
+        restart: this.restart,
+        peer: (index) => this.directory.byIndex[index],
+        linkTo: (peer) => this.linkTo(peer),
+      },
+      ports,
+    );
     this.advertiser = new Advertiser(this, (peer, bytes, length, count) =>
       this.sessions.send(peer, bytes, length, count),
     );
@@ -193,7 +221,8 @@ export class Router {
     switch (action) {
       case 'shutdown':
         peer.adminDown = true;
-        this.sessions.stop(peer, 'adminDown', text);
+        this.sessions.stop(peer, 'adminDown', text ?? peer.config.shutdownText);
+        this.restart.forget(peer);
         break;
       case 'enable':
         peer.adminDown = false;
@@ -257,6 +286,12 @@ export class Router {
   /** A router advertisement told the link-local address of the other end. */
   neighbourHeard(ifindex: number, address: Uint8Array): void {
     this.peers.heard(ifindex, address);
+  }
+
+  /** BFD's word for the peer with this index; `independent`: the C bit that the peer sent (RFC 5880 4.1). */
+  bfdChanged(peer: number, state: BfdState, independent: boolean): void {
+    this.liveness.changed(peer, state, independent);
+    this.#ports.wake();
   }
 
   // ---- the kernel's own routes ----
@@ -342,6 +377,7 @@ export class Router {
   work(): boolean {
     this.sessions.expire();
     this.restart.expire();
+    this.refreshes.expire();
     this.faultLog.expire();
     this.nextHops.expire();
     this.#endDeferral();
@@ -386,6 +422,7 @@ export class Router {
     return Math.min(
       this.sessions.nextDeadlineMs(),
       this.restart.nextDeadlineMs(),
+      this.refreshes.nextDeadlineMs(),
       this.advertiser.nextDeadlineMs(),
       this.peers.nextDeadlineMs(),
       this.faultLog.nextDeadlineMs(),

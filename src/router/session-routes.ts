@@ -1,11 +1,11 @@
 // What a session means for the routes: an Established peer is identified in the ribs, gets its import filters and its
-// places in the update groups; one that went leaves them, and graceful restart says what stays. Route refresh and
-// limits on prefixes are here as well. The session itself is sessions.ts, UPDATEs are intake.ts.
+// places in the update groups; one that went leaves them, and graceful restart says what stays. The operator's
+// refresh and limits on prefixes are here as well. The session itself is sessions.ts, UPDATEs are intake.ts.
 
 import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
-import { encodeRouteRefresh, REFRESH_REQUEST, type RouteRefresh } from '../wire/bgp/refresh.ts';
+import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
 import type { Peer } from './peer.ts';
 import type { RouterPorts } from './ports.ts';
 import type { Router } from './router.ts';
@@ -91,12 +91,6 @@ export class SessionRoutes {
       if (rib.importFilterOf(peer.index) !== filter) rib.setImport(peer.index, filter);
     }
     advertiser.join(peer, negotiated);
-  }
-
-  /** The peer asks for our routes again (RFC 2918). */
-  refreshAsked(peer: Peer, refresh: RouteRefresh): void {
-    if (refresh.subtype !== REFRESH_REQUEST || refresh.family < 0) return;
-    if ((peer.families & (1 << refresh.family)) !== 0) this.#router.advertiser.resend(peer, refresh.family);
   }
 
   /** Asks the peer for its routes and tells it ours again (`refresh` of the operator). */
