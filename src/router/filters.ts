@@ -27,7 +27,7 @@ import { u32Attribute } from '../wire/bgp/attribute/canonical.ts';
 import { MED } from '../wire/bgp/attribute/table.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { RouterConfig } from './config.ts';
-import type { LocalSource } from './origination.ts';
+import type { LocalSource, Offer } from './origination.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
 
@@ -76,15 +76,17 @@ export class FilterFactory {
     this.#config = config;
   }
 
-  importChoice(peer: Peer, internal: boolean): PolicyChoice {
-    const policy = peer.config.import;
+  /** `family`: by its id, where it may have a policy of its own. */
+  importChoice(peer: Peer, internal: boolean, family = -1): PolicyChoice {
+    const policy = peer.config.byFamily?.[family]?.import ?? peer.config.import;
     if (policy !== undefined) return { name: policy.name, policy, ownOnly: false, rejectsAll: false };
     const name = defaultPolicies(this.#profile(), internal).import;
     return { name, policy: undefined, ownOnly: false, rejectsAll: name === 'reject-all' };
   }
 
-  exportChoice(peer: Peer, internal: boolean): PolicyChoice {
-    const policy = peer.config.export;
+  /** As `importChoice`. */
+  exportChoice(peer: Peer, internal: boolean, family = -1): PolicyChoice {
+    const policy = peer.config.byFamily?.[family]?.export ?? peer.config.export;
     const ownOnly = this.#config.profile === 'host';
     if (policy !== undefined) return { name: policy.name, policy, ownOnly, rejectsAll: false };
     const name = defaultPolicies(this.#profile(), internal).export;
@@ -97,18 +99,16 @@ export class FilterFactory {
   }
 
   importFor(peer: Peer, negotiated: Negotiated, family: number): RouteFilter | undefined {
-    return this.#filter(this.importChoice(peer, negotiated.internal), family, 'import');
+    return this.#filter(this.importChoice(peer, isInside(negotiated), family), family, 'import');
   }
 
   exportFor(peer: Peer, negotiated: Negotiated, family: number): RouteFilter | undefined {
-    return this.#filter(this.exportChoice(peer, negotiated.internal), family, 'export');
+    return this.#filter(this.exportChoice(peer, isInside(negotiated), family), family, 'export');
   }
 
-  /** Runs the policy of `redistribute`; undefined refuses the route. */
-  redistribute(prefix: Prefix, source: LocalSource, attributes: Uint8Array): Uint8Array | undefined {
-    const rule = source === 'local' ? {} : this.#config.redistribute[source];
-    if (rule === undefined) return undefined;
-    if (rule.policy === undefined) return attributes;
+  /** Runs the policy of a route of our own; undefined refuses it. */
+  shape(prefix: Prefix, source: LocalSource, { policy, attributes }: Offer): Uint8Array | undefined {
+    if (policy === undefined) return attributes;
     const input = this.#input;
     const four = prefix.bytes.length === 4;
     input.family = four ? IPV4 : IPV6;
@@ -122,7 +122,7 @@ export class FilterFactory {
     input.start = 0;
     input.end = attributes.length;
     input.nextHopLength = 0;
-    if (evaluate(rule.policy, input, this.#output) !== ACCEPT) return undefined;
+    if (evaluate(policy, input, this.#output) !== ACCEPT) return undefined;
     return this.#output.attrsChanged ? this.#output.attrs.take() : attributes;
   }
 
@@ -274,6 +274,11 @@ export class FilterFactory {
     }
     return id;
   }
+}
+
+/** RFC 8212 is about sessions with other ASes; a confederation is one (RFC 5065). */
+function isInside({ internal, confederation }: Negotiated): boolean {
+  return internal || confederation;
 }
 
 /** Whether a rule treats, say, connected and static routes differently: then the verdict depends on the prefix. */

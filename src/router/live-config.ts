@@ -4,6 +4,7 @@
 
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import type { RouterConfig } from './config.ts';
+import { plainAttributes } from './origination.ts';
 import type { Router } from './router.ts';
 
 export class LiveConfig {
@@ -15,16 +16,15 @@ export class LiveConfig {
 
   /** `before` is absent at the start. */
   apply(config: RouterConfig, before: RouterConfig | undefined): void {
-    const { directory, restart, filters, origination, machineRoutes, peers, sessionRoutes } = this.#router;
+    const { directory, restart, filters, machineRoutes, peers, sessionRoutes } = this.#router;
     directory.setConfigs(config.peers);
     restart.configure(config.gracefulRestart);
     if (before !== undefined) this.#applyDecision(config, before);
     filters.configure(config);
     this.#applyNetworks(config.networks, before?.networks ?? []);
-    if (before !== undefined) {
-      origination.reshape();
-      machineRoutes.redistributeAll();
-    }
+    this.#router.statics.configure(config.statics);
+    this.#router.aggregates.configure(config.aggregates);
+    if (before !== undefined) machineRoutes.redistributeAll();
     peers.reconfigure((peer) => sessionRoutes.applyLive(peer));
   }
 
@@ -37,7 +37,8 @@ export class LiveConfig {
   #applyNetworks(wanted: readonly Prefix[], present: readonly Prefix[]): void {
     const { origination } = this.#router;
     const keys = new Set(wanted.map(prefixText));
-    for (const prefix of present) if (!keys.has(prefixText(prefix))) origination.remove(prefix, 'local');
-    for (const prefix of wanted) origination.add(prefix, 'local');
+    for (const prefix of present) if (!keys.has(prefixText(prefix))) origination.remove(prefix, 'network');
+    const offer = { attributes: plainAttributes('igp') };
+    for (const prefix of wanted) origination.add(prefix, 'network', offer);
   }
 }

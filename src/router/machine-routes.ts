@@ -4,6 +4,7 @@
 import { readU32 } from '../lib/bytes.ts';
 import type { Rib } from '../rib/rib.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
+import { plainAttributes } from './origination.ts';
 import type { KernelRoute } from './resolver.ts';
 import type { Router } from './router.ts';
 
@@ -56,12 +57,18 @@ export class MachineRoutes {
   #redistribute(route: KernelRoute): void {
     const { config, resolver, origination } = this.#router;
     const prefix = { bytes: route.bytes, length: route.length };
+    const present = resolver.routesOf(route.bytes, route.length);
     for (const source of sources) {
-      const wanted =
-        config.redistribute[source] !== undefined &&
-        resolver.routesOf(route.bytes, route.length).some((other) => other.source === source);
-      if (wanted) origination.add(prefix, source);
-      else origination.remove(prefix, source);
+      const rule = config.redistribute[source];
+      const best = rule && present.find((other) => other.source === source);
+      if (best === undefined) {
+        origination.remove(prefix, source);
+        continue;
+      }
+      // The kernel's metric says how good the way behind us is (RFC 4271, 5.1.4).
+      const attributes = plainAttributes('incomplete', source === 'connected' ? 0 : best.metric);
+      const { policy } = rule!;
+      origination.add(prefix, source, policy === undefined ? { attributes } : { attributes, policy });
     }
   }
 }

@@ -19,8 +19,9 @@ import { NextHopSets } from '../rib/next-hop-sets.ts';
 import { NextHopTable } from '../rib/next-hop-table.ts';
 import { PeerTable } from '../rib/peer-table.ts';
 import { Rib } from '../rib/rib.ts';
-import { families } from '../wire/bgp/family.ts';
+import { families, IPV4, IPV6 } from '../wire/bgp/family.ts';
 import { Advertiser } from './advertiser.ts';
+import { Aggregates } from './aggregates.ts';
 import type { RouterConfig } from './config.ts';
 import { Directory, type Link } from './directory.ts';
 import { FaultLog } from './fault-log.ts';
@@ -42,6 +43,7 @@ import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
 import { SessionRoutes } from './session-routes.ts';
 import { Sessions } from './sessions.ts';
+import { Statics } from './statics.ts';
 
 /** Prefixes or paths one call of `work` handles a family: about two milliseconds. */
 const SLICE = 4096;
@@ -63,11 +65,14 @@ export class Router {
   readonly liveness: Liveness;
   readonly filters: FilterFactory;
   readonly fibSets: FibSets | undefined;
+  /** By family id; families that are no prefixes have none. */
   readonly gates: readonly FibGate[];
   readonly intake: Intake;
   readonly faultLog: FaultLog;
   readonly machineRoutes: MachineRoutes;
   readonly sessionRoutes: SessionRoutes;
+  readonly statics: Statics;
+  readonly aggregates: Aggregates;
   readonly #liveConfig: LiveConfig;
   #config: RouterConfig;
   readonly #clock: Clock;
@@ -88,6 +93,8 @@ export class Router {
     this.peers = new Peers(this, ports);
     this.machineRoutes = new MachineRoutes(this);
     this.sessionRoutes = new SessionRoutes(this, ports);
+    this.statics = new Statics(this);
+    this.aggregates = new Aggregates(this);
     this.#liveConfig = new LiveConfig(this);
     this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId }, hashKey);
     this.nextHopTable = new NextHopTable(hashKey);
@@ -101,7 +108,7 @@ export class Router {
     const nowMs = (): number => clock.nowMs();
     const wake = (): void => ports.wake();
     this.origination = new Origination(
-      { rib, shape: (prefix, source, attributes) => this.filters.redistribute(prefix, source, attributes) },
+      { rib, shape: (prefix, source, offer) => this.filters.shape(prefix, source, offer) },
       this.pool,
     );
     this.filters = new FilterFactory(this);
@@ -181,7 +188,7 @@ export class Router {
     this.fibSets = ports.fib && new FibSets(ports.fib, this.nextHopSets, (id) => this.nextHops.membersOf(id));
     const { fibSets } = this;
     this.gates = fibSets
-      ? this.ribs.map(
+      ? [this.ribs[IPV4]!, this.ribs[IPV6]!].map(
           (r) =>
             new FibGate(
               r,
@@ -265,6 +272,7 @@ export class Router {
     const wasUp = links.get(link.ifindex)?.up === true;
     links.set(link.ifindex, link);
     this.peers.matchLink(link);
+    if (before?.name !== link.name) this.statics.linksChanged();
     if (link.up !== wasUp) {
       if (link.up) this.peers.linkUp(link);
       else this.peers.linkDown(link);
@@ -279,6 +287,7 @@ export class Router {
     if (link.up) this.linkChanged({ ...link, up: false });
     this.directory.links.delete(ifindex);
     this.peers.linkRemoved(ifindex);
+    this.statics.linksChanged();
     this.#resolveAgain = true;
     this.#ports.wake();
   }
@@ -393,6 +402,7 @@ export class Router {
       if (this.restart.isDeferring) continue;
       const left = rib.decide(SLICE);
       this.nextHops.take(rib);
+      this.aggregates.take(rib);
       if (this.nextHops.follow()) more = true;
       const gate = this.gates[rib.family];
       if (gate !== undefined) gate.take();
@@ -400,6 +410,7 @@ export class Router {
       if (left) more = true;
     }
     if (!this.restart.isDeferring) {
+      if (this.aggregates.work()) more = true;
       this.#finishRestart();
       if (this.advertiser.flush(SLICE)) more = true;
     }
@@ -427,6 +438,7 @@ export class Router {
       this.peers.nextDeadlineMs(),
       this.faultLog.nextDeadlineMs(),
       this.nextHops.nextDeadlineMs(),
+      this.aggregates.nextDeadlineMs(),
     );
   }
 
