@@ -12,10 +12,11 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const [first, ...rest] = process.argv.slice(2);
 const alone = first !== undefined && /^[a-z]+$/.test(first) && existsSync(join(root, 'bench', `${first}.ts`));
 const program = alone ? first : 'main';
-const programs = alone ? [program] : ['main', 'tester', 'null-dut'];
+const companions = { main: ['tester', 'null-dut'], scale: ['crowd'] };
+const programs = [program, ...(companions[program] ?? [])];
 
 // The daemon is measured as it is shipped: as `npm run build` makes it.
-if (!alone)
+if (companions[program] !== undefined)
   spawnSync(process.execPath, [join(root, 'scripts', 'build.mjs'), '--quiet'], { stdio: 'inherit' });
 
 const built = mkdtempSync(join(tmpdir(), 'leafd-bench-built-'));
