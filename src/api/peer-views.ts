@@ -10,12 +10,16 @@ import type { RemoteAs } from '../session/state.ts';
 import type { Capability } from '../wire/bgp/capability.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
 import { KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE } from '../wire/bgp/header.ts';
+import { type BfdLook, bfdView } from './bfd-views.ts';
 import type { FamilyName, MessageCountsView, PeerDetailView, PeerFamilyView, PeerView } from './views.ts';
 import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
 
+/** What BFD knows of a peer's path; absent where nobody asks it. */
+export type LookAtBfd = (peer: Peer) => BfdLook;
+
 /** Every session, then the patterns and ranges that have none. */
-export function peerViews(router: Router, time: WallTime): PeerView[] {
-  const views = [...router.directory.byName.values()].map((peer) => peerView(router, peer, time));
+export function peerViews(router: Router, time: WallTime, bfd?: LookAtBfd): PeerView[] {
+  const views = [...router.directory.byName.values()].map((peer) => peerView(router, peer, time, bfd));
   views.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   for (const config of router.directory.configs) {
     if (config.kind === 'address' || router.directory.countOf(config) > 0) continue;
@@ -25,7 +29,7 @@ export function peerViews(router: Router, time: WallTime): PeerView[] {
 }
 
 /** One session as a row. */
-export function peerView(router: Router, peer: Peer, time: WallTime): PeerView {
+export function peerView(router: Router, peer: Peer, time: WallTime, bfd?: LookAtBfd): PeerView {
   const { config, negotiated } = peer;
   const sinceMs = peer.established === undefined ? peer.downAtMs : peer.establishedAtMs;
   const counts = familiesIn(config.families).map((family) => familyView(router, peer, family));
@@ -52,18 +56,19 @@ export function peerView(router: Router, peer: Peer, time: WallTime): PeerView {
     accepted: sum('accepted'),
     advertised: sum('advertised'),
     ...(reason !== undefined && { reason }),
+    ...(config.bfd && { bfd: bfdView(config.bfd, bfd?.(peer), time) }),
   };
 }
 
 /** One session in full. */
-export function peerDetailView(router: Router, peer: Peer, time: WallTime): PeerDetailView {
+export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?: LookAtBfd): PeerDetailView {
   const { config, negotiated, counters } = peer;
   const { session, local } = peer.established ?? peer.main;
   const error = peer.lastError;
   const restart = negotiated?.gracefulRestart;
   const internal = negotiated?.internal;
   return {
-    ...peerView(router, peer, time),
+    ...peerView(router, peer, time, bfd),
     ...(internal !== undefined && { internal }),
     local: {
       asn: router.config.asn,

@@ -105,6 +105,44 @@ export interface PeerView {
   advertised: number;
   /** Why it is not up, or went down last. */
   reason?: string;
+  /** Where BFD is configured. */
+  bfd?: BfdView;
+}
+
+/** The path to a peer as BFD sees it (RFC 5880). `waiting`: it is watched once the session is Established. */
+export interface BfdView {
+  state: 'waiting' | 'adminDown' | 'down' | 'init' | 'up';
+  since?: string;
+  sinceSeconds?: number;
+  configured: { intervalMs: number; receiveMs: number; multiplier: number; passive: boolean };
+  session?: BfdSessionView;
+  /** Why the path was given up last. */
+  lastDown?: { at: string; reason: string };
+}
+
+export interface BfdSessionView {
+  multihop: boolean;
+  /** As agreed on: how often we send (0: the peer wants nothing), how often it sends, when it counts as lost. */
+  transmitMs: number;
+  receiveMs: number;
+  detectionMs: number;
+  multiplier: number;
+  remoteMultiplier: number;
+  localDiscriminator: number;
+  /** 0 while the peer is not heard. */
+  remoteDiscriminator: number;
+  diagnostic: string;
+  remoteState: 'adminDown' | 'down' | 'init' | 'up';
+  remoteDiagnostic: string;
+  /** The C bit of the peer: its BFD lives on when its control plane ends. */
+  controlPlaneIndependent: boolean;
+  /** Times it was up no longer. */
+  flaps: number;
+  packetsIn: number;
+  packetsOut: number;
+  sendErrors: number;
+  /** The longest silence of the peer since it is up. */
+  worstGapMs: number;
 }
 
 export interface PeerDetailView extends PeerView {

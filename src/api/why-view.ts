@@ -9,7 +9,7 @@ import { BEST, MULTIPATH, POLICY } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
 import { describeDown } from '../session/reason.ts';
-import { peerView } from './peer-views.ts';
+import { type LookAtBfd, peerView } from './peer-views.ts';
 import { reasonTexts, stepTexts } from './reason-texts.ts';
 import {
   pathView,
@@ -19,10 +19,11 @@ import {
   reasonView,
   vrpsOf,
 } from './route-views.ts';
-import type { AdvertisedView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
+import type { AdvertisedView, BfdView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
 import { whyOther } from './why-other.ts';
 
 export interface WhyContext extends RouteViewContext {
+  bfd?: LookAtBfd;
   /** What the kernel has for a prefix, if this router forwards. */
   kernelRoute(family: number, prefixId: number): KernelRouteView | undefined;
 }
@@ -149,9 +150,27 @@ function silentObstacles(peer: Peer): ReasonView[] {
   return steps;
 }
 
+/** Whether BFD watches the path, and what it saw when it ended the session. */
+function bfdStep(bfd: BfdView): ReasonView {
+  const ended =
+    bfd.lastDown === undefined ? '' : `; it ended the session at ${bfd.lastDown.at}: ${bfd.lastDown.reason}`;
+  const lost = bfd.session === undefined ? '' : `, lost after ${bfd.session.detectionMs} ms of silence`;
+  switch (bfd.state) {
+    case 'waiting':
+      return { code: 'bfdWaiting', text: `BFD watches the path once the session is Established${ended}` };
+    case 'up':
+      return { code: 'bfdUp', text: `BFD sees the path up${lost}${ended}` };
+    default:
+      return {
+        code: 'bfdNotUp',
+        text: `BFD has not seen the path up (${bfd.state}), so it holds nothing against the session${ended}`,
+      };
+  }
+}
+
 function whyPeer(context: WhyContext, peer: Peer): WhyView {
   const { router } = context;
-  const view = peerView(router, peer, context.time);
+  const view = peerView(router, peer, context.time, context.bfd);
   const steps: ReasonView[] = [];
   const link = peer.ifindex === 0 ? undefined : router.directory.links.get(peer.ifindex);
   if (peer.config.kind === 'interface') {
@@ -178,6 +197,7 @@ function whyPeer(context: WhyContext, peer: Peer): WhyView {
     );
   } else if (lastError !== undefined)
     steps.push({ code: lastError.kind, text: view.reason ?? describeDown(lastError) });
+  if (view.bfd !== undefined) steps.push(bfdStep(view.bfd));
   steps.push(...silentObstacles(peer));
   const state =
     peer.established === undefined ? `not Established: ${view.reason ?? view.state}` : 'Established';

@@ -194,6 +194,7 @@ class BfdThread {
       diagnostic: table.localDiag[row]!,
       remoteState: table.remoteState[row]!,
       remoteDiagnostic: table.remoteDiag[row]!,
+      detectionMs: table.detectionTimeUs(row) / 1000,
       independent: (table.remoteFlags[row]! & FLAG_CPI) !== 0,
     });
   }

@@ -12,6 +12,7 @@ import { closeFd, errnoName } from '../netlink/sys.ts';
 import type { Target, Timing } from './engine.ts';
 import {
   ADMIN_DOWN,
+  DIAG_DETECTION_EXPIRED,
   DOWN,
   diagnosticTexts,
   FLAG_CPI,
@@ -32,6 +33,8 @@ import {
 } from './thread-link.ts';
 
 const RESTART_DELAY_MS = 1000;
+/** A thread without sessions is kept this long: a session may only be changing its address. */
+const IDLE_MS = 5000;
 const DEATHS_ALLOWED = 5;
 // Sockets and typed arrays live outside the heap: a small one is enough.
 const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 };
@@ -44,6 +47,8 @@ export interface BfdChange {
   readonly reason: string;
   /** The C bit of the peer: its BFD lives on when its control plane ends. */
   readonly independent: boolean;
+  /** How long the peer had been silent when it was given up; 0 where silence is not the reason. */
+  readonly detectionMs: number;
 }
 
 export interface BfdOptions {
@@ -95,6 +100,9 @@ export class Bfd {
   readonly #idOfRow: (number | undefined)[] = [];
   #thread: Thread | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+  /** A thread that is ending: its sockets are in the way of another. */
+  #ending: Promise<void> | undefined;
   #deaths = 0;
   #toldRefusal = false;
   #closed = false;
@@ -120,7 +128,7 @@ export class Bfd {
       if (present === undefined) return;
       this.#wanted.delete(id);
       this.#leave(present);
-      if (this.#wanted.size === 0) this.#deaths = 0;
+      if (this.#wanted.size === 0) this.#awaitIdle();
       return;
     }
     if (present !== undefined && sameSession(present.target, target)) {
@@ -131,8 +139,8 @@ export class Bfd {
     if (present !== undefined) this.#leave(present);
     const wanted: Wanted = { target, row: -1 };
     this.#wanted.set(id, wanted);
-    if (this.#thread === undefined && this.#restartTimer === undefined) this.#begin();
-    else if (this.#thread !== undefined) this.#add(id, wanted);
+    if (this.#thread !== undefined) this.#add(id, wanted);
+    else if (this.#restartTimer === undefined && this.#ending === undefined) this.#begin();
   }
 
   /** How a session stands; undefined where none is wanted or the thread is not there. */
@@ -161,8 +169,29 @@ export class Bfd {
     this.#closed = true;
     clearTimeout(this.#restartTimer);
     for (const id of [...this.#wanted.keys()]) this.set(id, undefined);
-    await this.#thread?.stop();
-    this.#thread = undefined;
+    clearTimeout(this.#idleTimer);
+    await this.#end();
+  }
+
+  #awaitIdle(): void {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => {
+      if (this.#wanted.size === 0) void this.#end();
+    }, IDLE_MS);
+    this.#idleTimer.unref();
+  }
+
+  /** Ends the thread; sessions that were asked for meanwhile get a new one. */
+  async #end(): Promise<void> {
+    const thread = this.#thread;
+    if (thread !== undefined) {
+      this.#thread = undefined;
+      this.#ending = thread.stop();
+    }
+    await this.#ending;
+    this.#ending = undefined;
+    this.#idOfRow.length = 0;
+    if (this.#wanted.size > 0 && this.#thread === undefined && !this.#closed) this.#begin();
   }
 
   #begin(): void {
@@ -241,6 +270,7 @@ export class Bfd {
       state: stateNames[onPurpose ? ADMIN_DOWN : news.state]!,
       reason: onPurpose ? 'the peer has shut BFD down' : diagnosticTexts[news.diagnostic]!,
       independent: news.independent,
+      detectionMs: news.diagnostic === DIAG_DETECTION_EXPIRED ? news.detectionMs : 0,
     });
   }
 
@@ -267,7 +297,7 @@ export class Bfd {
     for (const [id, wanted] of this.#wanted) {
       wanted.row = -1;
       const reason = 'the BFD thread ended';
-      this.#options.onChange({ id, state: 'adminDown', reason, independent: false });
+      this.#options.onChange({ id, state: 'adminDown', reason, independent: false, detectionMs: 0 });
     }
     this.#restartTimer = setTimeout(() => {
       this.#restartTimer = undefined;

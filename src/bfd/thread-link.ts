@@ -46,6 +46,8 @@ export type News =
       readonly remoteState: number;
       readonly remoteDiagnostic: number;
       readonly independent: boolean;
+      /** The detection time when the state changed. */
+      readonly detectionMs: number;
     }
   | { readonly kind: 'freed'; readonly row: number }
   /** One datagram that was discarded, of many perhaps; told once a minute at most. */

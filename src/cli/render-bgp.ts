@@ -3,6 +3,8 @@
 
 import type {
   AttributesView,
+  BfdSessionView,
+  BfdView,
   PeerDetailView,
   PeersView,
   PeerView,
@@ -106,6 +108,9 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     ['negotiated', negotiated && seconds(negotiated)],
     ['password', peer.authenticated ? 'yes (TCP-MD5)' : 'no'],
     ['ttl security', peer.ttlSecurityHops && `${peer.ttlSecurityHops} hops`],
+    ['bfd', peer.bfd && bfdText(peer.bfd, ink)],
+    ['bfd packets', peer.bfd?.session && bfdPacketsText(peer.bfd.session)],
+    ['bfd last down', peer.bfd?.lastDown && `${peer.bfd.lastDown.at}: ${peer.bfd.lastDown.reason}`],
     ['policies', `import ${peer.import ?? 'by profile'}, export ${peer.export ?? 'by profile'}`],
     ['sent', peer.capabilities.sent.join(', ')],
     ['received', peer.capabilities.received.join(', ')],
@@ -142,6 +147,29 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     })),
   ]);
   return [head, families, messages].filter(Boolean).join('\n');
+}
+
+/** `Up since 3m, sent every 50ms, expected every 50ms, lost after 150ms; ours 0x1f, theirs 0x2e`. */
+function bfdText(bfd: BfdView, ink: Ink): string {
+  const { session } = bfd;
+  const { intervalMs, receiveMs, multiplier } = bfd.configured;
+  if (session === undefined)
+    return `${bfd.state}, configured ${intervalMs}ms x ${multiplier}, receive ${receiveMs}ms`;
+  const state = paint(ink, bfd.state === 'up' ? 'green' : 'red', bfd.state);
+  const since = bfd.sinceSeconds === undefined ? '' : ` since ${age(bfd.sinceSeconds)}`;
+  const hops = session.multihop ? ', multihop' : '';
+  const said = session.remoteDiagnostic === 'no diagnostic' ? '' : ` (${session.remoteDiagnostic})`;
+  const { transmitMs, receiveMs: expectedMs, detectionMs } = session;
+  const timing = `sent every ${transmitMs}ms, expected every ${expectedMs}ms, lost after ${detectionMs}ms`;
+  const hex = (discriminator: number): string => `0x${discriminator.toString(16)}`;
+  const names = `discriminator ${hex(session.localDiscriminator)}, theirs ${hex(session.remoteDiscriminator)}`;
+  return `${state}${since}${hops}, the peer says ${session.remoteState}${said}; ${timing}; ${names}`;
+}
+
+function bfdPacketsText(session: BfdSessionView): string {
+  const errors = session.sendErrors === 0 ? '' : `, ${session.sendErrors} not sent`;
+  const calm = `flaps ${session.flaps}, longest silence ${session.worstGapMs}ms`;
+  return `received ${session.packetsIn}, sent ${session.packetsOut}${errors}; ${calm}`;
 }
 
 function endText(end: { routerId?: string; address?: string; port?: number }): string | undefined {

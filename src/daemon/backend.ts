@@ -3,7 +3,7 @@
 
 import type { Backend, KernelQuery, RoutesQuery } from '../api/backend.ts';
 import { fibRouteView, fibSums, foreignRouteView, stateOf } from '../api/kernel-view.ts';
-import { peerDetailView, peerViews, waitingDetailView } from '../api/peer-views.ts';
+import { type LookAtBfd, peerDetailView, peerViews, waitingDetailView } from '../api/peer-views.ts';
 import { interfaceName, routesView } from '../api/route-views.ts';
 import { rpkiView, type ValidationSource } from '../api/rpki-view.ts';
 import type { FamilyCountView, KernelRouteView, KernelView, PeerAction, StatusView } from '../api/views.ts';
@@ -23,18 +23,20 @@ export interface BackendParts {
   fib: Fib | undefined;
   dataplane: Dataplane;
   validation: ValidationSource;
+  bfd: LookAtBfd;
   configuration: Configuration;
   time: WallTime;
   version: string;
 }
 
 export function createBackend(parts: BackendParts): Backend {
-  const { router, configuration, time } = parts;
+  const { router, configuration, time, bfd } = parts;
   const name = (ifindex: number): string => interfaceName(router, ifindex);
   const context: WhyContext = {
     router,
     time,
     validation: parts.validation,
+    bfd,
     kernelState: (family, id) => kernelState(parts, family, id),
     kernelRoute: (family, id) => {
       const route = fibRouteOf(parts, family, id);
@@ -44,10 +46,10 @@ export function createBackend(parts: BackendParts): Backend {
   const found = (peer: string): Peer | undefined => router.directory.byName.get(peer);
   return {
     status: () => statusView(parts),
-    peers: () => peerViews(router, time),
+    peers: () => peerViews(router, time, bfd),
     peer: (peerName) => {
       const peer = found(peerName);
-      return peer ? peerDetailView(router, peer, time) : waitingDetailView(router, peerName);
+      return peer ? peerDetailView(router, peer, time, bfd) : waitingDetailView(router, peerName);
     },
     routes: (query: RoutesQuery) => routesView(context, query),
     why: (thing) => whyView(context, thing),

@@ -7,6 +7,7 @@
 // comes last, so that whoever finds the socket finds a daemon that answers. Stopping leaves the kernel forwarding.
 
 import { EventRing } from '../api/events.ts';
+import type { LookAtBfd } from '../api/peer-views.ts';
 import { type ApiServer, startApi } from '../api/server.ts';
 import type { WallTime } from '../api/wall-time.ts';
 import { Dataplane } from '../dataplane/dataplane.ts';
@@ -103,7 +104,9 @@ export class Daemon {
       undo.push(() => validation.close());
       if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
       else fib?.sweep();
-      const parts = { router: speaker.router, fib, dataplane, validation, configuration, time, version };
+      const { router } = speaker;
+      const bfd: LookAtBfd = (peer) => speaker.bfd(peer);
+      const parts = { router, fib, dataplane, validation, bfd, configuration, time, version };
       const api = await startApi({
         backend: createBackend(parts),
         events,

@@ -132,6 +132,17 @@ export function eventOf(event: RouterEvent): NewEvent {
       };
     case 'maxPrefix':
       return { level: 'warning', kind: 'max-prefix', text: `${event.peer}: ${event.text}`, peer: event.peer };
+    case 'bfd': {
+      const { peer, text } = event;
+      return {
+        level: event.failed ? 'warning' : 'info',
+        kind: `bfd-${event.state}`,
+        text: `${peer}: ${text}`,
+        peer,
+      };
+    }
+    case 'bfdDiscarded':
+      return { level: 'warning', kind: 'bfd-discarded', text: event.text };
     case 'restartDone':
       return { level: 'info', kind: 'restart-done', text: `graceful restart is over: ${event.text}` };
   }

@@ -81,6 +81,8 @@ export type RouterEvent =
   | { kind: 'malformed'; peer: string; text: string; fault?: FaultReport }
   | { kind: 'familyDisabled'; peer: string; family: string; text: string }
   | { kind: 'maxPrefix'; peer: string; text: string }
+  | { kind: 'bfd'; peer: string; state: 'up' | 'down' | 'admin-down'; failed: boolean; text: string }
+  | { kind: 'bfdDiscarded'; text: string }
   | { kind: 'restartDone'; text: string };
 
 export interface RouterPorts {

@@ -23,6 +23,7 @@ import type { Peer } from '../router/peer.ts';
 import type { FibPort, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
+import { type BfdLook, BfdPort } from './bfd.ts';
 import { ConnectedSubnets } from './connected.ts';
 import { Discovery } from './discovery.ts';
 import { Transport } from './transport.ts';
@@ -45,6 +46,7 @@ export class Speaker {
   readonly #world: SpeakerWorld;
   readonly #transport: Transport;
   readonly #discovery: Discovery;
+  readonly #bfd: BfdPort;
   readonly #discovering = new Set<number>();
   readonly #granted = new Map<number, Peer>();
   readonly #connected = new ConnectedSubnets();
@@ -70,6 +72,12 @@ export class Speaker {
       trouble: (error) => world.trouble(error),
     });
     this.#transport.listen(options.port);
+    this.#bfd = new BfdPort({
+      peer: (index) => this.router.directory.byIndex[index],
+      changed: (peer, state, independent) => this.router.bfdChanged(peer, state, independent),
+      event: (event) => world.event(event),
+      trouble: (error) => world.trouble(error),
+    });
     const ports: RouterPorts = {
       connect: (connection, target) => this.#transport.connect(connection, target),
       close: (connection) => this.#transport.close(connection),
@@ -80,6 +88,7 @@ export class Speaker {
       jitter: () => 0.75 + Math.random() / 4,
       discover: (ifindex, wanted) => this.#discover(ifindex, wanted),
       setKey: (address, prefixLength, key) => this.#setKey(address, prefixLength, key),
+      bfd: (peer, wanted) => this.#bfd.watch(peer, wanted),
     };
     // The key is a secret, so that no peer can make our hash tables slow.
     this.router = new Router(config, realClock, ports, secretHashKey());
@@ -105,6 +114,11 @@ export class Speaker {
     this.router.fibRecovered(family, words, length);
   }
 
+  /** What BFD sees of a peer's path. */
+  bfd(peer: Peer): BfdLook {
+    return this.#bfd.look(peer);
+  }
+
   /** Puts another configuration in force. */
   configure(config: RouterConfig): void {
     this.router.configure(config);
@@ -116,6 +130,8 @@ export class Speaker {
     clearTimeout(this.#timer);
     for (const subscription of this.#subscriptions) subscription.close();
     this.#discovery.close();
+    // BFD first: a path that we stop watching must not look like one that failed.
+    await this.#bfd.stop();
     this.router.stop(final);
     // A NOTIFICATION has to leave before the sockets go.
     if (final) await new Promise((resolve) => setTimeout(resolve, 50));

@@ -265,11 +265,22 @@ it('tells when another program has the port, and begins when it is free', async 
   await until(() => settled(a), Boolean, { timeoutMs: 9000, what: 'the port to be tried again' });
 });
 
-it('starts no thread before somebody wants a session, and ends it', async () => {
-  const a = side(A);
+it('has a thread only while somebody wants a session', async () => {
+  const [a, b] = [side(A), side(B)];
   expect(a.bfd.isRunning).toBe(false);
   a.bfd.set(1, target(a, '10.0.0.2'));
-  expect(a.bfd.isRunning).toBe(true);
+  b.bfd.set(1, target(b, '10.0.0.1'));
+  await bothUp(a, b);
+  a.bfd.set(1, undefined);
+  await until(
+    () => a.bfd.isRunning,
+    (running) => !running,
+    { timeoutMs: 8000, everyMs: 1 },
+  );
+  // While the thread is still ending, its port is taken.
+  a.bfd.set(1, target(a, '10.0.0.2'));
+  await bothUp(a, b);
+  expect(a.troubles.filter((error) => error.code !== 'bfd-priority-refused')).toEqual([]);
   await a.bfd.close();
   expect(a.bfd.isRunning).toBe(false);
 });
