@@ -115,8 +115,8 @@ test('community text', () => {
   expect(formatExtendedCommunity(parseExtendedCommunity('rt:65000:100000')!)).toBe('rt:65000:100000');
   expect([...parseExtendedCommunity('rt:10.0.0.1:7')!]).toEqual([1, 2, 10, 0, 0, 1, 0, 7]);
   expect([...parseExtendedCommunity('soo:4200000000:7')!]).toEqual([2, 3, 0xfa, 0x56, 0xea, 0, 0, 7]);
-  // A small ASN in the 4-octet form keeps its bytes.
-  expect(formatExtendedCommunity(new Uint8Array([2, 2, 0, 0, 0, 1, 0, 1]))).toBe('ext:0x0202000000010001');
+  // A small ASN in the 4-octet form does not read back as the 2-octet form.
+  expect(formatExtendedCommunity(new Uint8Array([2, 2, 0, 0, 0, 1, 0, 1]))).toBe('rt:1L:1');
   for (const text of ['65536:1', '1:65536', '1', '1:2:3', 'a:b', '1:-1', '']) {
     expect(parseCommunity(text), text).toBeUndefined();
   }
