@@ -14,6 +14,7 @@ const layers = long
   ? [
       { name: 'fuzz', budgetS: 1200, env: { LEAFD_FUZZ_CASES: '10000000' } },
       { name: 'sim', budgetS: 1200, env: { LEAFD_SIM_SEEDS: '10000' } },
+      { name: 'soak', budgetS: 4000, env: { LEAFD_SOAK_MINUTES: '60' } },
     ]
   : [
       { name: 'tidy', budgetS: 30 },
@@ -22,6 +23,7 @@ const layers = long
       { name: 'sim', budgetS: 240 },
       { name: 'kernel', budgetS: 300 },
       { name: 'interop', budgetS: 300 },
+      { name: 'soak', budgetS: 240 },
       { name: 'e2e', budgetS: 420 },
     ];
 
