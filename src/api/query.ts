@@ -5,7 +5,9 @@ import { LeafdError } from '../lib/leafd-error.ts';
 import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
 import { parseIp } from '../net/ip.ts';
 import { parsePrefix, prefixText } from '../net/prefix.ts';
+import { families } from '../wire/bgp/family.ts';
 import type { ConfigFile, RoutesQuery } from './backend.ts';
+import { isNlriPart } from './nlri-view.ts';
 import type { PeerAction } from './views.ts';
 
 export const DEFAULT_ROWS = 1000;
@@ -67,11 +69,13 @@ export function routesQuery(fields: Fields): RoutesQuery {
   };
   const family = textOf(fields, 'family');
   if (family !== undefined) {
-    if (family !== 'ipv4' && family !== 'ipv6') throw badRequest('family: must be ipv4 or ipv6');
-    query.family = family;
+    const known = families.find(({ name }) => name === family);
+    if (known === undefined)
+      throw badRequest(`family: must be one of ${families.map(({ name }) => name).join(', ')}`);
+    query.family = known.name;
   }
   const prefix = textOf(fields, 'prefix');
-  if (prefix !== undefined) query.prefix = canonicalPrefix(prefix);
+  if (prefix !== undefined) query.prefix = isNlriPart(prefix) ? prefix : canonicalPrefix(prefix);
   const address = textOf(fields, 'for');
   if (address !== undefined) {
     if (parseIp(address) === undefined) throw badRequest('for: must be an IPv4 or IPv6 address');

@@ -12,6 +12,7 @@ import type { Router } from '../router/router.ts';
 import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { RoutesQuery } from './backend.ts';
+import { hasPart, idOfText, nlriView } from './nlri-view.ts';
 import { reasonTexts } from './reason-texts.ts';
 import { coveringVrps, type JudgedRoute, rpkiStateOf, type ValidationSource } from './rpki-view.ts';
 import type { AttributesView, ReasonView, RoutesView, RouteView, VrpView } from './views.ts';
@@ -47,6 +48,10 @@ export function routesView(context: RouteViewContext, query: RoutesQuery): Route
   for (; family < router.ribs.length; family++, id = 0) {
     const rib = router.ribs[family]!;
     if (query.family !== undefined && families[family]!.name !== query.family) continue;
+    if (wanted && rib.form === 'opaque') {
+      addOpaqueMatches(context, rib, query, peer?.index, matches, routes);
+      continue;
+    }
     if (wanted) {
       const found = prefixIdOf(rib, query);
       if (found >= 0) addRows(context, rib, found, query, peer?.index, matches, routes);
@@ -63,6 +68,7 @@ export function routesView(context: RouteViewContext, query: RoutesQuery): Route
 
 /** The prefix that a query by prefix or address means in this rib, or -1. */
 export function prefixIdOf(rib: Rib, query: { prefix?: string; for?: string }): number {
+  if (rib.form === 'opaque') return query.prefix === undefined ? -1 : idOfText(rib, query.prefix);
   const bytesWanted = rib.table.words * 4;
   if (query.prefix !== undefined) {
     const prefix = parsePrefix(query.prefix);
@@ -82,6 +88,7 @@ export function wordsOf(bytes: Uint8Array): [number, number, number, number] {
 }
 
 export function prefixTextOf(rib: Rib, prefixId: number): string {
+  if (rib.form === 'opaque') return rib.nlriText(prefixId);
   const { words, address, length } = rib.table;
   const bytes = new Uint8Array(words * 4);
   for (let w = 0; w < words; w++) new DataView(bytes.buffer).setUint32(w * 4, address[prefixId * words + w]!);
@@ -107,10 +114,13 @@ export function pathView(
   const sinceMs = paths.since[path]! * 1000;
   const peer = router.directory.byIndex[peerIndex];
   const kernel = reason === BEST ? context.kernelState(rib.family, prefixId) : undefined;
-  const rpki = rpkiStateOf(context.validation, judgedRoute(context, rib, path));
+  const rpki =
+    rib.form === 'opaque' ? undefined : rpkiStateOf(context.validation, judgedRoute(context, rib, path));
   return {
     family: families[rib.family]!.name,
     prefix: prefixTextOf(rib, prefixId),
+    ...(rib.form === 'opaque' && { nlri: nlriView(rib, prefixId, paths.nlriDataOf(path)) }),
+    ...(paths.pathIdOf(path) !== 0 && { pathId: paths.pathIdOf(path) }),
     best: reason === BEST,
     multipath: reason === MULTIPATH,
     accepted,
@@ -200,10 +210,30 @@ export function interfaceName(router: Router, ifindex: number): string {
 
 function sourceOf(context: RouteViewContext, rib: Rib, prefixId: number, peer: number): RouteView['source'] {
   if (peer !== 0) return 'bgp';
+  if (rib.form === 'opaque') return 'local';
   const { words, address, length } = rib.table;
   const bytes = new Uint8Array(words * 4);
   for (let w = 0; w < words; w++) new DataView(bytes.buffer).setUint32(w * 4, address[prefixId * words + w]!);
   return context.router.origination.sourceOf({ bytes, length: length[prefixId]! }) ?? 'local';
+}
+
+/** The rows of all routes that the query's text names as a whole or in part: one prefix may be there per VPN. */
+function addOpaqueMatches(
+  context: RouteViewContext,
+  rib: Rib,
+  query: RoutesQuery,
+  peer: number | undefined,
+  matches: Matches,
+  rows: RouteView[],
+): void {
+  const text = query.prefix ?? query.for ?? '';
+  const exact = idOfText(rib, text);
+  if (exact >= 0) addRows(context, rib, exact, query, peer, matches, rows);
+  let lookedAt = 0;
+  for (let id = rib.nextPrefix(0); id >= 0 && ++lookedAt <= LOOKED_AT_MAX; id = rib.nextPrefix(id + 1)) {
+    if (rows.length >= query.limit) return;
+    if (id !== exact && hasPart(rib, id, text)) addRows(context, rib, id, query, peer, matches, rows);
+  }
 }
 
 function addRows(
@@ -247,6 +277,7 @@ function addAdvertised(
   rows.push({
     family: families[rib.family]!.name,
     prefix: prefixTextOf(rib, id),
+    ...(rib.form === 'opaque' && { nlri: nlriView(rib, id, rib.paths.nlriDataOf(path)) }),
     best: true,
     multipath: false,
     accepted: true,

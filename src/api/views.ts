@@ -196,7 +196,12 @@ export interface RoutesView {
 /** One path to one prefix, as received, as used, or as advertised, whichever was asked for. */
 export interface RouteView {
   family: FamilyName;
+  /** An IP prefix, or the text of an NLRI that is more than one: `65000:1:10.0.0.0/24`. */
   prefix: string;
+  /** The parts of such an NLRI, with what it carries (labels, gateways). */
+  nlri?: NlriView;
+  /** As received (RFC 7911). */
+  pathId?: number;
   best: boolean;
   /** Shares the load with the best one. */
   multipath: boolean;
@@ -220,6 +225,28 @@ export interface RouteView {
   kernel?: 'installed' | 'pending' | 'failed';
   /** Why not accepted, not best, or not sent. */
   reason?: ReasonView;
+}
+
+/** An NLRI that is more than a prefix; what a family does not have is absent. */
+export interface NlriView {
+  routeDistinguisher?: string;
+  prefix?: string;
+  /** MPLS reading (20 bits) and VXLAN reading (24 bits) of each label field. */
+  labels?: readonly number[];
+  vnis?: readonly number[];
+  /** EVPN route type and its name. */
+  type?: number;
+  typeName?: string;
+  esi?: string;
+  ethernetTag?: number;
+  mac?: string;
+  ip?: string;
+  gateway?: string;
+  originAsn?: number;
+  routeTarget?: string;
+  /** Flow specification: one entry a component. */
+  rules?: readonly { readonly component: string; readonly match: string }[];
+  hex?: string;
 }
 
 /** Path attributes in text: what the wire room describes, and what is counted or added locally. */

@@ -33,12 +33,23 @@ export function whyView(context: WhyContext, thing: string): WhyView | undefined
   const peer = context.router.directory.byName.get(thing);
   if (peer !== undefined) return whyPeer(context, peer);
   const isPrefix = parsePrefix(thing) !== undefined;
-  if (!isPrefix && parseIp(thing) === undefined) return whyOther(context.router, thing);
+  if (!isPrefix && parseIp(thing) === undefined)
+    return whyNlri(context, thing) ?? whyOther(context.router, thing);
   for (const rib of context.router.ribs) {
+    if (rib.form === 'opaque') continue;
     const id = prefixIdOf(rib, isPrefix ? { prefix: thing } : { for: thing });
     if (id >= 0) return whyPrefix(context, rib, id, thing, isPrefix ? 'prefix' : 'address');
   }
   return whyOther(context.router, thing);
+}
+
+/** A route whose NLRI is more than a prefix, by its text. */
+function whyNlri(context: WhyContext, thing: string): WhyView | undefined {
+  for (const rib of context.router.ribs) {
+    const id = rib.form === 'opaque' ? prefixIdOf(rib, { prefix: thing }) : -1;
+    if (id >= 0) return whyPrefix(context, rib, id, thing, 'prefix');
+  }
+  return undefined;
 }
 
 function whyPrefix(

@@ -199,7 +199,7 @@ describe('usage', () => {
     [['status', '--loud'], "unknown option '--loud'"],
     [['why'], "missing required argument 'thing'"],
     [['routes', '10.0.0.1/8'], 'did you mean 10.0.0.0/8?'],
-    [['routes', '--family', 'evpn'], 'family: must be ipv4 or ipv6'],
+    [['routes', '--family', 'evqn'], 'family: must be one of ipv4, ipv6, vpnv4'],
     [['routes', '--received'], 'peer: is required'],
     [['events', '--since', 'x'], '--since'],
     [['completion', 'tcsh'], "shell: 'tcsh' is none: Allowed choices are bash, zsh, fish"],

@@ -4,6 +4,7 @@
 import { readdirSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { PeersView } from '../api/views.ts';
+import { families } from '../wire/bgp/family.ts';
 import type { Context } from './context.ts';
 
 const DAEMON_TIMEOUT_MS = 300;
@@ -62,7 +63,7 @@ const nodeArguments = new Set(['node', 'from', 'to', 'end']);
 
 async function valuesOf(option: string, context: Context): Promise<string[]> {
   if (option === '--peer') return peers(context);
-  if (option === '--family') return ['ipv4', 'ipv6'];
+  if (option === '--family') return families.map(({ name }) => name);
   return [];
 }
 

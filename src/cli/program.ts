@@ -94,7 +94,7 @@ function addQueries(root: Command, bind: Bind): void {
     .command('routes')
     .description('routes: all, of a prefix, or the longest match of an address')
     .argument('[prefix]')
-    .option('--family <family>', 'ipv4 or ipv6')
+    .option('--family <family>', 'ipv4, ipv6, vpnv4, vpnv6, evpn, rtc, flowspec4, …')
     .option('--for <address>', 'the longest match')
     .option('--peer <peer>', 'learned from this peer')
     .option('--community <community>', '65000:1, 65000:1:2, rt:65000:1 or a well-known name')

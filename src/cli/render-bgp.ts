@@ -216,6 +216,18 @@ function rpkiText(state: keyof typeof rpkiColours, ink: Ink): string {
   return paint(ink, rpkiColours[state], state);
 }
 
+/** What an NLRI carries beside its key. */
+function nlriText({ nlri, family }: RouteView): string {
+  if (nlri === undefined) return '';
+  const labels = family === 'evpn' ? nlri.vnis : nlri.labels;
+  const parts = [
+    labels !== undefined && labels.length > 0 && `${family === 'evpn' ? 'vni' : 'label'} ${labels.join('/')}`,
+    nlri.gateway !== undefined && !/^(0\.0\.0\.0|::)$/.test(nlri.gateway) && `gateway ${nlri.gateway}`,
+    nlri.esi !== undefined && !/^0[0:]*$/.test(nlri.esi) && `esi ${nlri.esi}`,
+  ];
+  return parts.filter(Boolean).join(', ');
+}
+
 const routeColumns = (ink: Ink): Column<RouteView>[] => [
   { title: '  ', of: flags },
   { title: 'Network', of: (route) => (route.best ? paint(ink, 'bold', route.prefix) : route.prefix) },
@@ -223,7 +235,10 @@ const routeColumns = (ink: Ink): Column<RouteView>[] => [
   { title: 'AS_PATH', of: (route) => route.attributes.asPath ?? '' },
   { title: 'Age', of: (route) => age(route.ageSeconds), align: 'right' },
   { title: 'Peer', of: (route) => route.peer ?? '' },
-  { title: 'Attrs', of: (route) => attributesText(route.attributes) },
+  {
+    title: 'Attrs',
+    of: (route) => [nlriText(route), attributesText(route.attributes)].filter(Boolean).join(', '),
+  },
   { title: 'RPKI', of: (route) => (route.rpki === undefined ? '' : rpkiText(route.rpki, ink)) },
   {
     title: 'Kernel',
@@ -235,9 +250,15 @@ const routeColumns = (ink: Ink): Column<RouteView>[] => [
 function inOrder(routes: readonly RouteView[]): RouteView[] {
   const keys = new Map<RouteView, string>();
   for (const route of routes) {
-    const { bytes, length } = parsePrefix(route.prefix) ?? { bytes: [], length: 0 };
+    const parsed = parsePrefix(route.prefix);
+    const { bytes, length } = parsed ?? { bytes: Buffer.from(route.prefix), length: 0 };
     const rank = route.best ? 0 : route.multipath ? 1 : route.accepted ? 2 : 3;
-    keys.set(route, [bytes.length, ...bytes, length, rank].map((one) => String.fromCharCode(one)).join(''));
+    keys.set(
+      route,
+      [parsed === undefined ? 255 : bytes.length, ...bytes, length, rank]
+        .map((one) => String.fromCharCode(one))
+        .join(''),
+    );
   }
   const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
   return [...routes].sort((a, b) => compare(keys.get(a)!, keys.get(b)!));
