@@ -13,6 +13,7 @@ import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Fib } from '../dataplane/fib.ts';
 import { type RouteView as FibRouteView, fibRoute } from '../dataplane/fib-view.ts';
 import { formatIp4 } from '../net/ip.ts';
+import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { families } from '../wire/bgp/family.ts';
@@ -104,7 +105,7 @@ function statusView(parts: BackendParts): StatusView {
         restarting: { until: isoOf(time, router.restart.deferUntilMs), waitingFor },
       }),
     },
-    routes: router.ribs.map(
+    routes: router.ribs.filter(isShown).map(
       (rib): FamilyCountView => ({
         family: families[rib.family]!.name,
         prefixes: rib.routeCount,
@@ -127,12 +128,18 @@ function statusView(parts: BackendParts): StatusView {
   };
 }
 
+/** Unicast always, another family while there is something of it. */
+function isShown(rib: Rib): boolean {
+  return rib.form === 'prefix' || rib.paths.size > 0;
+}
+
 function kernelState(
   { fib, router }: BackendParts,
   family: number,
   prefixId: number,
 ): 'installed' | 'pending' | 'failed' | undefined {
-  if (fib === undefined || router.gates[family]?.isRefused(prefixId)) return fib && 'failed';
+  if (fib === undefined || router.ribs[family]!.form === 'opaque') return undefined;
+  if (router.gates[family]?.isRefused(prefixId)) return 'failed';
   const route = fibRouteOf({ fib, router }, family, prefixId);
   return route && stateOf(route);
 }
@@ -142,7 +149,7 @@ function fibRouteOf(
   family: number,
   prefixId: number,
 ): FibRouteView | undefined {
-  if (fib === undefined) return undefined;
+  if (fib === undefined || router.ribs[family]!.form === 'opaque') return undefined;
   const { words, address, length } = router.ribs[family]!.table;
   const key = Array.from(address.subarray(prefixId * words, (prefixId + 1) * words));
   const route = fibRoute(fib.state, family, key, length[prefixId]!);
