@@ -1,0 +1,15 @@
+import type { Case } from '../case.ts';
+import { coreCases } from './core.ts';
+import { multiprotocolCases } from './multiprotocol.ts';
+import { structureCases } from './structure.ts';
+import { valueCases } from './values.ts';
+
+export function allCases(): Case[] {
+  const cases = [...coreCases(), ...valueCases(), ...structureCases(), ...multiprotocolCases()];
+  const seen = new Set<string>();
+  for (const { id } of cases) {
+    if (seen.has(id)) throw new Error(`two cases are called ${id}`);
+    seen.add(id);
+  }
+  return cases;
+}
