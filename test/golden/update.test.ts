@@ -264,11 +264,9 @@ test('attributes of our own RFCs and of none keep their bytes', () => {
   expect(attributesOf(view)).toMatchObject({
     atomicAggregate: true,
     onlyToCustomer: 65001,
-    unknown: [
-      { code: 22, name: 'PMSI_TUNNEL', hex: '00060000640a000001' },
-      { code: 40, name: 'PREFIX_SID', hex: '01000700000000000064' },
-      { code: 254, flags: 0xe0, hex: '010203' },
-    ],
+    pmsi: { flags: 0, tunnelType: 6, tunnelTypeName: 'ingressReplication', vni: 100, endpoint: '10.0.0.1' },
+    prefixSid: [{ type: 1, name: 'labelIndex', labelIndex: 100, hex: '00000000000064' }],
+    unknown: [{ code: 254, flags: 0xe0, hex: '010203' }],
   });
   const again = encodeAttributes(attributesOf(view));
   expect(hexOf(again)).toBe(hexOf(view.attrs, 0, view.attrsLength));

@@ -54,68 +54,26 @@ import {
   withdrawnBroken,
   wrongFlags,
 } from './update-faults.ts';
+import { emptyView, growSections, type UpdateView } from './update-view.ts';
 
 export type { UpdateContext } from './update-context.ts';
+export type { UpdateView } from './update-view.ts';
 
-/** Widening 2-octet paths at most doubles the attributes of the longest message. */
-const SCRATCH_LENGTH = 2 * 65536 + 64;
 /** Where NEXT_HOP lies in the next hop scratch; that of MP_REACH lies at 0. */
 const CLASSIC_NEXT_HOP = 48;
-/** Sections of a message whose NLRI is in order: withdrawn, MP_UNREACH, MP_REACH, classic. */
-const SECTIONS = 4;
-
-/** What one UPDATE says. Valid until the next call of the decoder; offsets are into the message's buffer. */
-export interface UpdateView {
-  /** Canonical attributes in [0, attrsLength); empty when nothing is announced. */
-  readonly attrs: Uint8Array;
-  attrsLength: number;
-  /**
-   * Sections in the order they are to be worked: withdrawals first. NLRI that must be passed over lies between
-   * sections, so that all of a section can be read without checks.
-   */
-  sectionCount: number;
-  sectionFamily: Int32Array;
-  /** 1 announced, 0 withdrawn. */
-  sectionReach: Int32Array;
-  sectionStart: Int32Array;
-  sectionEnd: Int32Array;
-  /**
-   * The next hop of an announced section: nextHop[nextHopStart[i], + nextHopLength[i]), 4, 16 or 32 bytes without
-   * route distinguisher; none for flow specifications.
-   */
-  readonly nextHop: Uint8Array;
-  nextHopStart: Int32Array;
-  nextHopLength: Int32Array;
-  /** The family whose End-of-RIB this is (RFC 4724 section 2), or -1. */
-  endOfRib: number;
-  /** The strongest fault. */
-  fault: Fault | undefined;
-  readonly faults: readonly Fault[];
-}
 
 export class UpdateDecoder {
   readonly #faults: Fault[] = [];
-  readonly #view: UpdateView = {
-    attrs: new Uint8Array(SCRATCH_LENGTH),
-    attrsLength: 0,
-    sectionCount: 0,
-    sectionFamily: new Int32Array(SECTIONS),
-    sectionReach: new Int32Array(SECTIONS),
-    sectionStart: new Int32Array(SECTIONS),
-    sectionEnd: new Int32Array(SECTIONS),
-    nextHop: new Uint8Array(64),
-    nextHopStart: new Int32Array(SECTIONS),
-    nextHopLength: new Int32Array(SECTIONS),
-    endOfRib: -1,
-    fault: undefined,
-    faults: this.#faults,
-  };
+  readonly #view: UpdateView = emptyView(this.#faults);
   // Attributes kept so far, by ascending code.
   readonly #keptCode = new Uint8Array(256);
   readonly #keptFlags = new Uint8Array(256);
   readonly #keptStart = new Int32Array(256);
   readonly #keptEnd = new Int32Array(256);
   #keptCount = 0;
+  // Kept values that had parts taken out of them, by code; rare, and looked at only when there is one.
+  readonly #repaired: (Uint8Array | undefined)[] = [];
+  #repairedCount = 0;
   // Type codes met in this message carry its stamp: nothing has to be cleared between messages.
   readonly #seen = new Int32Array(256);
   #stamp = 0;
@@ -126,6 +84,7 @@ export class UpdateDecoder {
   #mpUnreachStart = -1;
   #mpUnreachEnd = -1;
   #reachable = false;
+  #repairable = false;
   // Where the attribute in hand begins and ends, and the body, for faults.
   #attributeStart = 0;
   #attributeEnd = 0;
@@ -179,12 +138,14 @@ export class UpdateDecoder {
     view.fault = undefined;
     if (this.#faults.length > 0) this.#faults.length = 0;
     this.#keptCount = 0;
+    this.#repairedCount = 0;
     this.#stamp = (this.#stamp + 1) | 0 || 1;
     this.#attributeCount = 0;
     this.#nextHopAt = -1;
     this.#mpReachStart = -1;
     this.#mpUnreachStart = -1;
     this.#reachable = false;
+    this.#repairable = false;
   }
 
   #fault(fault: Fault): void {
@@ -221,7 +182,7 @@ export class UpdateDecoder {
   #section(family: number, reach: number, start: number, end: number): number {
     const view = this.#view;
     const i = view.sectionCount++;
-    if (i === view.sectionFamily.length) this.#growSections();
+    if (i === view.sectionFamily.length) growSections(view);
     view.sectionFamily[i] = family;
     view.sectionReach[i] = reach;
     view.sectionStart[i] = start;
@@ -229,21 +190,6 @@ export class UpdateDecoder {
     view.nextHopStart[i] = 0;
     view.nextHopLength[i] = 0;
     return i;
-  }
-
-  #growSections(): void {
-    const view = this.#view;
-    const grown = (column: Int32Array): Int32Array => {
-      const wider = new Int32Array(column.length * 4);
-      wider.set(column);
-      return wider;
-    };
-    view.sectionFamily = grown(view.sectionFamily);
-    view.sectionReach = grown(view.sectionReach);
-    view.sectionStart = grown(view.sectionStart);
-    view.sectionEnd = grown(view.sectionEnd);
-    view.nextHopStart = grown(view.nextHopStart);
-    view.nextHopLength = grown(view.nextHopLength);
   }
 
   #attributes(bytes: Uint8Array, start: number, end: number, ctx: UpdateContext): void {
@@ -314,6 +260,7 @@ export class UpdateDecoder {
         this.#mpUnreachEnd = end;
         return;
       default: {
+        if (row.repair !== undefined) this.#repairable = true;
         const both = OPTIONAL | TRANSITIVE;
         this.#keep(row.flags === both ? both | (flags & PARTIAL) : row.flags, code, start, end);
       }
@@ -484,6 +431,7 @@ export class UpdateDecoder {
     }
     let announced = false;
     for (let i = 0; i < view.sectionCount; i++) if (view.sectionReach[i] === 1) announced = true;
+    if (announced && this.#repairable) this.#repair(bytes);
     if (announced && !this.#mustWithdraw()) this.#emit(bytes, ctx);
     if (this.#mustWithdraw()) {
       for (let i = 0; i < view.sectionCount; i++) view.sectionReach[i] = 0;
@@ -494,6 +442,24 @@ export class UpdateDecoder {
 
   #mustWithdraw(): boolean {
     return this.#view.fault?.disposition === 'withdraw';
+  }
+
+  // Takes out of the kept values what must not be passed on with the families that are announced.
+  #repair(bytes: Uint8Array): void {
+    let announced = 0;
+    for (let i = 0; i < this.#view.sectionCount; i++) {
+      if (this.#view.sectionReach[i] === 1) announced |= 1 << this.#view.sectionFamily[i]!;
+    }
+    for (let i = 0; i < this.#keptCount; i++) {
+      const code = this.#keptCode[i]!;
+      const start = this.#keptStart[i]!;
+      const end = this.#keptEnd[i]!;
+      const found = attributeRows[code]?.repair?.(bytes, start, end, announced);
+      this.#repaired[code] = found?.value;
+      if (found === undefined) continue;
+      this.#repairedCount++;
+      this.#faultAt(found.fault, start, end);
+    }
   }
 
   // Writes what was kept in canonical form.
@@ -510,6 +476,13 @@ export class UpdateDecoder {
           at = code === AS_PATH ? this.#emitOldPath(bytes, i, at) : this.#emitOldAggregator(bytes, i, at);
           continue;
         }
+      }
+      if (this.#repairedCount > 0 && this.#repaired[code] !== undefined) {
+        const value = this.#repaired[code];
+        at = putHeader(out, at, this.#keptFlags[i]!, code, value.length);
+        out.set(value, at);
+        at += value.length;
+        continue;
       }
       at = putHeader(out, at, this.#keptFlags[i]!, code, end - start);
       for (let from = start; from < end; from++) out[at++] = bytes[from]!;

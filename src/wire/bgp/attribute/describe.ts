@@ -11,11 +11,18 @@ import {
   parseExtendedCommunity,
   parseLargeCommunity,
 } from '../../../net/community.ts';
-import { formatIp, parseIp4 } from '../../../net/ip.ts';
+import { formatIp6ExtendedCommunity, parseIp6ExtendedCommunity } from '../../../net/extended-community.ts';
+import { hexText, parseHex } from '../../../net/hex.ts';
+import { formatIp, parseIp, parseIp4 } from '../../../net/ip.ts';
+import { type AigpView, describeAigp } from './aigp.ts';
 import { type AsPathSegment, asPathText, parseAsPath, readAsPath, writeAsPath } from './as-path.ts';
 import { valueEnd, valueStart, writeAttributeHeader } from './canonical.ts';
+import { describeEncapsulation, type TunnelView } from './encapsulation.ts';
+import { describePmsi, type PmsiView } from './pmsi.ts';
+import { describePrefixSid, type PrefixSidView } from './prefix-sid.ts';
 import {
   AGGREGATOR,
+  AIGP,
   AS_PATH,
   ATOMIC_AGGREGATE,
   attributeRows,
@@ -23,7 +30,7 @@ import {
   COMMUNITIES,
   EXT_COMMUNITIES,
   EXTENDED_LENGTH,
-  hexText,
+  IPV6_EXT_COMMUNITIES,
   LARGE_COMMUNITIES,
   LOCAL_PREF,
   MED,
@@ -32,6 +39,9 @@ import {
   OTC,
   originNames,
   PARTIAL,
+  PMSI_TUNNEL,
+  PREFIX_SID,
+  TUNNEL_ENCAPSULATION,
 } from './table.ts';
 
 export interface OtherAttribute {
@@ -58,6 +68,11 @@ export interface AttributesView {
   originatorId?: string;
   clusterList?: readonly string[];
   onlyToCustomer?: number;
+  pmsi?: PmsiView;
+  tunnelEncapsulation?: readonly TunnelView[];
+  ipv6ExtendedCommunities?: readonly string[];
+  aigp?: AigpView;
+  prefixSid?: readonly PrefixSidView[];
   /** Codes of known attributes that carry the Partial bit. */
   partial?: readonly number[];
   unknown?: readonly OtherAttribute[];
@@ -138,6 +153,34 @@ function describe(view: AttributesView, bytes: Uint8Array, code: number, from: n
       view.onlyToCustomer = readU32(bytes, from);
       return true;
     default:
+      return describeNewer(view, bytes, code, from, to);
+  }
+}
+
+function describeNewer(
+  view: AttributesView,
+  bytes: Uint8Array,
+  code: number,
+  from: number,
+  to: number,
+): boolean {
+  switch (code) {
+    case PMSI_TUNNEL:
+      view.pmsi = describePmsi(bytes, from, to);
+      return true;
+    case TUNNEL_ENCAPSULATION:
+      view.tunnelEncapsulation = describeEncapsulation(bytes, from, to);
+      return true;
+    case IPV6_EXT_COMMUNITIES:
+      view.ipv6ExtendedCommunities = items(from, to, 20, (at) => formatIp6ExtendedCommunity(bytes, at));
+      return true;
+    case AIGP:
+      view.aigp = describeAigp(bytes, from, to);
+      return true;
+    case PREFIX_SID:
+      view.prefixSid = describePrefixSid(bytes, from, to);
+      return true;
+    default:
       return false;
   }
 }
@@ -174,6 +217,7 @@ export function encodeAttributes(input: AttributesInput): Uint8Array {
     out.copy(known(parseLargeCommunity(text), text));
   });
   putU32(put, OTC, input.onlyToCustomer);
+  putNewer(put, input);
   for (const { code, flags, hex: digits } of input.unknown ?? []) {
     values.set(code, { flags, value: fromHex(digits) });
   }
@@ -220,8 +264,61 @@ function address(text: string): number {
 }
 
 function fromHex(digits: string): Uint8Array {
-  assert(/^([0-9a-f]{2})*$/i.test(digits), `attribute hex ${digits}`);
-  const bytes = new Uint8Array(digits.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16);
-  return bytes;
+  return known(parseHex(digits), digits);
+}
+
+function putNewer(put: Put, input: AttributesInput): void {
+  const { pmsi, tunnelEncapsulation, aigp, prefixSid } = input;
+  if (pmsi !== undefined) {
+    put(PMSI_TUNNEL, (out) => {
+      out
+        .u8(pmsi.flags)
+        .u8(pmsi.tunnelType)
+        .u8(pmsi.vni >>> 16)
+        .u16(pmsi.vni & 0xffff);
+      if (pmsi.endpoint !== undefined) out.copy(known(parseIp(pmsi.endpoint), pmsi.endpoint));
+      else out.copy(fromHex(pmsi.hex ?? ''));
+    });
+  }
+  if (tunnelEncapsulation !== undefined) {
+    put(TUNNEL_ENCAPSULATION, (out) => {
+      for (const tunnel of tunnelEncapsulation) writeTunnel(out, tunnel);
+    });
+  }
+  putList(put, IPV6_EXT_COMMUNITIES, input.ipv6ExtendedCommunities, (out, text) => {
+    out.copy(known(parseIp6ExtendedCommunity(text), text));
+  });
+  if (aigp !== undefined) {
+    const metric = BigInt(aigp.metric ?? 0)
+      .toString(16)
+      .padStart(16, '0');
+    const tlvs = aigp.tlvs ?? [{ type: 1, hex: metric }];
+    put(AIGP, (out) => {
+      for (const { type, hex } of tlvs)
+        out
+          .u8(type)
+          .u16(3 + hex.length / 2)
+          .copy(fromHex(hex));
+    });
+  }
+  if (prefixSid !== undefined) {
+    put(PREFIX_SID, (out) => {
+      for (const { type, hex } of prefixSid)
+        out
+          .u8(type)
+          .u16(hex.length / 2)
+          .copy(fromHex(hex));
+    });
+  }
+}
+
+function writeTunnel(out: ByteWriter, tunnel: TunnelView): void {
+  const value = new ByteWriter(64);
+  for (const { type, hex } of tunnel.subTlvs) {
+    value.u8(type);
+    if (type < 128) value.u8(hex.length / 2);
+    else value.u16(hex.length / 2);
+    value.copy(fromHex(hex));
+  }
+  out.u16(tunnel.type).u16(value.length).copy(value.bytes, 0, value.length);
 }

@@ -1,11 +1,14 @@
 // The path attributes we know: one row each, with the flags it must have, the check of its value as RFC 7606
-// section 7 (or the attribute's own RFC) wants it, and its text. To add an attribute, add a row.
+// section 7 (or the attribute's own RFC) wants it, and its text. To add an attribute, add a row. Attributes without
+// a row are unknown (also the deprecated ones and LINK_STATE): passed on when transitive, else dropped.
 //
 // A check sees the value as received and answers with a constant, so that the good case and the bad one cost no
 // allocation. NLRI and next hop inside MP_REACH and MP_UNREACH are read by ../update.ts, not here.
 
 import { readU16, readU32 } from '../../../lib/bytes.ts';
-import { formatCommunity, formatExtendedCommunity, formatLargeCommunity } from '../../../net/community.ts';
+import { formatCommunity, formatLargeCommunity } from '../../../net/community.ts';
+import { formatExtendedCommunity, formatIp6ExtendedCommunity } from '../../../net/extended-community.ts';
+import { hexText } from '../../../net/hex.ts';
 import { formatIp } from '../../../net/ip.ts';
 import {
   ATTRIBUTE_LENGTH_ERROR,
@@ -17,6 +20,7 @@ import {
   updateFault,
 } from '../fault.ts';
 import type { UpdateContext } from '../update-context.ts';
+import { aigpText, checkAigp } from './aigp.ts';
 import { asPathText, checkSegments, readAsPath, validateAsPath } from './as-path.ts';
 import {
   AGGREGATOR,
@@ -29,6 +33,7 @@ import {
   CLUSTER_LIST,
   COMMUNITIES,
   EXT_COMMUNITIES,
+  EXTENDED_LENGTH,
   IPV6_EXT_COMMUNITIES,
   LARGE_COMMUNITIES,
   LOCAL_PREF,
@@ -43,7 +48,11 @@ import {
   PMSI_TUNNEL,
   PREFIX_SID,
   TRANSITIVE,
+  TUNNEL_ENCAPSULATION,
 } from './code.ts';
+import { checkEncapsulation, encapsulationText, repairEncapsulation } from './encapsulation.ts';
+import { checkPmsi, pmsiText } from './pmsi.ts';
+import { checkPrefixSid, prefixSidText, repairPrefixSid } from './prefix-sid.ts';
 
 export * from './code.ts';
 
@@ -52,18 +61,35 @@ export const originNames = ['igp', 'egp', 'incomplete'] as const;
 
 type Check = (bytes: Uint8Array, start: number, end: number, ctx: UpdateContext) => Fault | undefined;
 type Format = (bytes: Uint8Array, start: number, end: number) => string;
+/** Undefined when there is nothing to take out. */
+type Repair = (
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  families: number,
+) => { readonly fault: Fault; readonly value: Uint8Array } | undefined;
 
-export interface AttributeRow {
+interface Definition {
   readonly code: number;
   readonly name: string;
   /** The Optional and Transitive bits it must have. */
   readonly flags: number;
+  /** What is malformed and what follows, with its RFC and section. */
+  readonly clause: string;
   /** Discarded, whatever it holds, when it comes from an external peer. */
-  readonly internalOnly: boolean;
+  readonly internalOnly?: boolean;
   /** Checks the value in [start, end) as received. */
   readonly validate: Check;
   /** Text of a valid value in canonical form. */
   readonly format: Format;
+  /** Takes parts out of a valid value that must not be passed on with routes of these families (a mask). */
+  readonly repair?: Repair;
+}
+
+/** A definition with every member there, so that all rows have one shape. */
+export interface AttributeRow extends Omit<Definition, 'internalOnly' | 'repair'> {
+  readonly internalOnly: boolean;
+  readonly repair: Repair | undefined;
 }
 
 // A value of exactly `length` bytes.
@@ -139,114 +165,43 @@ const checkAs4Aggregator: Check = (bytes, start, end, ctx) => {
   return end - start === 8 && readU32(bytes, start) !== 0 ? undefined : as4AggregatorBroken;
 };
 
-// RFC 7311 section 3: TLVs whose length counts their own 3-byte header; type 1 has a metric of 8 bytes.
-const aigpBroken = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'discard', 'AIGP is malformed', AIGP);
-const checkAigp: Check = (bytes, start, end) => {
-  if (start === end) return aigpBroken;
-  for (let at = start; at < end; ) {
-    if (end - at < 3) return aigpBroken;
-    const length = readU16(bytes, at + 1);
-    if (length < 3 || at + length > end || (bytes[at] === 1 && length !== 11)) return aigpBroken;
-    at += length;
-  }
-  return undefined;
-};
+// RFC 6368 section 5: an AS number, then attributes as an internal peer with 4-octet ASNs would send them; MP_REACH
+// and MP_UNREACH have no place in it. RFC 7606 section 7.16 withdraws. Sets within sets are looked into only so deep.
+const SET_DEPTH_MAX = 4;
+const attrSetBroken = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'withdraw', 'ATTR_SET is malformed', ATTR_SET);
+const inner: UpdateContext = { asn4: true, internal: true, families: 0, addPath: 0 };
 
-// RFC 6514 section 5: malformed when the tunnel type is undefined or its identifier cannot be read as one.
-const pmsiBroken = updateFault(OPTIONAL_ATTRIBUTE_ERROR, 'withdraw', 'PMSI_TUNNEL is malformed', PMSI_TUNNEL);
-const checkPmsi: Check = (bytes, start, end) => {
-  const length = end - start - 5;
-  if (length < 0) return pmsiBroken;
-  const type = bytes[start + 1]!;
-  switch (type) {
-    case 0: // no tunnel information
-      return length === 0 ? undefined : pmsiBroken;
-    case 1: // RSVP-TE point to multipoint
-      return length === 12 || length === 24 ? undefined : pmsiBroken;
-    case 3: // PIM-SSM
-    case 4: // PIM-SM
-    case 5: // BIDIR-PIM
-      return length === 8 || length === 32 ? undefined : pmsiBroken;
-    case 6: // ingress replication
-      return length === 4 || length === 16 ? undefined : pmsiBroken;
-    default: {
-      // Composite tunnels (RFC 8317) set the high bit; 0x7b and above are for experiments.
-      const base = type & 0x7f;
-      return base >= 0x0e && base < 0x7b ? pmsiBroken : undefined;
-    }
-  }
-};
-
-// RFC 8669 sections 3 and 6, RFC 9252 section 7: broken MPLS parts cost the attribute, broken SRv6 services the route.
-const prefixSidBroken = updateFault(
-  OPTIONAL_ATTRIBUTE_ERROR,
-  'discard',
-  'PREFIX_SID is malformed',
-  PREFIX_SID,
-);
-const srv6Broken = updateFault(
-  OPTIONAL_ATTRIBUTE_ERROR,
-  'withdraw',
-  'SRv6 service TLV is malformed',
-  PREFIX_SID,
-);
-const checkPrefixSid: Check = (bytes, start, end) => {
-  if (start === end) return prefixSidBroken;
-  for (let at = start; at < end; ) {
-    if (end - at < 3) return prefixSidBroken;
-    const type = bytes[at]!;
-    const length = readU16(bytes, at + 1);
-    const value = at + 3;
-    if (value + length > end) return prefixSidBroken;
-    if (type === 1 && length !== 7) return prefixSidBroken;
-    if (type === 3 && (length < 8 || (length - 2) % 6 !== 0)) return prefixSidBroken;
-    if ((type === 5 || type === 6) && !validSrv6(bytes, value, value + length)) return srv6Broken;
-    at = value + length;
-  }
-  return undefined;
-};
-
-// One reserved byte, then sub-TLVs; the SID information sub-TLV (1) has 21 fixed bytes and sub-sub-TLVs.
-function validSrv6(bytes: Uint8Array, start: number, end: number): boolean {
-  if (start === end) return false;
-  for (let at = start + 1; at < end; ) {
-    if (end - at < 3) return false;
-    const length = readU16(bytes, at + 1);
-    const value = at + 3;
-    if (value + length > end) return false;
-    if (bytes[at] === 1 && (length < 21 || !validSidStructure(bytes, value + 21, value + length)))
-      return false;
-    at = value + length;
+function validAttrSet(bytes: Uint8Array, start: number, end: number, depth: number): boolean {
+  if (end - start < 4 || depth > SET_DEPTH_MAX) return false;
+  for (let at = start + 4; at < end; ) {
+    const extended = (bytes[at]! & EXTENDED_LENGTH) !== 0;
+    const value = at + (extended ? 4 : 3);
+    if (value > end) return false;
+    const next = value + (extended ? readU16(bytes, at + 2) : bytes[at + 2]!);
+    if (next > end || !validInner(bytes, at, value, next, depth)) return false;
+    at = next;
   }
   return true;
 }
 
-function validSidStructure(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let at = start; at < end; ) {
-    if (end - at < 3) return false;
-    const length = readU16(bytes, at + 1);
-    if (at + 3 + length > end || (bytes[at] === 1 && length !== 6)) return false;
-    at += 3 + length;
-  }
-  return true;
+function validInner(bytes: Uint8Array, at: number, value: number, end: number, depth: number): boolean {
+  const code = bytes[at + 1]!;
+  if (code === MP_REACH || code === MP_UNREACH) return false;
+  const known = attributeRows[code];
+  if (known === undefined) return (bytes[at]! & OPTIONAL) !== 0;
+  if (((bytes[at]! ^ known.flags) & (OPTIONAL | TRANSITIVE)) !== 0) return false;
+  if (code === ATTR_SET) return validAttrSet(bytes, value, end, depth + 1);
+  const fault = known.validate(bytes, value, end, inner);
+  return fault === undefined || fault.disposition === 'discard';
 }
 
-const attrSetLength = updateFault(ATTRIBUTE_LENGTH_ERROR, 'withdraw', 'ATTR_SET is too short', ATTR_SET);
-const checkAttrSet: Check = (_bytes, start, end) => (end - start >= 4 ? undefined : attrSetLength);
+const checkAttrSet: Check = (bytes, start, end) =>
+  validAttrSet(bytes, start, end, 1) ? undefined : attrSetBroken;
 
 const u32Text: Format = (bytes, start) => String(readU32(bytes, start));
 const ip4Text: Format = (bytes, start) => formatIp(bytes, start, 4);
-/** Lower-case digits, two a byte. */
-export const hexText: Format = (bytes, start, end) => {
-  let text = '';
-  for (let i = start; i < end; i++) text += bytes[i]!.toString(16).padStart(2, '0');
-  return text;
-};
 const pathText: Format = (bytes, start, end) => asPathText(readAsPath(bytes, start, end));
 const aggregatorText: Format = (bytes, start) => `${readU32(bytes, start)} ${formatIp(bytes, start + 4, 4)}`;
-const aigpText: Format = (bytes, start) =>
-  bytes[start] === 1 ? String(readU32(bytes, start + 3) * 2 ** 32 + readU32(bytes, start + 7)) : '';
-
 function itemsText(width: number, item: (bytes: Uint8Array, at: number) => string): Format {
   return (bytes, start, end) => {
     const items: string[] = [];
@@ -259,19 +214,9 @@ const WELL_KNOWN = TRANSITIVE;
 const NON_TRANSITIVE = OPTIONAL;
 const BOTH = OPTIONAL | TRANSITIVE;
 
-function row(
-  code: number,
-  name: string,
-  flags: number,
-  validate: Check,
-  format: Format,
-  internalOnly = false,
-): AttributeRow {
-  return { code, name, flags, internalOnly, validate, format };
-}
-
 const communitiesText = itemsText(4, (bytes, at) => formatCommunity(readU32(bytes, at)));
 const extendedText = itemsText(8, formatExtendedCommunity);
+const ip6ExtendedText = itemsText(20, formatIp6ExtendedCommunity);
 const largeText = itemsText(12, formatLargeCommunity);
 const clusterText = itemsText(4, (bytes, at) => formatIp(bytes, at, 4));
 
@@ -283,69 +228,224 @@ export const nextHopInvalid = updateFault(
   NEXT_HOP,
 );
 
-/** All rows, by ascending code. */
-export const attributeTable: readonly AttributeRow[] = [
-  row(ORIGIN, 'ORIGIN', WELL_KNOWN, checkOrigin, (bytes, start) => originNames[bytes[start]!]!),
-  row(AS_PATH, 'AS_PATH', WELL_KNOWN, validateAsPath, pathText),
-  row(NEXT_HOP, 'NEXT_HOP', WELL_KNOWN, exactly(NEXT_HOP, 'NEXT_HOP', 4, 'withdraw'), ip4Text),
-  row(MED, 'MED', NON_TRANSITIVE, exactly(MED, 'MED', 4, 'withdraw'), u32Text),
-  row(LOCAL_PREF, 'LOCAL_PREF', WELL_KNOWN, exactly(LOCAL_PREF, 'LOCAL_PREF', 4, 'withdraw'), u32Text, true),
-  row(
-    ATOMIC_AGGREGATE,
-    'ATOMIC_AGGREGATE',
-    WELL_KNOWN,
-    exactly(ATOMIC_AGGREGATE, 'ATOMIC_AGGREGATE', 0, 'discard'),
-    () => '',
-  ),
-  row(AGGREGATOR, 'AGGREGATOR', BOTH, checkAggregator, aggregatorText),
-  row(COMMUNITIES, 'COMMUNITIES', BOTH, listOf(COMMUNITIES, 'COMMUNITIES', 4), communitiesText),
-  row(
-    ORIGINATOR_ID,
-    'ORIGINATOR_ID',
-    NON_TRANSITIVE,
-    exactly(ORIGINATOR_ID, 'ORIGINATOR_ID', 4, 'withdraw'),
-    ip4Text,
-    true,
-  ),
-  row(
-    CLUSTER_LIST,
-    'CLUSTER_LIST',
-    NON_TRANSITIVE,
-    listOf(CLUSTER_LIST, 'CLUSTER_LIST', 4),
-    clusterText,
-    true,
-  ),
-  row(MP_REACH, 'MP_REACH_NLRI', NON_TRANSITIVE, atLeast(MP_REACH, 'MP_REACH_NLRI', 5), hexText),
-  row(MP_UNREACH, 'MP_UNREACH_NLRI', NON_TRANSITIVE, atLeast(MP_UNREACH, 'MP_UNREACH_NLRI', 3), hexText),
-  row(
-    EXT_COMMUNITIES,
-    'EXTENDED COMMUNITIES',
-    BOTH,
-    listOf(EXT_COMMUNITIES, 'EXTENDED COMMUNITIES', 8),
-    extendedText,
-  ),
-  row(AS4_PATH, 'AS4_PATH', BOTH, checkAs4Path, pathText),
-  row(AS4_AGGREGATOR, 'AS4_AGGREGATOR', BOTH, checkAs4Aggregator, aggregatorText),
-  row(PMSI_TUNNEL, 'PMSI_TUNNEL', BOTH, checkPmsi, hexText),
-  row(
-    IPV6_EXT_COMMUNITIES,
-    'IPV6 EXTENDED COMMUNITIES',
-    BOTH,
-    listOf(IPV6_EXT_COMMUNITIES, 'IPV6 EXTENDED COMMUNITIES', 20),
-    hexText,
-  ),
-  row(AIGP, 'AIGP', NON_TRANSITIVE, checkAigp, aigpText, true),
-  row(
-    LARGE_COMMUNITIES,
-    'LARGE_COMMUNITY',
-    BOTH,
-    listOf(LARGE_COMMUNITIES, 'LARGE_COMMUNITY', 12),
-    largeText,
-  ),
-  row(OTC, 'OTC', BOTH, exactly(OTC, 'OTC', 4, 'withdraw'), u32Text),
-  row(PREFIX_SID, 'PREFIX_SID', BOTH, checkPrefixSid, hexText),
-  row(ATTR_SET, 'ATTR_SET', BOTH, checkAttrSet, hexText),
+// By ascending code.
+const definitions: readonly Definition[] = [
+  {
+    code: ORIGIN,
+    name: 'ORIGIN',
+    flags: WELL_KNOWN,
+    clause: 'RFC 7606 7.1: a length other than 1 or an undefined value is treat-as-withdraw',
+    validate: checkOrigin,
+    format: (bytes, start) => originNames[bytes[start]!]!,
+  },
+  {
+    code: AS_PATH,
+    name: 'AS_PATH',
+    flags: WELL_KNOWN,
+    clause:
+      'RFC 7606 7.2: an unknown segment type, an overrun, an underrun or an empty segment, RFC 7607 2: AS 0, ' +
+      'RFC 5065 5: confederation segments from outside, all treat-as-withdraw; length zero is valid',
+    validate: validateAsPath,
+    format: pathText,
+  },
+  {
+    code: NEXT_HOP,
+    name: 'NEXT_HOP',
+    flags: WELL_KNOWN,
+    clause: 'RFC 7606 7.3: a length other than 4 is treat-as-withdraw',
+    validate: exactly(NEXT_HOP, 'NEXT_HOP', 4, 'withdraw'),
+    format: ip4Text,
+  },
+  {
+    code: MED,
+    name: 'MED',
+    flags: NON_TRANSITIVE,
+    clause: 'RFC 7606 7.4: a length other than 4 is treat-as-withdraw',
+    validate: exactly(MED, 'MED', 4, 'withdraw'),
+    format: u32Text,
+  },
+  {
+    code: LOCAL_PREF,
+    name: 'LOCAL_PREF',
+    flags: WELL_KNOWN,
+    internalOnly: true,
+    clause: 'RFC 7606 7.5: discarded from outside; a length other than 4 is treat-as-withdraw',
+    validate: exactly(LOCAL_PREF, 'LOCAL_PREF', 4, 'withdraw'),
+    format: u32Text,
+  },
+  {
+    code: ATOMIC_AGGREGATE,
+    name: 'ATOMIC_AGGREGATE',
+    flags: WELL_KNOWN,
+    clause: 'RFC 7606 7.6: a length other than 0 is attribute discard',
+    validate: exactly(ATOMIC_AGGREGATE, 'ATOMIC_AGGREGATE', 0, 'discard'),
+    format: () => '',
+  },
+  {
+    code: AGGREGATOR,
+    name: 'AGGREGATOR',
+    flags: BOTH,
+    clause:
+      'RFC 7606 7.7: a length other than 8 (6 from a 2-octet peer), RFC 7607 2: AS 0, both attribute discard',
+    validate: checkAggregator,
+    format: aggregatorText,
+  },
+  {
+    code: COMMUNITIES,
+    name: 'COMMUNITIES',
+    flags: BOTH,
+    clause: 'RFC 7606 7.8: a length that is zero or no multiple of 4 is treat-as-withdraw',
+    validate: listOf(COMMUNITIES, 'COMMUNITIES', 4),
+    format: communitiesText,
+  },
+  {
+    code: ORIGINATOR_ID,
+    name: 'ORIGINATOR_ID',
+    flags: NON_TRANSITIVE,
+    internalOnly: true,
+    clause: 'RFC 7606 7.9: discarded from outside; a length other than 4 is treat-as-withdraw',
+    validate: exactly(ORIGINATOR_ID, 'ORIGINATOR_ID', 4, 'withdraw'),
+    format: ip4Text,
+  },
+  {
+    code: CLUSTER_LIST,
+    name: 'CLUSTER_LIST',
+    flags: NON_TRANSITIVE,
+    internalOnly: true,
+    clause:
+      'RFC 7606 7.10: discarded from outside; a length that is zero or no multiple of 4 is treat-as-withdraw',
+    validate: listOf(CLUSTER_LIST, 'CLUSTER_LIST', 4),
+    format: clusterText,
+  },
+  {
+    code: MP_REACH,
+    name: 'MP_REACH_NLRI',
+    flags: NON_TRANSITIVE,
+    clause:
+      'RFC 7606 5.3 and 7.11: wrong flags, fewer than 5 bytes, a next hop or NLRI of no such family reset',
+    validate: atLeast(MP_REACH, 'MP_REACH_NLRI', 5),
+    format: hexText,
+  },
+  {
+    code: MP_UNREACH,
+    name: 'MP_UNREACH_NLRI',
+    flags: NON_TRANSITIVE,
+    clause: 'RFC 7606 5.3 and 7.12: wrong flags, fewer than 3 bytes or NLRI of no such family reset',
+    validate: atLeast(MP_UNREACH, 'MP_UNREACH_NLRI', 3),
+    format: hexText,
+  },
+  {
+    code: EXT_COMMUNITIES,
+    name: 'EXTENDED COMMUNITIES',
+    flags: BOTH,
+    clause:
+      'RFC 7606 7.14: a length that is zero or no multiple of 8 is treat-as-withdraw; unknown types are no error',
+    validate: listOf(EXT_COMMUNITIES, 'EXTENDED COMMUNITIES', 8),
+    format: extendedText,
+  },
+  {
+    code: AS4_PATH,
+    name: 'AS4_PATH',
+    flags: BOTH,
+    clause: 'RFC 6793 4.1 and 6: discarded from a 4-octet peer, and when malformed; RFC 7607 2: AS 0',
+    validate: checkAs4Path,
+    format: pathText,
+  },
+  {
+    code: AS4_AGGREGATOR,
+    name: 'AS4_AGGREGATOR',
+    flags: BOTH,
+    clause: 'RFC 6793 4.1 and 6: discarded from a 4-octet peer, and when malformed; RFC 7607 2: AS 0',
+    validate: checkAs4Aggregator,
+    format: aggregatorText,
+  },
+  {
+    code: PMSI_TUNNEL,
+    name: 'PMSI_TUNNEL',
+    flags: BOTH,
+    clause:
+      'RFC 6514 5: an undefined tunnel type or an identifier that is none of its type is treat-as-withdraw',
+    validate: checkPmsi,
+    format: pmsiText,
+  },
+  {
+    code: TUNNEL_ENCAPSULATION,
+    name: 'TUNNEL_ENCAPSULATION',
+    flags: BOTH,
+    clause:
+      'RFC 9012 13: lengths that do not fit or no valid TLV are treat-as-withdraw; a TLV without exactly one ' +
+      'valid egress endpoint is removed',
+    validate: checkEncapsulation,
+    format: encapsulationText,
+    repair: repairEncapsulation,
+  },
+  {
+    code: IPV6_EXT_COMMUNITIES,
+    name: 'IPV6 EXTENDED COMMUNITIES',
+    flags: BOTH,
+    clause:
+      'RFC 7606 7.15: a length that is zero or no multiple of 20 is treat-as-withdraw; unknown types are no error',
+    validate: listOf(IPV6_EXT_COMMUNITIES, 'IPV6 EXTENDED COMMUNITIES', 20),
+    format: ip6ExtendedText,
+  },
+  {
+    code: AIGP,
+    name: 'AIGP',
+    flags: NON_TRANSITIVE,
+    internalOnly: true,
+    clause: 'RFC 7311 3.2 and 3.3: discarded when malformed, transitive or from outside',
+    validate: checkAigp,
+    format: aigpText,
+  },
+  {
+    code: LARGE_COMMUNITIES,
+    name: 'LARGE_COMMUNITY',
+    flags: BOTH,
+    clause: 'RFC 8092 6: a length that is zero or no multiple of 12 is treat-as-withdraw',
+    validate: listOf(LARGE_COMMUNITIES, 'LARGE_COMMUNITY', 12),
+    format: largeText,
+  },
+  {
+    code: OTC,
+    name: 'OTC',
+    flags: BOTH,
+    clause: 'RFC 9234 5: a length other than 4 is treat-as-withdraw',
+    validate: exactly(OTC, 'OTC', 4, 'withdraw'),
+    format: u32Text,
+  },
+  {
+    code: PREFIX_SID,
+    name: 'PREFIX_SID',
+    flags: BOTH,
+    clause:
+      'RFC 8669 6: attribute discard when malformed, repeated TLVs removed; RFC 9252 7: a malformed SRv6 service ' +
+      'TLV is treat-as-withdraw, a route without a valid SID is not eligible',
+    validate: checkPrefixSid,
+    format: prefixSidText,
+    repair: repairPrefixSid,
+  },
+  {
+    code: ATTR_SET,
+    name: 'ATTR_SET',
+    flags: BOTH,
+    clause:
+      'RFC 6368 5 and RFC 7606 7.16: too short, with MP attributes or malformed ones is treat-as-withdraw',
+    validate: checkAttrSet,
+    format: hexText,
+  },
 ];
+
+/** All rows, by ascending code. */
+export const attributeTable: readonly AttributeRow[] = definitions.map((definition) => ({
+  code: definition.code,
+  name: definition.name,
+  flags: definition.flags,
+  clause: definition.clause,
+  internalOnly: definition.internalOnly === true,
+  validate: definition.validate,
+  format: definition.format,
+  repair: definition.repair,
+}));
 
 /** Rows indexed by type code; undefined where we know none. */
 export const attributeRows: readonly (AttributeRow | undefined)[] = Array.from({ length: 256 }, (_, code) =>
