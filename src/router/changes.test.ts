@@ -306,7 +306,7 @@ test('a refresh tells everything again and nothing else', () => {
   const before = world.peer('b', 'eth1').counters.received[2]!;
   world.router('b').act(world.peer('b', 'eth1'), 'refresh');
   world.run(200);
-  expect(world.peer('a', 'eth2').counters.received[5]).toBe(2);
+  expect(world.peer('a', 'eth2').counters.received[5]).toBe(6);
   expect(world.peer('b', 'eth1').counters.received[2]).toBeGreaterThan(before);
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });

@@ -6,6 +6,7 @@ import type { Prefix } from '../net/prefix.ts';
 import type { CompiledPolicy } from '../policy/program.ts';
 import type { Role } from '../session/role.ts';
 import type { RemoteAs } from '../session/state.ts';
+import { familiesIn } from '../wire/bgp/family.ts';
 
 /** What may differ from one family of a peer to another. */
 export interface FamilySettings {
@@ -74,7 +75,7 @@ export interface PeerSettings extends FamilySettings {
   idleHoldMs?: number;
   passive: boolean;
   shutdown: boolean;
-  /** Told to the peer when it is shut down or removed (RFC 9003). */
+  /** Told to the peer when it is shut down (RFC 9003). */
   shutdownText?: string;
   /** Another AS that the peer knows us by. `noPrepend`: not put before what it sends us; `replaceAs`: ours hidden from it. */
   localAs?: { asn: number; noPrepend: boolean; replaceAs: boolean };
@@ -247,7 +248,10 @@ export interface RedistributeRule {
   policy?: CompiledPolicy;
 }
 
-/** Whether two peer configurations ask for the same session: what differs here resets it, all else applies live. */
+/**
+ * Whether two configurations ask for the same connection attempt: one that is not up yet begins anew where they do
+ * not. What of it ends a session that is up is said by `reset-reasons.ts`.
+ */
 export function sameSession(a: PeerConfig, b: PeerConfig): boolean {
   return sessionKey(a) === sessionKey(b);
 }
@@ -257,11 +261,18 @@ function sessionKey(peer: PeerConfig): string {
     peer.kind,
     peer.remoteAs,
     peer.families,
+    familiesIn(peer.families).map((family) => familySettings(peer, family).addPath ?? null),
     peer.password ?? null,
     peer.ttlSecurity,
     peer.multihop,
     peer.holdTimeMs,
     peer.keepaliveMs ?? null,
+    peer.passive,
+    peer.localAs?.asn ?? null,
+    peer.role ?? null,
+    peer.roleStrict,
+    peer.gracefulRestart,
+    peer.extendedMessages,
     peer.port,
     peer.localAddress ? [...peer.localAddress] : null,
     peer.kind === 'address' ? [[...peer.address], peer.interface ?? null] : null,

@@ -6,7 +6,7 @@
 import { matchesPattern } from '../intent/pattern.ts';
 import { formatIp, isLinkLocal6 } from '../net/ip.ts';
 import { prefixContainsIp } from '../net/prefix.ts';
-import type { InterfacePeer, PeerConfig, RangePeer } from './config.ts';
+import type { AddressPeer, InterfacePeer, PeerConfig, RangePeer } from './config.ts';
 import type { Peer } from './peer.ts';
 
 /** A network interface as far as BGP cares. */
@@ -28,7 +28,16 @@ export class Directory {
   readonly byIndex: (Peer | undefined)[] = [];
   /** Peers that have an address from the start, by that. */
   readonly #byAddress = new Map<string, Peer>();
+  /** Unnumbered peers by interface index. */
+  readonly #unnumbered = new Map<number, Peer>();
+  /** Peers with a link-local address, by the name of its interface. */
+  readonly #onNamed = new Map<string, Set<Peer>>();
+  /** How many peers each range has. */
+  #counts = new Map<PeerConfig, number>();
   #configs: PeerConfig[] = [];
+  #ranges: RangePeer[] = [];
+  #patterns: InterfacePeer[] = [];
+  #addresses = new Map<string, AddressPeer>();
 
   get configs(): readonly PeerConfig[] {
     return this.#configs;
@@ -36,6 +45,22 @@ export class Directory {
 
   setConfigs(configs: PeerConfig[]): void {
     this.#configs = configs;
+    this.#ranges = configs.filter((config) => config.kind === 'range');
+    this.#patterns = configs.filter((config) => config.kind === 'interface');
+    this.#addresses = new Map();
+    for (const config of configs)
+      if (config.kind === 'address' && !this.#addresses.has(nameOfConfig(config)))
+        this.#addresses.set(nameOfConfig(config), config);
+  }
+
+  /** Counts the peers of the ranges anew, after peers have been given other configurations. */
+  recount(): void {
+    this.#counts = new Map();
+    for (const peer of this.byName.values()) this.#count(peer, 1);
+  }
+
+  #count({ config }: Peer, change: 1 | -1): void {
+    if (config.kind === 'range') this.#counts.set(config, (this.#counts.get(config) ?? 0) + change);
   }
 
   add(peer: Peer): void {
@@ -43,6 +68,12 @@ export class Directory {
     this.byIndex[peer.index] = peer;
     const key = addressKey(peer);
     if (key !== undefined) this.#byAddress.set(key, peer);
+    this.#count(peer, 1);
+    const { config, interfaceName } = peer;
+    if (config.kind === 'interface') this.#unnumbered.set(peer.ifindex, peer);
+    if (config.kind !== 'address' || interfaceName === undefined) return;
+    const others = this.#onNamed.get(interfaceName) ?? new Set();
+    this.#onNamed.set(interfaceName, others.add(peer));
   }
 
   remove(peer: Peer): void {
@@ -50,6 +81,14 @@ export class Directory {
     this.byIndex[peer.index] = undefined;
     const key = addressKey(peer);
     if (key !== undefined) this.#byAddress.delete(key);
+    this.#count(peer, -1);
+    if (this.#unnumbered.get(peer.ifindex) === peer) this.#unnumbered.delete(peer.ifindex);
+    this.#onNamed.get(peer.interfaceName ?? '')?.delete(peer);
+  }
+
+  /** Peers with a link-local address on the interface of this name. */
+  onNamed(name: string): readonly Peer[] {
+    return [...(this.#onNamed.get(name) ?? [])];
   }
 
   linkNamed(name: string): Link | undefined {
@@ -59,23 +98,17 @@ export class Directory {
 
   /** The first pattern in the operator's order that the interface name matches. */
   patternFor(name: string): InterfacePeer | undefined {
-    for (const config of this.#configs)
-      if (config.kind === 'interface' && matchesPattern(config.pattern, name)) return config;
-    return undefined;
+    return this.#patterns.find(({ pattern }) => matchesPattern(pattern, name));
   }
 
   /** The first range that contains the address. */
   rangeFor(address: Uint8Array): RangePeer | undefined {
-    for (const config of this.#configs)
-      if (config.kind === 'range' && prefixContainsIp(config.range, address)) return config;
-    return undefined;
+    return this.#ranges.find(({ range }) => prefixContainsIp(range, address));
   }
 
   /** The unnumbered peer on an interface. */
   onInterface(ifindex: number): Peer | undefined {
-    for (const peer of this.byName.values())
-      if (peer.config.kind === 'interface' && peer.ifindex === ifindex) return peer;
-    return undefined;
+    return this.#unnumbered.get(ifindex);
   }
 
   /** The known peer that a connection from this address belongs to. */
@@ -91,21 +124,16 @@ export class Directory {
 
   /** How many peers a range has at this moment. */
   countOf(config: PeerConfig): number {
-    let count = 0;
-    for (const peer of this.byName.values()) if (peer.config === config) count++;
-    return count;
+    return this.#counts.get(config) ?? 0;
   }
 
   /** The configuration that asks for an existing peer now, or undefined when nothing does any more. */
   configFor(peer: Peer): PeerConfig | undefined {
     switch (peer.config.kind) {
-      case 'address':
-        return this.#configs.find(
-          (config) =>
-            config.kind === 'address' &&
-            nameOfConfig(config) === peer.name &&
-            sameAddress(config, peer.config),
-        );
+      case 'address': {
+        const config = this.#addresses.get(peer.name);
+        return config !== undefined && sameAddress(config, peer.config) ? config : undefined;
+      }
       case 'interface':
         return this.patternFor(peer.name);
       case 'range':

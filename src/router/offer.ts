@@ -1,17 +1,14 @@
 // What a peer is offered and how it is reached: the session's configuration with the capabilities of our OPEN, the
-// target of a connection, TTLs, and the keys that incoming connections must carry. Derived from the configuration,
-// so that nothing has to be kept in step.
+// target of a connection, and TTLs. Derived from the configuration, so that nothing has to be kept in step.
 
 import { isLinkLocal6 } from '../net/ip.ts';
-import { formatPrefix } from '../net/prefix.ts';
 import { roleValue } from '../session/role.ts';
 import type { SessionConfig } from '../session/state.ts';
 import type { AddPathEntry, Capability, PathsLimitEntry } from '../wire/bgp/capability.ts';
 import { AFI_IPV6, type Family, families, familiesIn, IPV4, IPV6, VPNV4 } from '../wire/bgp/family.ts';
 import { familySettings, type PeerConfig, type PeerSettings, type RouterConfig } from './config.ts';
-import type { Directory } from './directory.ts';
 import type { Peer } from './peer.ts';
-import type { ConnectTarget, RouterPorts } from './ports.ts';
+import type { ConnectTarget } from './ports.ts';
 
 const IDLE_HOLD_MS = 1000;
 /**
@@ -211,42 +208,6 @@ export function hopsOf(config: RouterConfig, peer: Peer): { ttl: number; minTtl:
     remoteAs.kind === 'any' ||
     (remoteAs.kind === 'list' && remoteAs.ranges.some(([low, high]) => low <= localAsn && high >= localAsn));
   return { ttl: mayBeInternal ? FAR_TTL : settings.multihop, minTtl: 0 };
-}
-
-interface Key {
-  address: Uint8Array;
-  length: number;
-  password: string;
-}
-
-/** Keeps the transport's keys (RFC 2385) as the peers and ranges want them. */
-export class Keys {
-  readonly #ports: RouterPorts;
-  #set = new Map<string, Key>();
-
-  constructor(ports: RouterPorts) {
-    this.#ports = ports;
-  }
-
-  /** Sets what is new or changed, takes away what nobody wants any more. */
-  follow(directory: Directory): void {
-    const wanted = new Map<string, Key>();
-    const want = (address: Uint8Array, length: number, password: string | undefined): void => {
-      if (password === undefined) return;
-      const key = formatPrefix(address, 0, address.length, length);
-      if (!wanted.has(key)) wanted.set(key, { address, length, password });
-    };
-    for (const peer of directory.byName.values())
-      if (peer.remote !== undefined) want(peer.remote, peer.remote.length * 8, peer.config.password);
-    for (const config of directory.configs)
-      if (config.kind === 'range') want(config.range.bytes, config.range.length, config.password);
-    for (const [text, key] of this.#set)
-      if (!wanted.has(text)) this.#ports.setKey(key.address, key.length, null);
-    for (const [text, key] of wanted)
-      if (this.#set.get(text)?.password !== key.password)
-        this.#ports.setKey(key.address, key.length, key.password);
-    this.#set = wanted;
-  }
 }
 
 /** Whether an address means something only on its own link. */

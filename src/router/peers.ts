@@ -1,16 +1,26 @@
 // The life of peers: made by configuration, by an interface that matches, or by a stranger from a range; following
 // the neighbour an interface has; started when they can be reached, stopped, changed by another configuration, and
-// gone, with their index in the rib free again once the ribs have forgotten their paths.
+// gone, with their index in the rib free again once the ribs have forgotten their paths. Who calls and is nobody's
+// neighbour is refused before anything is kept of the call.
+//
+// A turn looks only at peers that something happened to (`touch`), not at all of them.
 
-import { sameIp } from '../net/ip.ts';
+import { Deadlines } from '../lib/deadlines.ts';
+import { formatIp, sameIp } from '../net/ip.ts';
 import type { StopCause } from '../session/reason.ts';
-import type { PeerConfig } from './config.ts';
+import { FailedCallers, type Refusal, Refusals } from './callers.ts';
+import type { PeerConfig, RangePeer } from './config.ts';
 import { sameSession } from './config.ts';
 import { addressPeerName, type Link, nameOfConfig } from './directory.ts';
-import { isOnLink, Keys } from './offer.ts';
+import { Keys } from './keys.ts';
+import { hopsOf, isOnLink } from './offer.ts';
 import { isEnabled, newPeer, type Peer } from './peer.ts';
 import type { RouterPorts } from './ports.ts';
+import { isRefused, resetsNow } from './reset-reasons.ts';
 import type { Router } from './router.ts';
+
+/** Peers of a range that may have connected without having come up; beyond that strangers wait. */
+const HALF_OPEN_MAX = 1024;
 
 /** Where a new peer is. */
 interface Place {
@@ -26,6 +36,12 @@ export class Peers {
   readonly #keys: Keys;
   /** Removed, but the ribs still have paths of them. */
   readonly #leaving = new Set<Peer>();
+  /** Something happened to them: `tidyUp` looks at them. */
+  readonly #touched = new Set<Peer>();
+  /** Ends of pauses, by index in the peer table. */
+  readonly #holds = new Deadlines();
+  readonly #failed = new FailedCallers();
+  readonly refusals = new Refusals();
 
   constructor(router: Router, ports: RouterPorts) {
     this.#router = router;
@@ -43,10 +59,12 @@ export class Peers {
   reconfigure(applied: (peer: Peer) => void): void {
     const { directory } = this.#router;
     for (const peer of [...directory.byName.values()]) this.#reconfigure(peer, applied);
+    directory.recount();
     for (const config of directory.configs)
       if (config.kind === 'address' && !directory.byName.has(nameOfConfig(config)))
         this.#addByAddress(config);
     for (const link of [...directory.links.values()]) this.matchLink(link);
+    this.#keys.touch();
     this.#keys.follow(directory);
   }
 
@@ -59,10 +77,33 @@ export class Peers {
     }
     const old = peer.config;
     peer.config = config;
-    if (config.shutdown && !old.shutdown) this.#router.sessions.stop(peer, 'adminDown');
-    else if (!sameSession(old, config)) this.#router.sessions.stop(peer, 'configurationChanged');
-    else if (peer.established !== undefined) applied(peer);
+    const { sessions, restart } = this.#router;
+    if (config.gracefulRestart === 'off') restart.forget(peer);
+    if (config.shutdown && !old.shutdown) {
+      sessions.stop(peer, 'adminDown', config.shutdownText);
+      restart.forget(peer);
+    } else if (peer.established !== undefined) this.#changeLive(peer, old, applied);
+    else if (!sameSession(old, config)) sessions.stop(peer, 'configurationChanged');
     this.startIfPossible(peer);
+  }
+
+  /** A session that is up goes on, unless what it was negotiated from no longer holds. */
+  #changeLive(peer: Peer, old: PeerConfig, applied: (peer: Peer) => void): void {
+    const { sessions, restart, liveness, config: routerConfig } = this.#router;
+    const { config } = peer;
+    const next = sessions.configOf(peer);
+    const reasons = resetsNow(peer, old, next);
+    if (reasons.length > 0) {
+      const refused = isRefused(peer, next);
+      sessions.stop(peer, 'configurationChanged', reasons.join(', '));
+      if (refused) restart.forget(peer);
+      return;
+    }
+    const { password, ttlSecurity, multihop } = config;
+    if (old.password !== password || old.ttlSecurity !== ttlSecurity || old.multihop !== multihop)
+      sessions.tune(peer, { ...hopsOf(routerConfig, peer), password: password ?? null });
+    applied(peer);
+    liveness.follow(peer);
   }
 
   #addByAddress(config: PeerConfig & { kind: 'address' }): void {
@@ -82,6 +123,8 @@ export class Peers {
     const peer = newPeer(index, name, config, place, nowMs);
     directory.add(peer);
     sessions.add(peer);
+    this.#touched.add(peer);
+    if (config.password !== undefined) this.#keys.touch();
     this.#ports.event({ kind: 'peerAdded', peer: name });
     this.startIfPossible(peer);
     return peer;
@@ -89,15 +132,23 @@ export class Peers {
 
   remove(peer: Peer, cause: StopCause): void {
     if (this.#leaving.has(peer)) return;
-    const { directory, sessions, restart } = this.#router;
+    const { directory, sessions, restart, liveness } = this.#router;
     this.#leaving.add(peer);
+    this.#touched.delete(peer);
+    this.#holds.delete(peer.index);
     if (peer.config.kind === 'interface') this.#ports.discover(peer.ifindex, false);
     sessions.stop(peer, cause);
     sessions.remove(peer);
     restart.forget(peer);
+    liveness.forget(peer);
     directory.remove(peer);
-    this.#keys.follow(directory);
+    if (peer.config.password !== undefined) this.#keys.touch();
     this.#ports.event({ kind: 'peerRemoved', peer: peer.name });
+  }
+
+  /** Something of the peer has ended, or begun to wait: `tidyUp` looks at it. */
+  touch(peer: Peer): void {
+    this.#touched.add(peer);
   }
 
   /**
@@ -106,15 +157,15 @@ export class Peers {
    */
   tidyUp(): void {
     const { directory, nowMs } = this.#router;
-    for (const peer of directory.byName.values()) {
-      if (peer.heldUntilMs !== 0 && peer.heldUntilMs <= nowMs) {
-        peer.heldUntilMs = 0;
-        this.startIfPossible(peer);
-      }
-      if (peer.nextRemote !== undefined && peer.established === undefined)
-        this.#follow(peer, peer.nextRemote);
-      if (peer.config.kind === 'range' && isIdleStranger(peer)) this.remove(peer, 'interfaceDown');
+    for (let index = this.#holds.takeDue(nowMs); index >= 0; index = this.#holds.takeDue(nowMs)) {
+      const peer = directory.byIndex[index];
+      if (peer !== undefined) this.#touched.add(peer);
     }
+    for (const peer of this.#touched) {
+      this.#touched.delete(peer);
+      this.#tidy(peer);
+    }
+    this.#keys.follow(directory);
     for (const peer of this.#leaving) {
       if (this.#router.ribs.some((rib) => !rib.isSettled(peer.index))) continue;
       this.#router.peerTable.remove(peer.index);
@@ -122,12 +173,23 @@ export class Peers {
     }
   }
 
+  #tidy(peer: Peer): void {
+    const { nowMs, directory } = this.#router;
+    if (directory.byIndex[peer.index] !== peer) return;
+    if (peer.heldUntilMs !== 0 && peer.heldUntilMs <= nowMs) {
+      peer.heldUntilMs = 0;
+      this.startIfPossible(peer);
+    }
+    this.#holds.set(peer.index, peer.heldUntilMs === 0 ? Number.POSITIVE_INFINITY : peer.heldUntilMs);
+    if (peer.nextRemote !== undefined && peer.established === undefined) this.#follow(peer, peer.nextRemote);
+    if (peer.config.kind !== 'range' || !isIdleStranger(peer)) return;
+    this.#failed.remember(peer.name, peer.main.session.oscillations, peer.config.idleHoldMs, nowMs);
+    this.remove(peer, 'interfaceDown');
+  }
+
   /** The end of the earliest pause, or Infinity. */
   nextDeadlineMs(): number {
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const { heldUntilMs } of this.#router.directory.byName.values())
-      if (heldUntilMs !== 0) earliest = Math.min(earliest, heldUntilMs);
-    return earliest;
+    return this.#holds.earliestMs;
   }
 
   // ---- reaching them ----
@@ -154,24 +216,51 @@ export class Peers {
   incoming(remote: Uint8Array, ifindex: number): Peer | undefined {
     const { directory, nowMs } = this.#router;
     const scope = isOnLink(remote) ? ifindex : 0;
-    let peer = directory.byAddress(remote, scope);
-    if (peer === undefined) {
-      const range = directory.rangeFor(remote);
-      if (range === undefined || directory.countOf(range) >= range.limit) return undefined;
-      const name = addressPeerName(remote, directory.links.get(scope)?.name);
-      peer = this.add(range, name, { remote, ifindex: scope, dynamic: true });
-    }
-    if (!isEnabled(peer, nowMs)) return undefined;
+    const peer = directory.byAddress(remote, scope) ?? this.#strangerOf(remote, scope);
+    if (typeof peer === 'string') return this.refuse(remote, peer);
+    if (!isEnabled(peer, nowMs)) return this.refuse(remote, 'disabled');
     if (peer.config.kind !== 'interface' || (peer.remote !== undefined && sameIp(peer.remote, remote)))
       return peer;
     if (peer.established !== undefined) {
       peer.nextRemote = remote;
-      return undefined;
+      return this.refuse(remote, 'unexpected');
     }
     // With a password the kernel knows a key for a heard neighbour only: who calls unheard has shown none.
-    if (peer.config.password !== undefined) return undefined;
+    if (peer.config.password !== undefined) return this.refuse(remote, 'unsigned');
     this.#follow(peer, remote);
     return peer;
+  }
+
+  /** Counts a connection that is not let in, and tells of it now and then. */
+  refuse(remote: Uint8Array, why: Refusal): undefined {
+    const text = this.refusals.add(why, this.#router.nowMs);
+    if (text !== undefined) this.#ports.event({ kind: 'sessionRefused', peer: formatIp(remote), text });
+    return undefined;
+  }
+
+  /** A peer for a caller from a range, or why there is none. */
+  #strangerOf(remote: Uint8Array, scope: number): Peer | Refusal {
+    const { directory, nowMs } = this.#router;
+    const range = directory.rangeFor(remote);
+    if (range === undefined) return 'stranger';
+    if (range.shutdown) return 'disabled';
+    if (directory.countOf(range) >= range.limit) return 'rangeFull';
+    const name = addressPeerName(remote, directory.links.get(scope)?.name);
+    if (this.#failed.isPaused(name, nowMs)) return 'paused';
+    if (this.#isHalfOpenFull(range)) return 'halfOpen';
+    const peer = this.add(range, name, { remote, ifindex: scope, dynamic: true });
+    const oscillations = this.#failed.take(name, nowMs);
+    if (oscillations > 0) peer.main.session = { ...peer.main.session, oscillations };
+    return peer;
+  }
+
+  #isHalfOpenFull(range: RangePeer): boolean {
+    const { directory } = this.#router;
+    if (directory.countOf(range) < HALF_OPEN_MAX) return false;
+    let halfOpen = 0;
+    for (const { config, established } of directory.byName.values())
+      if (config === range && established === undefined) halfOpen++;
+    return halfOpen >= HALF_OPEN_MAX;
   }
 
   /** A router advertisement told the link-local address of the other end. */
@@ -191,7 +280,10 @@ export class Peers {
       // Whoever answers there is not the one whose routes were kept.
       this.#router.restart.forget(peer);
       peer.remote = address;
-      this.#keys.follow(this.#router.directory);
+      if (peer.config.password !== undefined) {
+        this.#keys.touch();
+        this.#keys.follow(this.#router.directory);
+      }
     }
     peer.nextRemote = undefined;
     this.startIfPossible(peer);
@@ -209,11 +301,10 @@ export class Peers {
       this.add(pattern, link.name, place);
       if (link.up) this.#ports.discover(link.ifindex, true);
     }
-    for (const peer of directory.byName.values())
-      if (peer.config.kind === 'address' && peer.config.interface === link.name) {
-        peer.ifindex = link.ifindex;
-        this.startIfPossible(peer);
-      }
+    for (const peer of directory.onNamed(link.name)) {
+      peer.ifindex = link.ifindex;
+      this.startIfPossible(peer);
+    }
   }
 
   linkUp(link: Link): void {

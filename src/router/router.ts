@@ -26,9 +26,9 @@ import type { RouterConfig } from './config.ts';
 import { Directory, type Link } from './directory.ts';
 import { FaultLog } from './fault-log.ts';
 import { FibGate, FibSets } from './fib-gate.ts';
-import { FilterFactory } from './filters.ts';
+import { FilterFactory, type ValidateOrigin } from './filters.ts';
 import { Intake } from './intake.ts';
-import { LiveConfig } from './live-config.ts';
+import { identityOf, LiveConfig, optionsFor } from './live-config.ts';
 import { type BfdState, Liveness } from './liveness.ts';
 import { MachineRoutes } from './machine-routes.ts';
 import { NextHops } from './next-hops.ts';
@@ -41,6 +41,7 @@ import type { RouterEvent, RouterPorts } from './ports.ts';
 import { Refreshes } from './refresh.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
+import { RouteTargets } from './route-targets.ts';
 import { SessionRoutes } from './session-routes.ts';
 import { Sessions } from './sessions.ts';
 import { Statics } from './statics.ts';
@@ -73,6 +74,7 @@ export class Router {
   readonly sessionRoutes: SessionRoutes;
   readonly statics: Statics;
   readonly aggregates: Aggregates;
+  readonly routeTargets: RouteTargets;
   readonly #liveConfig: LiveConfig;
   #config: RouterConfig;
   readonly #clock: Clock;
@@ -89,21 +91,20 @@ export class Router {
     this.#config = config;
     this.#clock = clock;
     this.#ports = ports;
-    const clusterId = config.clusterId ?? config.bgpId;
     this.peers = new Peers(this, ports);
     this.machineRoutes = new MachineRoutes(this);
     this.sessionRoutes = new SessionRoutes(this, ports);
     this.statics = new Statics(this);
     this.aggregates = new Aggregates(this);
     this.#liveConfig = new LiveConfig(this);
-    this.pool = new AttributePool({ asn: config.asn, routerId: config.bgpId, clusterId }, hashKey);
+    this.pool = new AttributePool(identityOf(config), hashKey);
     this.nextHopTable = new NextHopTable(hashKey);
     this.nextHopSets = new NextHopSets(this.nextHopTable, hashKey);
-    const options = { multipath: config.multipath, multipathRelax: config.multipathRelax };
-    this.ribs = families.map(
-      ({ id }) =>
-        new Rib(id, this.pool, this.nextHopTable, this.peerTable, options, this.nextHopSets, hashKey),
-    );
+    this.ribs = families.map(({ id }) => {
+      const options = optionsFor(id, config);
+      return new Rib(id, this.pool, this.nextHopTable, this.peerTable, options, this.nextHopSets, hashKey);
+    });
+    this.routeTargets = new RouteTargets(this);
     const rib = (family: number): Rib => this.ribs[family]!;
     const nowMs = (): number => clock.nowMs();
     const wake = (): void => ports.wake();
@@ -128,6 +129,7 @@ export class Router {
         },
         update: (peer, bytes, start, end) => this.intake.update(peer, bytes, start, end),
         routeRefresh: (peer, refresh) => this.refreshes.received(peer, refresh),
+        ended: (peer) => this.peers.touch(peer),
       },
       ports,
     );
@@ -152,7 +154,10 @@ export class Router {
       wake,
       peers: () => this.directory.byName.values(),
       isReachable: (peer) => this.peers.isReachable(peer),
-      settled: (peer) => this.liveness.follow(peer),
+      settled: (peer) => {
+        this.liveness.follow(peer);
+        this.peers.touch(peer);
+      },
     });
     this.refreshes = new Refreshes({
       nowMs,
@@ -215,7 +220,7 @@ export class Router {
 
   // ---- the operator ----
 
-  /** Puts another configuration in force. Sessions of which nothing changed stay. ASN and router id may not change. */
+  /** Puts another configuration in force. Sessions of which nothing changed stay. */
   configure(config: RouterConfig): void {
     const before = this.#config;
     this.#config = config;
@@ -261,6 +266,20 @@ export class Router {
   stop(final: boolean): void {
     for (const peer of this.directory.byName.values())
       this.sessions.stop(peer, final ? 'adminDown' : 'localRestart', final ? 'leafd stops' : undefined);
+  }
+
+  // ---- origin validation (RFC 6811) ----
+
+  /** How routes are judged from now on; undefined: not at all. */
+  setOriginValidation(validate: ValidateOrigin | undefined): void {
+    this.filters.setOriginValidation(validate);
+    this.originValidationChanged();
+  }
+
+  /** What was judged before is judged anew, where a policy reads it. */
+  originValidationChanged(): void {
+    this.sessionRoutes.originsJudgedAnew();
+    this.#ports.wake();
   }
 
   // ---- links and neighbours ----
@@ -403,6 +422,7 @@ export class Router {
       const left = rib.decide(SLICE);
       this.nextHops.take(rib);
       this.aggregates.take(rib);
+      this.routeTargets.take(rib);
       if (this.nextHops.follow()) more = true;
       const gate = this.gates[rib.family];
       if (gate !== undefined) gate.take();

@@ -47,6 +47,8 @@ export interface SessionHost {
   /** One UPDATE, body in [start, end); a fault only where the session has to end. */
   update(peer: Peer, bytes: Uint8Array, start: number, end: number): Fault | undefined;
   routeRefresh(peer: Peer, refresh: RouteRefresh): void;
+  /** A connection or an attempt has ended: something may wait for that. */
+  ended(peer: Peer): void;
 }
 
 /** RFC 9687: SendHoldTime. */
@@ -82,6 +84,11 @@ export class Sessions {
   remove(peer: Peer): void {
     this.#peers[peer.index] = undefined;
     this.#deadlines.delete(peer.index);
+  }
+
+  /** What the peer's next session would be configured with. */
+  configOf(peer: Peer): SessionConfig {
+    return this.#host.sessionConfig(peer);
   }
 
   /** An id for a connection that came in; the transport uses it from then on. */
@@ -346,6 +353,7 @@ export class Sessions {
         peer.main.session = { ...peer.main.session, extent: session.extent };
     }
     if (this.#peers[peer.index] === peer) this.#deadlines.advance(peer.index, this.#deadlineOf(peer));
+    if (fsm.connection === 0) this.#host.ended(peer);
     if (wasEstablished || session.state !== 'established') this.#ports.wake();
   }
 

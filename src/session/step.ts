@@ -46,16 +46,18 @@ export function step(
 }
 
 /**
- * Events 2 and 8 end every state but Idle alike. RFC 9003 text goes with Administrative Shutdown and Reset.
+ * Events 2 and 8 end every state but Idle alike. RFC 9003 text goes with Administrative Shutdown and Reset; with
+ * another cause the text is for our own operator.
  */
 function stopNow(
   input: StepInput,
   event: SessionEvent & { kind: 'manualStop' | 'automaticStop' },
 ): StepResult {
   const { cause } = event;
-  const text = cause === 'adminDown' || cause === 'adminReset' ? event.communication : undefined;
+  const text = event.communication;
   let data = event.kind === 'automaticStop' ? event.data : undefined;
-  if (text !== undefined && text !== '') data = encodeShutdownText(text);
+  const isTold = cause === 'adminDown' || cause === 'adminReset';
+  if (isTold && text !== undefined && text !== '') data = encodeShutdownText(text);
   const restarting = event.kind === 'automaticStop' && event.restarting === true;
   return stop(input, { manual: event.kind === 'manualStop', cause, data: data ?? noData, text, restarting });
 }
