@@ -5,15 +5,20 @@
 // encode once; one that stays full is split off and catches up alone. A peer that changes groups in mid-session
 // (another policy, by reload) is given the new routes first and then told which of the old ones are gone.
 
-import type { ExportOptions } from '../rib/export-stage.ts';
-import { exportReasonNames } from '../rib/export-stage.ts';
+import type { CompiledPolicy } from '../policy/program.ts';
+import type { ExportOptions } from '../rib/export-options.ts';
+import { exportReasonNames } from '../rib/export-options.ts';
 import type { Rib } from '../rib/rib.ts';
+import type { RouteFilter } from '../rib/route-filter.ts';
 import { UpdateGroup } from '../rib/update-group.ts';
 import type { Negotiated } from '../session/negotiate.ts';
-import { families, familiesIn, IPV4 } from '../wire/bgp/family.ts';
-import { EXTENDED_MESSAGE_LENGTH_MAX, MESSAGE_LENGTH_MAX } from '../wire/bgp/header.ts';
+import { familiesIn, IPV6 } from '../wire/bgp/family.ts';
+import { MESSAGE_LENGTH_MAX } from '../wire/bgp/header.ts';
 import { encodeRouteRefresh, REFRESH_BEGIN, REFRESH_END } from '../wire/bgp/refresh.ts';
 import { messageLengthAt, UpdateWriter } from '../wire/bgp/update-writer.ts';
+import { familySettings, type RedistributeRule } from './config.ts';
+import { DefaultRoutes } from './default-routes.ts';
+import { exportOptionsOf, nextHopTowards } from './export-terms.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
 
@@ -22,22 +27,36 @@ const PATIENCE_MS = 100;
 
 type Send = (peer: Peer, bytes: Uint8Array, length: number, count: number) => boolean;
 
+/** A peer in a group. */
 interface Place {
   key: string;
   group: UpdateGroup;
   member: number;
   nextHop: Uint8Array;
+  /** It has all that was there when it joined, or asked for it again. */
+  isDumped: boolean;
+  /** Prefixes of the group the peer came from, held; withdrawn once the new ones are out. */
+  leftover: number[];
+}
+
+/** What a peer is told of one family. */
+interface Stand {
+  routes: Place;
+  /** The default route that it gets from us in any case. */
+  defaultRoute: Place | undefined;
+  /** It had one, and nobody has told it since that there is none. */
+  owesDefault: boolean;
   endOfRibSent: boolean;
   /** Within a refresh that the peer was told the beginning of (RFC 7313). */
   refreshing: boolean;
-  /** Prefixes of the group the peer came from, held; withdrawn once the new ones are out. */
-  leftover: number[];
 }
 
 interface Kept {
   group: UpdateGroup;
   family: number;
   filter: unknown;
+  /** Its policy reads the state of origin validation. */
+  readsRpki: boolean;
   /** By member index. */
   peers: (Peer | undefined)[];
 }
@@ -54,7 +73,10 @@ export class Advertiser {
   readonly #router: Router;
   readonly #send: Send;
   readonly #groups = new Map<string, Kept>();
-  readonly #places = new Map<Peer, (Place | undefined)[]>();
+  /** Groups by the family of their rib; those of default routes are in none. */
+  readonly #byFamily: UpdateGroup[][] = [];
+  readonly #stands = new Map<Peer, (Stand | undefined)[]>();
+  readonly #defaults: DefaultRoutes;
   /** Peers whose joining waits for the end of a graceful restart. */
   readonly #waiting = new Map<Peer, Negotiated>();
   readonly #waitingSince = new Map<Peer, number>();
@@ -63,11 +85,13 @@ export class Advertiser {
   constructor(router: Router, send: Send) {
     this.#router = router;
     this.#send = send;
+    this.#defaults = new DefaultRoutes(router);
   }
 
   /** A prefix may be told: its change is decided and in the kernel. */
   enqueue(rib: Rib, prefixId: number): void {
-    for (const kept of this.#groups.values()) if (kept.group.rib === rib) kept.group.enqueue(prefixId);
+    const groups = this.#byFamily[rib.family];
+    if (groups !== undefined) for (let i = 0; i < groups.length; i++) groups[i]!.enqueue(prefixId);
   }
 
   /** What export reads of a peer's routes has changed: everything is looked at again, differences are sent. */
@@ -93,8 +117,19 @@ export class Advertiser {
   leave(peer: Peer): void {
     this.#waiting.delete(peer);
     this.#waitingSince.delete(peer);
-    for (const place of this.#places.get(peer) ?? []) if (place !== undefined) this.#vacate(place);
-    this.#places.delete(peer);
+    for (const place of this.#placesOf(peer)) this.#vacate(place);
+    this.#stands.delete(peer);
+  }
+
+  /** Groups whose policy reads the state of origin validation look at everything again. */
+  originsJudgedAnew(): void {
+    for (const { group, readsRpki } of this.#groups.values()) if (readsRpki) group.reconsider();
+  }
+
+  /** What a peer wants of the route targets has changed (RFC 4684). */
+  targetsChanged(peer: Peer): void {
+    for (const { group } of this.#placesOf(peer))
+      if (group.stage.options.rtFilter !== undefined) group.reconsider();
   }
 
   /** The restart is over: everybody hears everything, and End-of-RIB behind it. */
@@ -107,19 +142,22 @@ export class Advertiser {
   /** The peer's socket takes bytes again. */
   writable(peer: Peer): void {
     this.#waitingSince.delete(peer);
-    for (const place of this.#places.get(peer) ?? []) place?.group.setFlow(place.member, 'open');
+    for (const place of this.#placesOf(peer)) place.group.setFlow(place.member, 'open');
   }
 
   /** Sends everything of a family again (RFC 2918). */
   resend(peer: Peer, family: number): void {
-    const place = this.#places.get(peer)?.[family];
-    if (place === undefined) return;
+    const stand = this.#stands.get(peer)?.[family];
+    if (stand === undefined) return;
     // Not before End-of-RIB, and one beginning for as many requests as come until the end (RFC 7313 section 4).
-    if (peer.negotiated?.enhancedRouteRefresh === true && place.endOfRibSent && !place.refreshing) {
-      place.refreshing = true;
+    if (peer.negotiated?.enhancedRouteRefresh === true && stand.endOfRibSent && !stand.refreshing) {
+      stand.refreshing = true;
       this.#deliver(peer, encodeRouteRefresh(family, REFRESH_BEGIN));
     }
-    place.group.refresh(place.member);
+    for (const place of placesIn(stand)) {
+      place.isDumped = false;
+      place.group.refresh(place.member);
+    }
   }
 
   /** Sends a slice of what waits; returns whether there is more to do now. */
@@ -128,7 +166,7 @@ export class Advertiser {
     let more = false;
     for (const [key, { group }] of this.#groups) {
       if (group.flush(budget)) more = true;
-      else if (group.isEmpty) this.#groups.delete(key);
+      else if (group.isEmpty) this.#forget(key, group);
     }
     return more;
   }
@@ -143,18 +181,27 @@ export class Advertiser {
   // ---- views ----
 
   advertisedCount(peer: Peer, family: number): number {
-    const place = this.#places.get(peer)?.[family];
-    return place === undefined ? 0 : place.group.routeCountOf(place.member);
+    const stand = this.#stands.get(peer)?.[family];
+    let count = 0;
+    if (stand !== undefined)
+      for (const place of placesIn(stand)) count += place.group.routeCountOf(place.member);
+    return count;
   }
 
   hasSentEndOfRib(peer: Peer, family: number): boolean {
-    return this.#places.get(peer)?.[family]?.endOfRibSent === true;
+    return this.#stands.get(peer)?.[family]?.endOfRibSent === true;
+  }
+
+  /** Whether the peer has a default route from us that no route of ours stands behind. */
+  hasOwnDefault(peer: Peer, family: number): boolean {
+    const place = this.#stands.get(peer)?.[family]?.defaultRoute;
+    return place !== undefined && place.group.routeCountOf(place.member) > 0;
   }
 
   /** What the peer with this index has of a prefix, or undefined. */
   sentTo(peerIndex: number, rib: Rib, prefixId: number): SentRoute | undefined {
     const peer = this.#router.directory.byIndex[peerIndex];
-    const place = peer && this.#places.get(peer)?.[rib.family];
+    const place = peer && this.#stands.get(peer)?.[rib.family]?.routes;
     if (place === undefined || !place.group.hasSent(place.member, prefixId)) return undefined;
     return {
       attrId: place.group.attrOut(prefixId),
@@ -165,92 +212,110 @@ export class Advertiser {
 
   /** Why the peer has the prefix or not: a code of `exportReasonNames`. */
   explain(peer: Peer, rib: Rib, prefixId: number): string {
-    const place = this.#places.get(peer)?.[rib.family];
+    const place = this.#stands.get(peer)?.[rib.family]?.routes;
     if (place === undefined) return 'noSession';
     return exportReasonNames[place.group.explain(place.member, prefixId)]!;
   }
 
   // ---- the inside ----
 
+  #placesOf(peer: Peer): Place[] {
+    const places: Place[] = [];
+    for (const stand of this.#stands.get(peer) ?? [])
+      if (stand !== undefined) places.push(...placesIn(stand));
+    return places;
+  }
+
   #joinFamily(peer: Peer, negotiated: Negotiated, family: number): void {
-    const nextHop = this.#nextHopTowards(peer, negotiated, family);
-    const options = this.#options(peer, negotiated, nextHop);
-    const choice = this.#router.filters.exportChoice(peer, negotiated.internal);
-    const key = JSON.stringify([family, options, choice.name, choice.ownOnly, choice.rejectsAll]);
-    const filter = this.#router.filters.exportFor(peer, negotiated, family);
+    const stands = this.#stands.get(peer) ?? [];
+    this.#stands.set(peer, stands);
+    const before = stands[family];
+    const routes = this.#takePlace(peer, negotiated, family, before?.routes);
+    const given = family > IPV6 ? undefined : familySettings(peer.config, family).defaultOriginate;
+    let defaultRoute: Place | undefined;
+    let owesDefault = before?.owesDefault === true;
+    if (given !== undefined) {
+      defaultRoute = this.#takePlace(peer, negotiated, family, before?.defaultRoute, given);
+      owesDefault = false;
+    } else if (before?.defaultRoute !== undefined) {
+      this.#vacate(before.defaultRoute);
+      owesDefault = true;
+    }
+    stands[family] = {
+      routes,
+      defaultRoute,
+      owesDefault,
+      endOfRibSent: before?.endOfRibSent === true,
+      refreshing: before?.refreshing === true,
+    };
+  }
+
+  /** The place of a peer among the routes of a family, or (`given`) among those that have a default route from us. */
+  #takePlace(
+    peer: Peer,
+    negotiated: Negotiated,
+    family: number,
+    before: Place | undefined,
+    given?: RedistributeRule,
+  ): Place {
+    const { filters, config, ownAddresses, ribs } = this.#router;
+    const nextHop = nextHopTowards(config, ownAddresses, peer, negotiated, family);
+    const options = exportOptionsOf(config, peer, negotiated, family, nextHop.length);
+    let key: string;
+    let filter: RouteFilter | undefined;
+    let policy: CompiledPolicy | undefined;
+    if (given !== undefined) {
+      policy = given.policy;
+      key = JSON.stringify([family, options, 'defaultOriginate', policy?.name ?? null]);
+      filter = filters.filterOf(policy, family);
+    } else {
+      const choice = filters.exportChoice(peer, negotiated.internal || negotiated.confederation, family);
+      const { name, ownOnly, rejectsAll, noDefault } = choice;
+      const rtFilter = this.#router.routeTargets.filterFor(peer, negotiated, family);
+      policy = choice.policy;
+      // Nobody else wants the same route targets.
+      const own = rtFilter === undefined ? -1 : peer.index;
+      key = JSON.stringify([family, options, name, ownOnly, rejectsAll, noDefault === true, own]);
+      filter = filters.exportFor(peer, negotiated, family);
+      if (rtFilter !== undefined) options.rtFilter = rtFilter;
+    }
     let kept = this.#groups.get(key);
     if (kept === undefined) {
-      kept = this.#newGroup(family, options, filter);
+      const rib = given === undefined ? ribs[family]! : this.#defaults.ribOf(family);
+      kept = this.#newGroup(rib, options, filter, policy?.readsRpki === true);
       this.#groups.set(key, kept);
     } else if (kept.filter !== filter) {
       kept.filter = filter;
+      kept.readsRpki = policy?.readsRpki === true;
       kept.group.setFilter(filter);
     }
-    const places = this.#places.get(peer) ?? [];
-    this.#places.set(peer, places);
-    const before = places[family];
-    if (before?.key === key) return;
+    if (before?.key === key) return before;
     const leftover = before === undefined ? [] : this.#takeLeftover(before);
     const member = kept.group.join(peer.index, nextHop);
     kept.peers[member] = peer;
-    places[family] = {
-      key,
-      group: kept.group,
-      member,
-      nextHop,
-      endOfRibSent: before?.endOfRibSent === true,
-      refreshing: before?.refreshing === true,
-      leftover,
-    };
+    return { key, group: kept.group, member, nextHop, isDumped: false, leftover };
   }
 
-  #newGroup(
-    family: number,
-    options: ExportOptions,
-    filter: ReturnType<Router['filters']['exportFor']>,
-  ): Kept {
+  #newGroup(rib: Rib, options: ExportOptions, filter: RouteFilter | undefined, readsRpki: boolean): Kept {
+    const { family } = rib;
     const peers: (Peer | undefined)[] = [];
-    const group = new UpdateGroup(this.#router.ribs[family]!, options, filter, {
+    const group = new UpdateGroup(rib, options, filter, {
       send: (member, bytes) => this.#deliver(peers[member]!, bytes),
-      dumped: (member) => this.#dumped(peers[member]!, family),
+      dumped: (member) => this.#dumped(peers[member]!, family, group),
     });
-    return { group, family, filter, peers };
-  }
-
-  #options(peer: Peer, negotiated: Negotiated, nextHop: Uint8Array): ExportOptions {
-    const { config } = this.#router;
-    return {
-      kind: negotiated.internal ? 'internal' : 'external',
-      localAsn: config.asn,
-      rrClients: negotiated.internal && peer.config.routeReflectorClient,
-      clusterId: config.clusterId ?? config.bgpId,
-      nextHopSelf: peer.config.nextHopSelf,
-      nextHopLength: nextHop.length,
-      asn4: negotiated.asn4,
-      maxMessage: negotiated.extendedMessage ? EXTENDED_MESSAGE_LENGTH_MAX : MESSAGE_LENGTH_MAX,
-    };
-  }
-
-  /**
-   * Our own address towards the peer: the near end of the session. Where that is of the other family, IPv4 goes
-   * over IPv6 if RFC 8950 was negotiated; else the address of the route's family on the same link is told, and where
-   * there is none the router id, or the mapped address.
-   */
-  #nextHopTowards(peer: Peer, negotiated: Negotiated, family: number): Uint8Array {
-    const local = peer.established!.local!;
-    const four = families[family]!.addressLength === 4;
-    if (four === (local.length === 4)) return local;
-    const beside = this.#router.ownAddresses.beside(local, peer.ifindex, four ? 4 : 16);
-    if (!four) {
-      if (beside !== undefined) return beside;
-      const mapped = new Uint8Array(16);
-      mapped.set([0xff, 0xff, ...local], 10);
-      return mapped;
+    if (rib === this.#router.ribs[family]) {
+      const groups = this.#byFamily[family] ?? [];
+      groups.push(group);
+      this.#byFamily[family] = groups;
     }
-    if ((negotiated.extendedNextHop & (1 << IPV4)) !== 0) return local;
-    if (beside !== undefined) return beside;
-    const { bgpId } = this.#router.config;
-    return new Uint8Array([bgpId >>> 24, bgpId >>> 16, bgpId >>> 8, bgpId]);
+    return { group, family, filter, readsRpki, peers };
+  }
+
+  #forget(key: string, group: UpdateGroup): void {
+    this.#groups.delete(key);
+    const groups = this.#byFamily[group.rib.family];
+    const at = groups?.indexOf(group) ?? -1;
+    if (at >= 0) groups!.splice(at, 1);
   }
 
   #deliver(peer: Peer, bytes: Uint8Array): void {
@@ -259,29 +324,34 @@ export class Advertiser {
     if (this.#send(peer, bytes, bytes.length, count)) return;
     if (this.#waitingSince.has(peer)) return;
     this.#waitingSince.set(peer, this.#router.nowMs);
-    for (const place of this.#places.get(peer) ?? []) place?.group.setFlow(place.member, 'wait');
+    for (const place of this.#placesOf(peer)) place.group.setFlow(place.member, 'wait');
   }
 
   #splitTheSlow(): void {
+    if (this.#waitingSince.size === 0) return;
     const nowMs = this.#router.nowMs;
     for (const [peer, since] of this.#waitingSince) {
       if (nowMs < since + PATIENCE_MS) continue;
       this.#waitingSince.delete(peer);
-      for (const place of this.#places.get(peer) ?? [])
-        if (place !== undefined && place.group.memberCount > 1) place.group.setFlow(place.member, 'split');
+      for (const { group, member } of this.#placesOf(peer))
+        if (group.memberCount > 1) group.setFlow(member, 'split');
     }
   }
 
-  #dumped(peer: Peer, family: number): void {
-    const place = this.#places.get(peer)?.[family];
-    if (place === undefined) return;
-    this.#withdrawLeftover(peer, family, place);
-    if (place.refreshing) {
-      place.refreshing = false;
+  #dumped(peer: Peer, family: number, group: UpdateGroup): void {
+    const stand = this.#stands.get(peer)?.[family];
+    if (stand === undefined) return;
+    const { routes, defaultRoute } = stand;
+    if (routes.group === group) routes.isDumped = true;
+    else if (defaultRoute?.group === group) defaultRoute.isDumped = true;
+    if (!routes.isDumped || defaultRoute?.isDumped === false) return;
+    this.#settle(peer, family, stand);
+    if (stand.refreshing) {
+      stand.refreshing = false;
       this.#deliver(peer, encodeRouteRefresh(family, REFRESH_END));
     }
-    if (place.endOfRibSent) return;
-    place.endOfRibSent = true;
+    if (stand.endOfRibSent) return;
+    stand.endOfRibSent = true;
     this.#writer.begin(MESSAGE_LENGTH_MAX, true);
     this.#writer.endOfRib(family);
     this.#deliver(peer, this.#writer.bytes.slice(0, this.#writer.length));
@@ -310,33 +380,51 @@ export class Advertiser {
     return ids;
   }
 
-  #withdrawLeftover(peer: Peer, family: number, place: Place): void {
+  /** Takes back what the peer had from the groups it was in, and has not been told anew. */
+  #settle(peer: Peer, family: number, stand: Stand): void {
+    const { routes, defaultRoute } = stand;
+    const given = defaultRoute !== undefined && defaultRoute.group.routeCountOf(defaultRoute.member) > 0;
+    const isDefault = (rib: Rib, id: number): boolean => family <= IPV6 && rib.table.length[id] === 0;
+    const told = routes.group.rib;
+    this.#withdrawLeftover(peer, family, routes, (id) => given && isDefault(told, id));
+    const own = family > IPV6 ? -1 : told.find(0, 0, 0, 0, 0);
+    const hasDefault = own >= 0 && routes.group.hasSent(routes.member, own);
+    if (defaultRoute !== undefined) this.#withdrawLeftover(peer, family, defaultRoute, () => hasDefault);
+    if (!stand.owesDefault) return;
+    stand.owesDefault = false;
+    const rib = this.#defaults.ribOf(family);
+    if (!hasDefault) this.#withdraw(peer, family, routes, rib, [rib.nextPrefix(0)]);
+  }
+
+  #withdrawLeftover(peer: Peer, family: number, place: Place, stays: (id: number) => boolean): void {
     const { group, member, leftover } = place;
     if (leftover.length === 0) return;
     place.leftover = [];
     const { rib } = group;
-    const { address, length, words } = rib.table;
+    const gone = leftover.filter((id) => !group.hasSent(member, id) && !stays(id));
+    this.#withdraw(peer, family, place, rib, gone);
+    for (const id of leftover) rib.unhold(id);
+  }
+
+  #withdraw(peer: Peer, family: number, place: Place, rib: Rib, ids: readonly number[]): void {
     const writer = this.#writer;
-    const { options } = group.stage;
+    const { options } = place.group.stage;
     writer.begin(options.maxMessage, options.asn4);
     writer.beginUnreach(family, options.nextHopLength !== 4);
-    const add = (id: number): boolean => {
-      if (words === 1) return writer.addIp4(address[id]!, length[id]!);
-      const at = id * 4;
-      return writer.addIp6(address[at]!, address[at + 1]!, address[at + 2]!, address[at + 3]!, length[id]!);
-    };
     const ship = (): void => {
       if (writer.length > 0) this.#deliver(peer, writer.bytes.slice(0, writer.length));
       writer.reset();
     };
-    for (const id of leftover) {
-      if (!group.hasSent(member, id) && !add(id)) {
+    for (const id of ids)
+      if (!rib.writeNlri(writer, id, 0, 0)) {
         ship();
-        add(id);
+        rib.writeNlri(writer, id, 0, 0);
       }
-      rib.unhold(id);
-    }
     writer.finish();
     ship();
   }
+}
+
+function placesIn({ routes, defaultRoute }: Stand): Place[] {
+  return defaultRoute === undefined ? [routes] : [routes, defaultRoute];
 }

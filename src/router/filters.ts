@@ -1,9 +1,12 @@
 // From policies to the filters that the rib calls: which policy a session has in each direction (RFC 8212 and the
 // profile decide where the operator did not), and the translation between the rib's query and the policy's input.
 // One filter object serves all peers with the same policy, so that the rib keeps its verdicts once.
+//
+// What a session asks for beside its policy is in the filter as well: only routes of our own (a host), the least
+// preference for what comes from where we drain (RFC 8326 section 4.2), no default route where we give one ourselves.
 
 import { defaultPolicies } from '../intent/profile.ts';
-import { readU32, writeU32 } from '../lib/bytes.ts';
+import { ByteWriter, readU32, writeU32 } from '../lib/bytes.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { evaluate } from '../policy/evaluate.ts';
 import {
@@ -22,9 +25,10 @@ import {
 import { LOCAL_PEER } from '../rib/peer-table.ts';
 import type { Rib } from '../rib/rib.ts';
 import { NEXT_HOP_KEEP, type RouteFilter, type RouteQuery, type RouteVerdict } from '../rib/route-filter.ts';
+import { originAsn } from '../rpki/origin.ts';
 import type { Negotiated } from '../session/negotiate.ts';
-import { u32Attribute } from '../wire/bgp/attribute/canonical.ts';
-import { MED } from '../wire/bgp/attribute/table.ts';
+import { setU32Attribute, u32Attribute } from '../wire/bgp/attribute/canonical.ts';
+import { LOCAL_PREF, MED } from '../wire/bgp/attribute/table.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { RouterConfig } from './config.ts';
 import type { LocalSource, Offer } from './origination.ts';
@@ -39,7 +43,22 @@ export interface PolicyChoice {
   /** Only what this router originates, whatever the policy says. */
   ownOnly: boolean;
   rejectsAll: boolean;
+  /** Import: we are about to leave the session, so that its routes are the last choice. */
+  draining?: true;
+  /** Export: the peer has a default route from us, whatever we have. */
+  noDefault?: true;
 }
+
+/** How a route stands (RFC 6811): 0 not found, 1 valid, 2 invalid; `originAsn` 0 where it cannot be told. */
+export type ValidateOrigin = (
+  family: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+  length: number,
+  originAsn: number,
+) => 0 | 1 | 2;
 
 const rejecting: RouteFilter = {
   readsPrefix: false,
@@ -65,6 +84,8 @@ export class FilterFactory {
   readonly #byPolicy = new WeakMap<CompiledPolicy, Map<string, RouteFilter>>();
   readonly #byName = new Map<string, RouteFilter>();
   readonly #nextHopIds = new Map<string, number>();
+  readonly #lowered = new ByteWriter(512);
+  #validate: ValidateOrigin | undefined;
 
   constructor(router: Router) {
     this.#router = router;
@@ -79,22 +100,29 @@ export class FilterFactory {
   /** `family`: by its id, where it may have a policy of its own. */
   importChoice(peer: Peer, internal: boolean, family = -1): PolicyChoice {
     const policy = peer.config.byFamily?.[family]?.import ?? peer.config.import;
-    if (policy !== undefined) return { name: policy.name, policy, ownOnly: false, rejectsAll: false };
+    const drains = !internal && (peer.config.gracefulShutdown || this.#config.gracefulShutdown);
+    const draining = drains ? ({ draining: true } as const) : {};
+    if (policy !== undefined)
+      return { name: policy.name, policy, ownOnly: false, rejectsAll: false, ...draining };
     const name = defaultPolicies(this.#profile(), internal).import;
-    return { name, policy: undefined, ownOnly: false, rejectsAll: name === 'reject-all' };
+    return { name, policy: undefined, ownOnly: false, rejectsAll: name === 'reject-all', ...draining };
   }
 
   /** As `importChoice`. */
   exportChoice(peer: Peer, internal: boolean, family = -1): PolicyChoice {
     const policy = peer.config.byFamily?.[family]?.export ?? peer.config.export;
     const ownOnly = this.#config.profile === 'host';
-    if (policy !== undefined) return { name: policy.name, policy, ownOnly, rejectsAll: false };
+    const given = peer.config.byFamily?.[family]?.defaultOriginate ?? peer.config.defaultOriginate;
+    const hasOwn = given !== undefined && (family === IPV4 || family === IPV6);
+    const noDefault = hasOwn ? ({ noDefault: true } as const) : {};
+    if (policy !== undefined) return { name: policy.name, policy, ownOnly, rejectsAll: false, ...noDefault };
     const name = defaultPolicies(this.#profile(), internal).export;
     return {
       name,
       policy: undefined,
       ownOnly: ownOnly || name === 'own-only',
       rejectsAll: name === 'reject-all',
+      ...noDefault,
     };
   }
 
@@ -106,8 +134,19 @@ export class FilterFactory {
     return this.#filter(this.exportChoice(peer, isInside(negotiated), family), family, 'export');
   }
 
+  /** The filter of a policy that is not that of a session, on the way out. */
+  filterOf(policy: CompiledPolicy | undefined, family: number): RouteFilter | undefined {
+    const name = policy?.name ?? '';
+    return this.#filter({ name, policy, ownOnly: false, rejectsAll: false }, family, 'export');
+  }
+
+  /** How origins are validated from now on, undefined for not at all; what was judged before is the caller's. */
+  setOriginValidation(validate: ValidateOrigin | undefined): void {
+    this.#validate = validate;
+  }
+
   /** Runs the policy of a route of our own; undefined refuses it. */
-  shape(prefix: Prefix, source: LocalSource, { policy, attributes }: Offer): Uint8Array | undefined {
+  shape(prefix: Prefix, source: LocalSource, { policy, attributes, tag }: Offer): Uint8Array | undefined {
     if (policy === undefined) return attributes;
     const input = this.#input;
     const four = prefix.bytes.length === 4;
@@ -118,12 +157,26 @@ export class FilterFactory {
     input.d = four ? 0 : readU32(prefix.bytes, 12);
     input.length = prefix.length;
     this.#asLocal(source);
+    input.tag = tag ?? 0;
     input.attrs = attributes;
     input.start = 0;
     input.end = attributes.length;
     input.nextHopLength = 0;
+    input.rpki = policy.readsRpki ? this.#originState(input) : 0;
     if (evaluate(policy, input, this.#output) !== ACCEPT) return undefined;
     return this.#output.attrsChanged ? this.#output.attrs.take() : attributes;
+  }
+
+  /** The state of a route of the input record. */
+  #originState(input: PolicyInput): number {
+    if (this.#validate === undefined || (input.family !== IPV4 && input.family !== IPV6)) return 0;
+    const origin = originAsn(
+      input.attrs,
+      input.start,
+      input.end,
+      this.#config.confederation?.id ?? this.#config.asn,
+    );
+    return this.#validate(input.family, input.a, input.b, input.c, input.d, input.length, origin);
   }
 
   /** The policy input of a received path, for an explanation; valid until the next use of a filter. */
@@ -142,6 +195,7 @@ export class FilterFactory {
     input.localAsn = this.#config.asn;
     this.#asLearned(peer);
     this.#setNextHop(nextHopId);
+    input.rpki = this.#originState(input);
     return input;
   }
 
@@ -152,10 +206,10 @@ export class FilterFactory {
   #filter(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter | undefined {
     if (choice.rejectsAll) return rejecting;
     // What accepts everything unchanged need not be asked.
-    const { policy, ownOnly } = choice;
+    const { policy, ownOnly, draining, noDefault } = choice;
     const isOpen = policy === undefined || (policy.ruleCount === 0 && policy.defaultVerdict === ACCEPT);
-    if (isOpen && !ownOnly) return undefined;
-    const key = `${direction} ${family} ${ownOnly} ${choice.name}`;
+    if (isOpen && !ownOnly && draining === undefined && noDefault === undefined) return undefined;
+    const key = `${direction} ${family} ${ownOnly} ${draining === true} ${noDefault === true} ${choice.name}`;
     const filters = policy === undefined ? this.#byName : this.#filtersOf(policy);
     let filter = filters.get(key);
     if (filter === undefined) filters.set(key, (filter = this.#make(choice, family, direction)));
@@ -169,10 +223,12 @@ export class FilterFactory {
   }
 
   #make(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter {
-    const { policy, ownOnly } = choice;
+    const { policy, ownOnly, draining, noDefault } = choice;
     const setsMed = policy?.change.includes(SET_MED) === true;
     return {
-      readsPrefix: policy !== undefined && (policy.readsPrefix || tellsLocalSourcesApart(policy)),
+      readsPrefix:
+        noDefault === true ||
+        (policy !== undefined && (policy.readsPrefix || policy.readsRpki || tellsLocalSourcesApart(policy))),
       readsNextHop: policy?.readsNextHop === true,
       readsPeer: ownOnly || policy?.readsPeer === true,
       evaluate: (query, verdict) => {
@@ -180,9 +236,24 @@ export class FilterFactory {
           verdict.accept = false;
           return;
         }
+        if (noDefault === true && query.prefixLength === 0) {
+          verdict.accept = false;
+          return;
+        }
         if (policy !== undefined) this.#run(policy, family, direction, setsMed, query, verdict);
+        if (draining === true && verdict.accept) this.#lower(query, verdict);
       },
     };
+  }
+
+  /** LOCAL_PREF 0, whatever the policy has made of it. */
+  #lower(query: RouteQuery, verdict: RouteVerdict): void {
+    const { attrs, attrsChanged } = verdict;
+    const out = this.#lowered.reset();
+    if (attrsChanged) setU32Attribute(out, attrs.bytes, 0, attrs.length, LOCAL_PREF, 0);
+    else setU32Attribute(out, query.bytes, query.start, query.end, LOCAL_PREF, 0);
+    verdict.attrsChanged = true;
+    attrs.reset().copy(out.bytes, 0, out.length);
   }
 
   #run(
@@ -207,6 +278,7 @@ export class FilterFactory {
     input.localAsn = this.#config.asn;
     this.#fillOrigin(policy, query);
     this.#setNextHop(query.nextHopId);
+    if (policy.readsRpki) input.rpki = this.#originState(input);
     const accepted = evaluate(policy, input, output) === ACCEPT;
     verdict.accept = accepted;
     if (!accepted) return;
@@ -230,8 +302,8 @@ export class FilterFactory {
 
   #fillOrigin(policy: CompiledPolicy, query: RouteQuery): void {
     if (query.peer === LOCAL_PEER) {
-      const source = policy.readsPeer ? this.#localSource(query) : 'local';
-      this.#asLocal(source);
+      const isPrefix = query.prefixLength >= 0;
+      this.#asLocal(policy.readsPeer && isPrefix ? this.#localSource(query) : 'local');
       return;
     }
     this.#asLearned(query.peer);
@@ -241,6 +313,7 @@ export class FilterFactory {
     this.#input.peerName = this.#router.directory.byIndex[peer]?.name ?? '';
     this.#input.peerAsn = this.#router.peerTable.asn[peer]!;
     this.#input.source = sourceCodes.bgp;
+    this.#input.tag = 0;
   }
 
   #setNextHop(id: number): void {
@@ -254,6 +327,7 @@ export class FilterFactory {
     this.#input.peerName = '';
     this.#input.peerAsn = 0;
     this.#input.source = sourceCodes[source];
+    this.#input.tag = 0;
     this.#input.localAsn = this.#config.asn;
   }
 

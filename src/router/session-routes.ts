@@ -2,10 +2,12 @@
 // places in the update groups; one that went leaves them, and graceful restart says what stays. The operator's
 // refresh and limits on prefixes are here as well. The session itself is sessions.ts, UPDATEs are intake.ts.
 
+import type { PeerColumns } from '../rib/peer-table.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
+import { familySettings } from './config.ts';
 import type { Peer } from './peer.ts';
 import type { RouterPorts } from './ports.ts';
 import type { Router } from './router.ts';
@@ -13,6 +15,8 @@ import type { Router } from './router.ts';
 export class SessionRoutes {
   readonly #router: Router;
   readonly #ports: RouterPorts;
+  /** What the peer table was told of a peer. */
+  readonly #identified = new WeakMap<Peer, string>();
 
   constructor(router: Router, ports: RouterPorts) {
     this.#router = router;
@@ -20,19 +24,13 @@ export class SessionRoutes {
   }
 
   established(peer: Peer, negotiated: Negotiated): void {
-    const { nowMs, intake, restart } = this.#router;
+    const { nowMs, restart } = this.#router;
     peer.families = negotiated.families;
     peer.disabledFamilies = 0;
     peer.establishedAtMs = nowMs;
     peer.counters.establishedCount++;
     this.identify(peer, negotiated);
-    intake.open(peer, {
-      asn4: negotiated.asn4,
-      internal: negotiated.internal,
-      families: negotiated.families,
-      addPath: negotiated.addPathReceive,
-      firstAsn: negotiated.internal ? 0 : negotiated.remoteAsn,
-    });
+    this.#openIntake(peer, negotiated);
     restart.peerEstablished(peer, negotiated);
     this.applyPolicies(peer, negotiated);
     const name = negotiated.fqdn?.host;
@@ -51,18 +49,25 @@ export class SessionRoutes {
     this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
   }
 
+  #openIntake(peer: Peer, negotiated: Negotiated): void {
+    const { asn4, internal, confederation, families, addPathReceive } = negotiated;
+    const isOutside = !internal && !confederation;
+    this.#router.intake.open(peer, {
+      asn4,
+      internal,
+      confederation,
+      families,
+      addPath: addPathReceive,
+      firstAsn: isOutside && peer.config.enforceFirstAs ? negotiated.remoteAsn : 0,
+    });
+  }
+
   /** What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. */
   identify(peer: Peer, negotiated: Negotiated): void {
     const { peerTable, ribs, advertiser } = this.#router;
-    peerTable.update(peer.index, {
-      kind: negotiated.internal ? 'internal' : 'external',
-      asn: negotiated.remoteAsn,
-      bgpId: negotiated.remoteBgpId,
-      address: peer.remote ?? new Uint8Array(16),
-      scope: peer.ifindex,
-      weight: peer.config.weight,
-      rrClient: peer.config.routeReflectorClient,
-    });
+    const columns = columnsOf(peer, negotiated);
+    this.#identified.set(peer, JSON.stringify(columns));
+    peerTable.update(peer.index, columns);
     let concerned = false;
     for (const rib of ribs) {
       rib.peerChanged(peer.index);
@@ -73,13 +78,11 @@ export class SessionRoutes {
 
   /** Another configuration of an Established peer whose session stays. */
   applyLive(peer: Peer): void {
-    const { peerTable } = this.#router;
-    const { weight, routeReflectorClient } = peer.config;
-    const { index } = peer;
-    const rrClient = peerTable.rrClient[index] === 1;
-    if (peerTable.weight[index] !== weight || rrClient !== routeReflectorClient)
-      this.identify(peer, peer.negotiated!);
-    this.applyPolicies(peer, peer.negotiated!);
+    const negotiated = peer.negotiated!;
+    if (this.#identified.get(peer) !== JSON.stringify(columnsOf(peer, negotiated)))
+      this.identify(peer, negotiated);
+    this.#openIntake(peer, negotiated);
+    this.applyPolicies(peer, negotiated);
   }
 
   /** Import filters and update groups of an Established peer, from what the configuration says now. */
@@ -89,8 +92,26 @@ export class SessionRoutes {
       const rib = ribs[family]!;
       const filter = filters.importFor(peer, negotiated, family);
       if (rib.importFilterOf(peer.index) !== filter) rib.setImport(peer.index, filter);
+      const { maxPrefix } = familySettings(peer.config, family);
+      rib.setLimit(peer.index, maxPrefix?.action === 'drop' ? maxPrefix.limit : 0);
     }
     advertiser.join(peer, negotiated);
+  }
+
+  /** Peers whose policies read the state of origin validation have their routes run through them again. */
+  originsJudgedAnew(): void {
+    const { directory, filters, ribs, advertiser } = this.#router;
+    for (const peer of directory.byName.values()) {
+      const { negotiated } = peer;
+      if (negotiated === undefined) continue;
+      const inside = negotiated.internal || negotiated.confederation;
+      for (const family of familiesIn(negotiated.families)) {
+        if (filters.importChoice(peer, inside, family).policy?.readsRpki === true)
+          ribs[family]!.setImport(peer.index, ribs[family]!.importFilterOf(peer.index));
+      }
+    }
+    advertiser.originsJudgedAnew();
+    this.#router.machineRoutes.redistributeAll();
   }
 
   /** Asks the peer for its routes and tells it ours again (`refresh` of the operator). */
@@ -107,10 +128,34 @@ export class SessionRoutes {
   /** The peer has announced more than it may, and the operator wants the session ended for that. */
   tooManyPrefixes(peer: Peer, family: number, limit: number): void {
     const { nowMs, sessions } = this.#router;
-    const { action, restartAfterMs } = peer.config.maxPrefix!;
+    const { action, restartAfterMs } = familySettings(peer.config, family).maxPrefix!;
     peer.heldUntilMs = action === 'restart' ? nowMs + restartAfterMs : Number.POSITIVE_INFINITY;
     const { afi, safi } = families[family]!;
     const data = new Uint8Array([afi >> 8, afi, safi, limit >>> 24, limit >>> 16, limit >>> 8, limit]);
     sessions.stop(peer, 'maxPrefixes', undefined, data);
   }
+}
+
+function columnsOf(peer: Peer, negotiated: Negotiated): PeerColumns {
+  const { config } = peer;
+  const { internal, confederation } = negotiated;
+  const kind = internal ? 'internal' : confederation ? 'confederation' : 'external';
+  const isOutside = kind === 'external';
+  const columns: PeerColumns = {
+    kind,
+    asn: negotiated.remoteAsn,
+    bgpId: negotiated.remoteBgpId,
+    address: peer.remote ?? new Uint8Array(16),
+    scope: peer.ifindex,
+    weight: config.weight,
+    rrClient: internal && config.routeReflectorClient,
+    allowAsIn: config.allowAsIn,
+    acceptAsSet: config.asSet === 'accept',
+    honoursGracefulShutdown: isOutside,
+    blackhole: config.blackhole,
+    localAs: isOutside ? (config.localAs?.asn ?? 0) : 0,
+    localAsPrepends: config.localAs?.noPrepend === false,
+  };
+  if (isOutside && config.role !== undefined) columns.role = config.role;
+  return columns;
 }
