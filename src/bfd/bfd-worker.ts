@@ -140,7 +140,12 @@ class BfdThread {
     const { source } = this.#datagram;
     const bytes = Uint8Array.from({ length: 16 }, (_, i) => source[i >> 2]! >> (24 - (i & 3) * 8));
     const mapped = source[0] === 0 && source[1] === 0 && source[2] === 0xffff;
-    this.#tell({ kind: 'discarded', verdict, source: mapped ? bytes.slice(12) : bytes });
+    this.#tell({
+      kind: 'discarded',
+      verdict,
+      source: mapped ? bytes.slice(12) : bytes,
+      ttl: this.#datagram.ttl,
+    });
   }
 
   // ---- orders ----

@@ -251,7 +251,7 @@ export class Bfd {
         return;
       case 'discarded':
         this.#options.onDiscarded?.(
-          `BFD packet of ${formatIp(news.source)} discarded: ${verdictTexts[news.verdict]}`,
+          `BFD packet of ${formatIp(news.source)} with TTL ${news.ttl} discarded: ${verdictTexts[news.verdict]}`,
         );
         return;
       case 'trouble': {

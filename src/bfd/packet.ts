@@ -64,7 +64,7 @@ export const WE_ARE_ADMIN_DOWN = 12;
 /** By verdict: for counters and logs. */
 export const verdictTexts: readonly string[] = [
   'taken',
-  'TTL too low: not from where a neighbour is',
+  'TTL lower than allowed: forwarded too often, or minTtl is too high for what the peer sends',
   'wrong version',
   'wrong length',
   'detection multiplier 0',

@@ -51,7 +51,12 @@ export type News =
     }
   | { readonly kind: 'freed'; readonly row: number }
   /** One datagram that was discarded, of many perhaps; told once a minute at most. */
-  | { readonly kind: 'discarded'; readonly verdict: number; readonly source: Uint8Array }
+  | {
+      readonly kind: 'discarded';
+      readonly verdict: number;
+      readonly source: Uint8Array;
+      readonly ttl: number;
+    }
   | {
       readonly kind: 'trouble';
       readonly code: string;

@@ -120,23 +120,30 @@ function leafdPlan(node: LabNode, directory: string, paths: LabPaths): DaemonPla
   };
 }
 
-// zebra, then bgpd; with one shared file each daemon would complain of the other's lines, so vtysh hands it out.
+// zebra, then bgpd, and bfdd where BFD is spoken; with one shared file each daemon would complain of the other's lines, so vtysh hands it out.
 function frrPlan(node: LabNode, directory: string): DaemonPlan {
   const config = configFileOf(node, directory);
-  const daemon = (program: string): ProcessPlan => ({
+  const daemon = (program: string, ...more: string[]): ProcessPlan => ({
     node: node.name,
     program,
     argv: [
       join(FRR_DIRECTORY, program),
       ...['--vty_socket', directory, '-z', join(directory, 'zserv.api')],
       ...['-i', join(directory, `${program}.pid`), '--log', 'stdout'],
+      ...more,
     ],
     env: {},
     readyPath: join(directory, `${program}.vty`),
   });
   return {
     files: [{ path: config, text: node.config }],
-    processes: [daemon('zebra'), daemon('bgpd')],
+    processes: [
+      daemon('zebra'),
+      ...(/^\s*(neighbor \S+ )?bfd\b/m.test(node.config)
+        ? [daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'))]
+        : []),
+      daemon('bgpd'),
+    ],
     load: ['vtysh', '--vty_socket', directory, '-f', config],
     owner: 'frr',
   };

@@ -240,11 +240,11 @@ it('drops strangers, low TTLs and garbage, counts them, and says so once', async
     libcCalls.close(fd);
   }
   expect(Object.keys(a.bfd.discarded()).sort()).toEqual([
-    'TTL too low: not from where a neighbour is',
+    'TTL lower than allowed: forwarded too often, or minTtl is too high for what the peer sends',
     'Your Discriminator is of no session',
     'wrong length',
   ]);
-  expect(a.discarded).toEqual([expect.stringMatching(/^BFD packet of 10\.0\.0\.2 discarded: /)]);
+  expect(a.discarded).toEqual([expect.stringMatching(/^BFD packet of 10\.0\.0\.2 with TTL 255 discarded: /)]);
   expect(states(a)).toEqual(expect.not.arrayContaining(['down']));
 });
 
