@@ -70,6 +70,8 @@ export const HAS_AS_SET = 4096;
 export const HAS_OTC = 8192;
 /** draft-ietf-idr-link-bandwidth. */
 export const HAS_LINK_BANDWIDTH = 16384;
+/** An extended community that does not leave the AS (RFC 4360 section 6). */
+export const HAS_NON_TRANSITIVE = 32768;
 
 /** Who we are, for the loop checks that are made once a set. */
 export interface LocalIdentity {
@@ -123,6 +125,11 @@ export class AttributePool {
   constructor(identity: LocalIdentity, hashKey: HashKey = defaultHashKey) {
     this.#identity = { ...identity };
     this.#hashKey = hashKey;
+  }
+
+  /** Our BGP identifier. */
+  get routerId(): number {
+    return this.#identity.routerId;
   }
 
   /** Sets in use. */
@@ -299,7 +306,10 @@ export class AttributePool {
           if (readU32(page, i) === this.#identity.clusterId) flags |= CLUSTER_LOOP;
       } else if (code === OTC) flags |= HAS_OTC;
       else if (code === EXT_COMMUNITIES) {
-        for (let i = value; i < next; i += 8) if (isLinkBandwidth(page, i)) flags |= HAS_LINK_BANDWIDTH;
+        for (let i = value; i < next; i += 8) {
+          if (isLinkBandwidth(page, i)) flags |= HAS_LINK_BANDWIDTH;
+          if ((page[i]! & 0x40) !== 0) flags |= HAS_NON_TRANSITIVE;
+        }
       }
       at = next;
     }

@@ -315,10 +315,32 @@ export class Decision {
    * step that removed it. Slow and plain; for people, and for checking `choose`.
    */
   explain(first: number): { path: number; reason: number }[] {
+    return this.#explainAmong(this.#listFrom(first));
+  }
+
+  /** All usable paths in the order of `rankFirst` and `rankNext`, by the steps of `explain`: to check them. */
+  rankAll(first: number): number[] {
+    let left = this.#listFrom(first);
+    const ranked: number[] = [];
+    for (;;) {
+      const best = this.#explainAmong(left).find((entry) => entry.reason === reason.BEST)?.path;
+      if (best === undefined) return ranked;
+      ranked.push(best);
+      left = left.filter((path) => path !== best);
+    }
+  }
+
+  #listFrom(first: number): number[] {
+    const list: number[] = [];
+    for (let path = first; path !== 0; path = this.#paths.next[path]!) list.push(path);
+    return list;
+  }
+
+  #explainAmong(list: readonly number[]): { path: number; reason: number }[] {
     const paths = this.#paths;
     const verdicts = new Map<number, number>();
     let left: number[] = [];
-    for (let path = first; path !== 0; path = paths.next[path]!) {
+    for (const path of list) {
       verdicts.set(path, reason.BEST);
       if (!this.#perPeer.isLive(path)) verdicts.set(path, reason.GONE);
       else if (paths.reason[path] !== 0) verdicts.set(path, paths.reason[path]!);

@@ -1,14 +1,45 @@
-// From the best path of a prefix to what an update group sends of it, or to the reason why it sends nothing:
-// whether the route may go there at all (RFC 4271 9.2, RFC 4456 6, RFC 1997), the export policy, the attributes
-// as sent (export-transform.ts), the next hop (RFC 4271 5.1.3). Results are kept by attrId where nothing but the
-// attributes and the kind of source went into them.
+// From a path to what an update group sends of it, or to the reason why it sends nothing: whether the route may go
+// there at all (RFC 4271 9.2, RFC 4456 6, RFC 1997, RFC 5065 5, RFC 9234 5, RFC 9494 4.6), the export policy, the
+// attributes as sent (export-path.ts, export-transform.ts), what the peer asked for (RFC 4684), the next hop (RFC 4271
+// 5.1.3). Results are kept by attrId where nothing but the attributes and the kind of source went into them.
 
 import { ByteWriter } from '../lib/bytes.ts';
-import { DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED } from './attribute-pool.ts';
-import { type Transform, transformAttributes } from './export-transform.ts';
-import { NEXT_HOP_SELF } from './next-hop-table.ts';
+import { AS_CONFED_SEQUENCE, AS_SEQUENCE } from '../wire/bgp/attribute/as-path.ts';
+import { RTC, VPNV4 } from '../wire/bgp/family.ts';
+import {
+  DEFAULT_LOCAL_PREF,
+  HAS_NON_TRANSITIVE,
+  HAS_OTC,
+  LLGR_STALE,
+  NO_ADVERTISE,
+  NO_EXPORT,
+  NO_EXPORT_SUBCONFED,
+} from './attribute-pool.ts';
+import { GRACEFUL_SHUTDOWN_COMMUNITY, NO_EXPORT_COMMUNITY } from './communities.ts';
+import {
+  AWAITS_FIB,
+  EXPORT_LONG_LIVED_STALE,
+  EXPORT_NO_ADVERTISE,
+  EXPORT_NO_EXPORT,
+  EXPORT_NO_EXPORT_SUBCONFED,
+  EXPORT_POLICY,
+  type ExportOptions,
+  FIB_LACKS,
+  FOREIGN_NEXT_HOP,
+  INTERNAL_TO_INTERNAL,
+  NO_ROUTE,
+  NOT_DECIDED,
+  ROLE_LEAK,
+  ROUTE_TARGET_CONSTRAINT,
+  SENT,
+  SUMMARY_ONLY,
+  TOO_LONG,
+} from './export-options.ts';
+import { leaveAs, rewritesPath } from './export-path.ts';
+import { emptyTransform, type Transform, transformAttributes } from './export-transform.ts';
+import { FIRST_NEXT_HOP, NEXT_HOP_SELF } from './next-hop-table.ts';
 import { PEER_EXTERNAL, PEER_INTERNAL, PEER_LOCAL } from './peer-table.ts';
-import { PREFIX_AWAITS_FIB, PREFIX_DIRTY, PREFIX_FIB_LACKS } from './prefixes.ts';
+import { PREFIX_AWAITS_FIB, PREFIX_DIRTY, PREFIX_FIB_LACKS, PREFIX_SUMMARIZED } from './prefixes.ts';
 import type { Rib } from './rib.ts';
 import {
   askAbout,
@@ -21,53 +52,7 @@ import {
   VerdictCache,
 } from './route-filter.ts';
 
-/** Why a group sends a prefix or not; `exportReasonNames` has the names. */
-export const SENT = 0;
-export const NO_ROUTE = 1;
-export const NOT_DECIDED = 2;
-export const AWAITS_FIB = 3;
-export const INTERNAL_TO_INTERNAL = 4;
-export const EXPORT_NO_ADVERTISE = 5;
-export const EXPORT_NO_EXPORT = 6;
-export const EXPORT_POLICY = 7;
-export const TOO_LONG = 8;
-export const SPLIT_HORIZON = 9;
-export const WAITS_ITS_TURN = 10;
-export const FIB_LACKS = 11;
-
-/** Indexed by code. */
-export const exportReasonNames: readonly string[] = [
-  'sent',
-  'noRoute',
-  'notDecided',
-  'awaitsFib',
-  'internalToInternal',
-  'noAdvertise',
-  'noExport',
-  'policy',
-  'tooLong',
-  'splitHorizon',
-  'waitsItsTurn',
-  'fibLacks',
-];
-
-/** What all members of a group have in common. */
-export interface ExportOptions {
-  kind: 'external' | 'internal';
-  /** The AS that external members know us by. */
-  localAsn: number;
-  /** The members are clients of ours (RFC 4456). */
-  rrClients: boolean;
-  clusterId: number;
-  /** Internal groups only: put ourselves as next hop for no route, for those of external peers, or for all. */
-  nextHopSelf: 'never' | 'external' | 'all';
-  /** Bytes of our own next hop towards the members: 4, 16 or 32. */
-  nextHopLength: number;
-  /** Members speak 4-octet ASNs (RFC 6793). */
-  asn4: boolean;
-  /** 4096, or 65535 with extended messages (RFC 8654). */
-  maxMessage: number;
-}
+export { type ExportOptions, exportReasonNames } from './export-options.ts';
 
 /** Bytes of a message beside attributes and next hop: header, lengths, MP_REACH, one prefix, and some air. */
 const MESSAGE_OVERHEAD = 128;
@@ -75,35 +60,53 @@ const MESSAGE_OVERHEAD = 128;
 /** In the `extra` of a cache entry: the reason of a refusal, or this for "next hop as received". */
 const KEEPS_NEXT_HOP = 0x100;
 
+/** Attribute flags that the rules look at. */
+const RULED = NO_ADVERTISE | NO_EXPORT | NO_EXPORT_SUBCONFED | LLGR_STALE | HAS_OTC;
+
+const noCommunities: readonly number[] = [];
+
 export class ExportStage {
   /** Results of `run`: the reason, the attributes with one reference for the caller or 0, next hop, source. */
   reason = NO_ROUTE;
   attrId = 0;
   /** NEXT_HOP_SELF for each member's own, else the id of a next hop that is sent as it is. */
   nextHopId = NEXT_HOP_SELF;
-  /** Peer index of the best path. */
+  /** What the NLRI carries (nlri-data.ts), borrowed from the path. */
+  nlriDataId = 0;
+  /** Peer index of the path. */
   source = 0;
   readonly options: ExportOptions;
+  /** RFC 4684 3.2: memberships go back to the client that sent them, so that it knows that we want its routes. */
+  readonly reflectsBack: boolean;
   readonly #rib: Rib;
   #filter: RouteFilter | undefined;
   readonly #cache: VerdictCache;
   #peersVersion = 0;
   readonly #query = emptyQuery();
   readonly #verdict = emptyVerdict();
+  readonly #before = new ByteWriter(512);
   readonly #out = new ByteWriter(512);
-  readonly #transform: Transform = {
-    prependAsn: 0,
-    dropMed: false,
-    localPref: DEFAULT_LOCAL_PREF,
-    originatorId: 0,
-    clusterId: 0,
-  };
+  readonly #transform: Transform;
+  readonly #isExternal: boolean;
+  readonly #isUnicast: boolean;
+  readonly #isRtc: boolean;
+  readonly #rewritesPath: boolean;
+  /** What we tell draining members; else none. */
+  readonly #communities: readonly number[];
 
   constructor(rib: Rib, options: ExportOptions, filter: RouteFilter | undefined) {
     this.#rib = rib;
     this.options = options;
     this.#filter = filter;
     this.#cache = new VerdictCache(rib.pool);
+    this.#isExternal = options.kind === 'external';
+    this.#isUnicast = rib.form === 'prefix';
+    this.#isRtc = rib.family === RTC;
+    this.reflectsBack = this.#isRtc && options.kind === 'internal' && options.rrClients;
+    this.#rewritesPath = rewritesPath(options);
+    this.#communities = options.gracefulShutdown === true ? [GRACEFUL_SHUTDOWN_COMMUNITY] : noCommunities;
+    this.#transform = emptyTransform(options.kind === 'confederation' ? AS_CONFED_SEQUENCE : AS_SEQUENCE);
+    this.#fillTransform();
   }
 
   /** The export policy, undefined for "send everything". */
@@ -117,39 +120,99 @@ export class ExportStage {
     this.#cache.clear();
   }
 
-  /** Finds out what is sent of the prefix; the results are in this object. */
+  /** What the options ask for has changed without being other options: the route target filter. */
+  forget(): void {
+    this.#cache.clear();
+  }
+
+  /** Whether the group may send another path than the best one: then the RIB has to report all changes. */
+  get watchesPaths(): boolean {
+    return this.options.addPath !== undefined || this.#takesAlternative;
+  }
+
+  /** RFC 4684 3.2: to a non-client goes a client's membership if the best is a non-client's. */
+  get #takesAlternative(): boolean {
+    const { kind, bestExternal, rrClients } = this.options;
+    return kind === 'internal' && !rrClients && (bestExternal === true || this.#isRtc);
+  }
+
+  /** Finds out what is sent of the prefix where one path is; the results are in this object. */
   run(prefixId: number): void {
-    const rib = this.#rib;
-    const path = rib.prefixes.bestPath[prefixId]!;
-    this.attrId = 0;
-    this.nextHopId = NEXT_HOP_SELF;
-    this.source = 0;
-    this.reason = this.#stateReason(rib.prefixes.state[prefixId]!, path);
-    if (this.reason !== SENT) return;
-    const attrId = rib.paths.attrId[path]!;
-    this.source = rib.paths.peer[path]!;
-    this.reason = this.#ruleReason(attrId);
-    if (this.reason !== SENT) return;
-    this.#export(prefixId, path, attrId);
+    const path = this.#rib.prefixes.bestPath[prefixId]!;
+    this.reason = this.stateReason(prefixId);
+    if (this.reason === SENT) this.runPath(prefixId, path);
+    else this.#clear();
+    if (this.reason === INTERNAL_TO_INTERNAL && this.#takesAlternative) this.#runAlternative(prefixId);
   }
 
   /** Whether there is anything to be told of the prefix at this moment. */
-  #stateReason(state: number, path: number): number {
+  stateReason(prefixId: number): number {
+    const { prefixes } = this.#rib;
+    const state = prefixes.state[prefixId]!;
     if ((state & PREFIX_DIRTY) !== 0) return NOT_DECIDED;
-    if (path === 0) return NO_ROUTE;
+    if (prefixes.bestPath[prefixId] === 0) return NO_ROUTE;
     if ((state & PREFIX_FIB_LACKS) !== 0) return FIB_LACKS;
-    return (state & PREFIX_AWAITS_FIB) !== 0 ? AWAITS_FIB : SENT;
+    if ((state & PREFIX_AWAITS_FIB) !== 0) return AWAITS_FIB;
+    return (state & PREFIX_SUMMARIZED) !== 0 ? SUMMARY_ONLY : SENT;
+  }
+
+  /** Finds out what is sent of one path of a prefix of which something may be told. */
+  runPath(prefixId: number, path: number): void {
+    const { paths } = this.#rib;
+    this.#clear();
+    const attrId = paths.attrId[path]!;
+    this.source = paths.peer[path]!;
+    this.reason = this.#ruleReason(attrId);
+    if (this.reason !== SENT) return;
+    this.#export(prefixId, path, attrId);
+    if (this.#isUnicast || this.attrId === 0) return;
+    this.nlriDataId = paths.nlriDataOf(path);
+    if (!this.#fitsNlri(prefixId)) this.#refuse(TOO_LONG);
+  }
+
+  #clear(): void {
+    this.attrId = 0;
+    this.nextHopId = NEXT_HOP_SELF;
+    this.nlriDataId = 0;
+    this.source = 0;
+  }
+
+  #refuse(reason: number): void {
+    if (this.attrId !== 0) this.#rib.pool.release(this.attrId);
+    this.attrId = 0;
+    this.nextHopId = NEXT_HOP_SELF;
+    this.nlriDataId = 0;
+    this.reason = reason;
+  }
+
+  /** The best of the other paths that may go to the group. */
+  #runAlternative(prefixId: number): void {
+    const { decision, paths, prefixes } = this.#rib;
+    const first = prefixes.firstPath[prefixId]!;
+    for (let path = decision.rankFirst(first); path !== 0; path = decision.rankNext(first)) {
+      this.source = paths.peer[path]!;
+      if (this.#ruleReason(paths.attrId[path]!) === INTERNAL_TO_INTERNAL) continue;
+      this.runPath(prefixId, path);
+      return;
+    }
+    this.#clear();
   }
 
   /** The rules that no policy can lift. */
   #ruleReason(attrId: number): number {
     const flags = this.#rib.pool.flags[attrId]!;
-    const external = this.options.kind === 'external';
-    if ((flags & (NO_ADVERTISE | NO_EXPORT | NO_EXPORT_SUBCONFED)) !== 0) {
+    const external = this.#isExternal;
+    if ((flags & RULED) !== 0) {
       if ((flags & NO_ADVERTISE) !== 0) return EXPORT_NO_ADVERTISE;
-      if (external) return EXPORT_NO_EXPORT;
+      if (external && (flags & (NO_EXPORT | NO_EXPORT_SUBCONFED)) !== 0) return EXPORT_NO_EXPORT;
+      if ((flags & NO_EXPORT_SUBCONFED) !== 0 && this.options.kind === 'confederation')
+        return EXPORT_NO_EXPORT_SUBCONFED;
+      if (external && (flags & LLGR_STALE) !== 0 && this.options.longLived !== true)
+        return EXPORT_LONG_LIVED_STALE;
+      if (external && (flags & HAS_OTC) !== 0 && this.#isUnicast && isUpwards(this.options.role))
+        return ROLE_LEAK;
     }
-    if (external || this.#rib.peers.kind[this.source] !== PEER_INTERNAL) return SENT;
+    if (this.options.kind !== 'internal' || this.#rib.peers.kind[this.source] !== PEER_INTERNAL) return SENT;
     const reflects = this.options.rrClients || this.#rib.peers.rrClient[this.source] === 1;
     return reflects ? SENT : INTERNAL_TO_INTERNAL;
   }
@@ -176,42 +239,80 @@ export class ExportStage {
       return;
     }
     resetVerdict(this.#verdict);
-    if (filter !== undefined) this.#ask(filter, prefixId, path, attrId);
+    const rewrites = this.#leaveAs(attrId);
+    if (filter !== undefined) this.#ask(filter, prefixId, path, attrId, rewrites);
     const verdict = this.#verdict;
     if (!verdict.accept) this.reason = EXPORT_POLICY;
-    else this.#makeAttributes(attrId, kind);
-    if (this.attrId !== 0) this.#setNextHop(path, verdict.nextHopId);
-    if (!cacheable || verdict.nextHopId >= 0) return;
+    else this.#makeAttributes(attrId, kind, rewrites);
     const extra = this.attrId === 0 ? this.reason : verdict.nextHopId === NEXT_HOP_KEEP ? KEEPS_NEXT_HOP : 0;
-    this.#cache.keep(attrId, variant, this.attrId, extra);
+    if (cacheable && verdict.nextHopId < 0) this.#cache.keep(attrId, variant, this.attrId, extra);
+    if (this.attrId !== 0) this.#setNextHop(path, verdict.nextHopId);
   }
 
-  #ask(filter: RouteFilter, prefixId: number, path: number, attrId: number): void {
+  /** Fills `#before` with what policy gets to see where that is not what the path has. */
+  #leaveAs(attrId: number): boolean {
+    const { pool } = this.#rib;
+    if (!this.#isExternal) return false;
+    if (!this.#rewritesPath && (pool.flags[attrId]! & HAS_NON_TRANSITIVE) === 0) return false;
+    const start = pool.offset(attrId);
+    leaveAs(this.#before.reset(), pool.page(attrId), start, start + pool.length[attrId]!, this.options);
+    return true;
+  }
+
+  #ask(filter: RouteFilter, prefixId: number, path: number, attrId: number, rewrites: boolean): void {
     const query = this.#query;
     askAbout(query, this.#rib.pool, attrId);
+    if (rewrites) {
+      query.bytes = this.#before.bytes;
+      query.start = 0;
+      query.end = this.#before.length;
+    }
     query.peer = this.source;
     query.nextHopId = this.#rib.paths.nextHopId[path]!;
     askAboutPrefix(query, this.#rib.prefixes, prefixId);
     filter.evaluate(query, this.#verdict);
   }
 
+  /** The part of the transformation that is the same for all routes. */
+  #fillTransform(): void {
+    const { options } = this;
+    const transform = this.#transform;
+    const { localAsn, confederationId = 0, localAs = 0, role } = options;
+    const own = confederationId !== 0 ? confederationId : localAsn;
+    if (options.kind === 'confederation') transform.prependAsn = localAsn;
+    else if (this.#isExternal && options.routeServerClient !== true) {
+      const replaced = localAs !== 0 && options.replaceAs === true;
+      transform.prependAsn = replaced ? localAs : own;
+      transform.prependBefore = replaced ? 0 : localAs;
+    }
+    transform.dropsReflection = options.kind !== 'internal';
+    const downwards = role === 'provider' || role === 'peer' || role === 'rsServer';
+    if (this.#isExternal && this.#isUnicast && downwards) transform.otc = localAs !== 0 ? localAs : own;
+  }
+
   /** The attributes as sent, interned; the verdict's where policy changed them. */
-  #makeAttributes(attrId: number, sourceKind: number): void {
+  #makeAttributes(attrId: number, sourceKind: number, rewrites: boolean): void {
     const { pool, peers } = this.#rib;
     const { options } = this;
     const verdict = this.#verdict;
     const transform = this.#transform;
-    const external = options.kind === 'external';
-    const reflects = !external && sourceKind === PEER_INTERNAL;
-    transform.prependAsn = external ? options.localAsn : 0;
-    transform.dropMed = external && sourceKind !== PEER_LOCAL && !verdict.medSet;
-    transform.localPref = external ? -1 : DEFAULT_LOCAL_PREF;
+    const external = this.#isExternal;
+    const reflects = options.kind === 'internal' && sourceKind === PEER_INTERNAL;
+    const staleToOld = (pool.flags[attrId]! & LLGR_STALE) !== 0 && options.longLived !== true;
+    const keepsMed = sourceKind === PEER_LOCAL || verdict.medSet || options.routeServerClient === true;
+    transform.dropMed = external && !keepsMed;
+    transform.forcesLocalPref = !external && (staleToOld || options.gracefulShutdown === true);
+    transform.localPref = external ? -1 : transform.forcesLocalPref ? 0 : DEFAULT_LOCAL_PREF;
+    transform.communities = staleToOld ? [...this.#communities, NO_EXPORT_COMMUNITY] : this.#communities;
+    transform.forcesOriginator = reflects && this.reflectsBack;
     transform.originatorId = reflects ? peers.bgpId[this.source]! : 0;
+    if (transform.forcesOriginator) transform.originatorId = pool.routerId;
     transform.clusterId = reflects ? options.clusterId : 0;
     const out = this.#out.reset();
-    const bytes = verdict.attrsChanged ? verdict.attrs.bytes : pool.page(attrId);
-    const start = verdict.attrsChanged ? 0 : pool.offset(attrId);
-    const end = verdict.attrsChanged ? verdict.attrs.length : start + pool.length[attrId]!;
+    const changed = verdict.attrsChanged ? verdict.attrs : rewrites ? this.#before : undefined;
+    const bytes = changed === undefined ? pool.page(attrId) : changed.bytes;
+    const start = changed === undefined ? pool.offset(attrId) : 0;
+    const end = changed === undefined ? start + pool.length[attrId]! : changed.length;
     // A 2-octet peer may get the path twice: as AS_PATH and as AS4_PATH.
     const grows = options.asn4 ? 1 : 2;
     if (
@@ -222,21 +323,58 @@ export class ExportStage {
       return;
     }
     this.attrId = pool.internOpaque(out.bytes, 0, out.length);
+    if (options.rtFilter?.accepts(pool, this.attrId) === false) this.#refuse(ROUTE_TARGET_CONSTRAINT);
+  }
+
+  /** Whether a message has room for the attributes and for an NLRI of this size, which may be large. */
+  #fitsNlri(prefixId: number): boolean {
+    const { pool, prefixes, nlriData } = this.#rib;
+    const nlri = prefixes.keys!.length[prefixId]! + nlriData.length(this.nlriDataId);
+    const grows = this.options.asn4 ? 1 : 2;
+    return pool.length[this.attrId]! * grows + nlri + MESSAGE_OVERHEAD <= this.options.maxMessage;
   }
 
   /** RFC 4271 5.1.3: ourselves to an external peer, unchanged within the AS, unless somebody says otherwise. */
   #setNextHop(path: number, wanted: number): void {
     const { nextHops, paths, peers } = this.#rib;
-    const { kind, nextHopSelf, nextHopLength } = this.options;
+    const { nextHopSelf, nextHopLength } = this.options;
+    if (!this.#isUnicast) {
+      this.#setTunnelNextHop(path, wanted);
+      return;
+    }
     let id = wanted >= 0 ? wanted : paths.nextHopId[path]!;
     if (wanted === -1) {
       const fromExternal = peers.kind[this.source] === PEER_EXTERNAL;
-      const self =
-        kind === 'external' || nextHopSelf === 'all' || (nextHopSelf === 'external' && fromExternal);
+      const self = this.#isExternal
+        ? this.options.nextHopUnchanged !== true && this.options.routeServerClient !== true
+        : nextHopSelf === 'all' || (nextHopSelf === 'external' && fromExternal);
       if (self) id = NEXT_HOP_SELF;
     }
-    // A link-local address means nothing to others, and an IPv6 one nothing to a peer without RFC 8950.
-    const foreign = nextHops.scope[id] !== 0 || (nextHopLength === 4 && nextHops.addressLength[id] === 16);
+    // A link-local address means nothing to others, an IPv6 one nothing to a peer without RFC 8950, "discard" to nobody.
+    const foreign =
+      id < FIRST_NEXT_HOP ||
+      nextHops.scope[id] !== 0 ||
+      (nextHopLength === 4 && nextHops.addressLength[id] === 16);
     this.nextHopId = foreign ? NEXT_HOP_SELF : id;
   }
+
+  /**
+   * Labels belong to the next hop that gave them out, and we give out none: it stays as it is, to external peers too,
+   * unless policy says otherwise. A membership (RFC 4684 3.2) sends no packets anywhere; its next hop is ourselves.
+   */
+  #setTunnelNextHop(path: number, wanted: number): void {
+    const { nextHops, paths, family } = this.#rib;
+    const id = this.#isRtc || wanted === NEXT_HOP_SELF ? NEXT_HOP_SELF : paths.nextHopId[path]!;
+    this.nextHopId = wanted > NEXT_HOP_SELF ? wanted : id;
+    if (this.nextHopId < FIRST_NEXT_HOP) this.nextHopId = NEXT_HOP_SELF;
+    const { scope, addressLength } = nextHops;
+    const tooLong =
+      family === VPNV4 && this.options.nextHopLength === 4 && addressLength[this.nextHopId] === 16;
+    if (tooLong || scope[this.nextHopId] !== 0) this.#refuse(FOREIGN_NEXT_HOP);
+  }
+}
+
+/** Whether a route with OTC may not go there (RFC 9234 section 5, egress 2). */
+function isUpwards(role: ExportOptions['role']): boolean {
+  return role === 'customer' || role === 'peer' || role === 'rsClient';
 }

@@ -1,29 +1,75 @@
 // What every route goes through on its way out, whatever policy says: RFC 4271 5.1 (prepend our AS to an
 // external peer, LOCAL_PREF only within the AS, MED of others not beyond the neighbouring AS), RFC 4456 8
-// (ORIGINATOR_ID and CLUSTER_LIST when reflecting). One pass over canonical bytes, canonical bytes out.
+// (ORIGINATOR_ID and CLUSTER_LIST when reflecting), RFC 5065 4.1 (our member AS in an AS_CONFED_SEQUENCE), RFC 9234 5
+// (OTC), RFC 8326 and RFC 9494 4.6 (communities). One pass over canonical bytes, canonical bytes out.
 
-import type { ByteWriter } from '../lib/bytes.ts';
-import { AS_SEQUENCE } from '../wire/bgp/attribute/as-path.ts';
+import { type ByteWriter, writeU32 } from '../lib/bytes.ts';
 import {
   attributeFlags,
   valueEnd,
   valueStart,
   writeAttributeHeader,
 } from '../wire/bgp/attribute/canonical.ts';
-import { AS_PATH, CLUSTER_LIST, LOCAL_PREF, MED, ORIGINATOR_ID } from '../wire/bgp/attribute/table.ts';
+import {
+  AS_PATH,
+  CLUSTER_LIST,
+  COMMUNITIES,
+  LOCAL_PREF,
+  MED,
+  ORIGINATOR_ID,
+  OTC,
+  PARTIAL,
+} from '../wire/bgp/attribute/table.ts';
 
 export interface Transform {
-  /** Our AS, put before the path, or 0 within the AS. */
+  /** Our AS, put before the path, or 0 for none. */
   prependAsn: number;
+  /** Another AS of ours, put before that, or 0. */
+  prependBefore: number;
+  /** AS_SEQUENCE, or AS_CONFED_SEQUENCE between member ASes. */
+  segment: number;
   /** The MED is somebody else's and goes to another AS. */
   dropMed: boolean;
-  /** LOCAL_PREF where the set has none; -1 takes it away, with ORIGINATOR_ID and CLUSTER_LIST. */
+  /** LOCAL_PREF where the set has none, or in any case where `forcesLocalPref`; -1 takes it away. */
   localPref: number;
-  /** RFC 4456: who brought the route into the AS, where the set does not say; 0 when not reflecting. */
+  forcesLocalPref: boolean;
+  /** ORIGINATOR_ID and CLUSTER_LIST stay within the AS. */
+  dropsReflection: boolean;
+  /** RFC 4456: who brought the route into the AS, where the set does not say or `forcesOriginator`; 0: not reflecting. */
   originatorId: number;
+  forcesOriginator: boolean;
   /** Our cluster, 0 when not reflecting. */
   clusterId: number;
+  /** Communities to be added; one that is there stays alone. */
+  communities: readonly number[];
+  /** ONLY_TO_CUSTOMER where the set has none; 0 for none. */
+  otc: number;
 }
+
+export function emptyTransform(segment: number): Transform {
+  return {
+    prependAsn: 0,
+    prependBefore: 0,
+    segment,
+    dropMed: false,
+    localPref: -1,
+    forcesLocalPref: false,
+    dropsReflection: false,
+    originatorId: 0,
+    forcesOriginator: false,
+    clusterId: 0,
+    communities: [],
+    otc: 0,
+  };
+}
+
+/** Bits of what is still to be written. */
+const PATH_DUE = 1;
+const LOCAL_PREF_DUE = 2;
+const COMMUNITIES_DUE = 4;
+const ORIGINATOR_DUE = 8;
+const CLUSTER_DUE = 16;
+const OTC_DUE = 32;
 
 /** Writes the attributes as they are sent. False when they outgrow what an attribute can hold. */
 export function transformAttributes(
@@ -33,66 +79,99 @@ export function transformAttributes(
   end: number,
   transform: Transform,
 ): boolean {
-  const within = transform.localPref >= 0;
-  let localPrefDue = within;
-  let originatorDue = within && transform.originatorId !== 0;
-  let clusterDue = within && transform.clusterId !== 0;
-  let pathDue = transform.prependAsn !== 0;
+  let due =
+    (transform.prependAsn !== 0 ? PATH_DUE : 0) |
+    (transform.localPref >= 0 ? LOCAL_PREF_DUE : 0) |
+    (transform.communities.length > 0 ? COMMUNITIES_DUE : 0) |
+    (transform.originatorId !== 0 ? ORIGINATOR_DUE : 0) |
+    (transform.clusterId !== 0 ? CLUSTER_DUE : 0) |
+    (transform.otc !== 0 ? OTC_DUE : 0);
   for (let at = start; ; ) {
     const code = at < end ? bytes[at + 1]! : 256;
     // What the set lacks goes in before the first attribute of a higher code.
-    if (pathDue && code > AS_PATH) {
-      writePrepended(out, transform.prependAsn, bytes, at, at);
-      pathDue = false;
-    }
-    if (localPrefDue && code > LOCAL_PREF) {
-      writeU32(out, LOCAL_PREF, transform.localPref);
-      localPrefDue = false;
-    }
-    if (originatorDue && code > ORIGINATOR_ID) {
-      writeU32(out, ORIGINATOR_ID, transform.originatorId);
-      originatorDue = false;
-    }
-    if (clusterDue && code > CLUSTER_LIST) {
-      writeU32(out, CLUSTER_LIST, transform.clusterId);
-      clusterDue = false;
-    }
+    if (due !== 0) due = writeDue(out, transform, due, code);
     if (at >= end) return true;
     const next = valueEnd(bytes, at);
-    if (code === AS_PATH && pathDue) {
-      if (!writePrepended(out, transform.prependAsn, bytes, valueStart(bytes, at), next)) return false;
-      pathDue = false;
-    } else if (code === CLUSTER_LIST && clusterDue) {
+    if (code === AS_PATH && (due & PATH_DUE) !== 0) {
+      if (!writePrepended(out, transform, bytes, valueStart(bytes, at), next)) return false;
+      due &= ~PATH_DUE;
+    } else if (code === CLUSTER_LIST && (due & CLUSTER_DUE) !== 0) {
       if (!writeCluster(out, transform.clusterId, bytes, valueStart(bytes, at), next)) return false;
-      clusterDue = false;
-    } else if (!isDropped(code, within, transform.dropMed)) {
-      if (code === LOCAL_PREF) localPrefDue = false;
-      if (code === ORIGINATOR_ID) originatorDue = false;
+      due &= ~CLUSTER_DUE;
+    } else if (code === COMMUNITIES && (due & COMMUNITIES_DUE) !== 0) {
+      if (!writeCommunities(out, transform.communities, bytes, at, next)) return false;
+      due &= ~COMMUNITIES_DUE;
+    } else if (!isDropped(code, transform)) {
+      if (code === LOCAL_PREF) due &= ~LOCAL_PREF_DUE;
+      if (code === ORIGINATOR_ID) due &= ~ORIGINATOR_DUE;
+      if (code === OTC) due &= ~OTC_DUE;
       out.copy(bytes, at, next);
     }
     at = next;
   }
 }
 
-function isDropped(code: number, within: boolean, dropMed: boolean): boolean {
-  if (code === MED) return dropMed;
-  return !within && (code === LOCAL_PREF || code === ORIGINATOR_ID || code === CLUSTER_LIST);
+/** Writes what is due before an attribute with this code; returns what is due behind it. */
+function writeDue(out: ByteWriter, transform: Transform, due: number, code: number): number {
+  if ((due & PATH_DUE) !== 0 && code > AS_PATH) {
+    writePrepended(out, transform, out.bytes, 0, 0);
+    due &= ~PATH_DUE;
+  }
+  if ((due & LOCAL_PREF_DUE) !== 0 && code > LOCAL_PREF) {
+    putU32(out, LOCAL_PREF, transform.localPref);
+    due &= ~LOCAL_PREF_DUE;
+  }
+  if ((due & COMMUNITIES_DUE) !== 0 && code > COMMUNITIES) {
+    const { communities } = transform;
+    writeAttributeHeader(out, attributeFlags(COMMUNITIES), COMMUNITIES, communities.length * 4);
+    for (const community of communities) out.u32(community);
+    due &= ~COMMUNITIES_DUE;
+  }
+  if ((due & ORIGINATOR_DUE) !== 0 && code > ORIGINATOR_ID) {
+    putU32(out, ORIGINATOR_ID, transform.originatorId);
+    due &= ~ORIGINATOR_DUE;
+  }
+  if ((due & CLUSTER_DUE) !== 0 && code > CLUSTER_LIST) {
+    putU32(out, CLUSTER_LIST, transform.clusterId);
+    due &= ~CLUSTER_DUE;
+  }
+  if ((due & OTC_DUE) !== 0 && code > OTC) {
+    putU32(out, OTC, transform.otc);
+    due &= ~OTC_DUE;
+  }
+  return due;
 }
 
-function writeU32(out: ByteWriter, code: number, value: number): void {
+function isDropped(code: number, transform: Transform): boolean {
+  if (code === MED) return transform.dropMed;
+  if (code === LOCAL_PREF) return transform.localPref < 0 || transform.forcesLocalPref;
+  if (code === ORIGINATOR_ID) return transform.dropsReflection || transform.forcesOriginator;
+  return code === CLUSTER_LIST && transform.dropsReflection;
+}
+
+function putU32(out: ByteWriter, code: number, value: number): void {
   writeAttributeHeader(out, attributeFlags(code), code, 4);
   out.u32(value);
 }
 
-/** AS_PATH with our AS first: in the leading AS_SEQUENCE while it has room, else in a new one. */
-function writePrepended(out: ByteWriter, asn: number, bytes: Uint8Array, from: number, to: number): boolean {
-  const joins = to > from && bytes[from] === AS_SEQUENCE && bytes[from + 1]! < 255;
-  const length = to - from + (joins ? 4 : 6);
+/** AS_PATH with our AS first: in the leading segment of that type while it has room, else in a new one. */
+function writePrepended(
+  out: ByteWriter,
+  transform: Transform,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+): boolean {
+  const { segment, prependAsn, prependBefore } = transform;
+  const count = prependBefore === 0 ? 1 : 2;
+  const joins = to > from && bytes[from] === segment && bytes[from + 1]! + count <= 255;
+  const length = to - from + count * 4 + (joins ? 0 : 2);
   if (length > 0xffff) return false;
   writeAttributeHeader(out, attributeFlags(AS_PATH), AS_PATH, length);
-  out.u8(AS_SEQUENCE);
-  out.u8(joins ? bytes[from + 1]! + 1 : 1);
-  out.u32(asn);
+  out.u8(segment);
+  out.u8(joins ? bytes[from + 1]! + count : count);
+  if (prependBefore !== 0) out.u32(prependBefore);
+  out.u32(prependAsn);
   out.copy(bytes, joins ? from + 2 : from, to);
   return true;
 }
@@ -109,5 +188,29 @@ function writeCluster(
   writeAttributeHeader(out, attributeFlags(CLUSTER_LIST), CLUSTER_LIST, length);
   out.u32(clusterId);
   out.copy(bytes, from, to);
+  return true;
+}
+
+const word = new Uint8Array(4);
+
+/** COMMUNITIES with those added that it lacks, at its end. */
+function writeCommunities(
+  out: ByteWriter,
+  communities: readonly number[],
+  bytes: Uint8Array,
+  at: number,
+  to: number,
+): boolean {
+  const from = valueStart(bytes, at);
+  const missing = communities.filter((community) => {
+    writeU32(word, 0, community);
+    for (let i = from; i < to; i += 4) if (word.every((byte, k) => bytes[i + k] === byte)) return false;
+    return true;
+  });
+  const length = to - from + missing.length * 4;
+  if (length > 0xffff) return false;
+  writeAttributeHeader(out, attributeFlags(COMMUNITIES) | (bytes[at]! & PARTIAL), COMMUNITIES, length);
+  out.copy(bytes, from, to);
+  for (const community of missing) out.u32(community);
   return true;
 }

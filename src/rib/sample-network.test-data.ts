@@ -166,7 +166,7 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
     const expected = new Map<string, string>();
     for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
       const attrId = group.attrOut(id);
-      if (attrId === 0 || group.source[id] === peerIndex) continue;
+      if (attrId === 0 || group.sourceOf(id) === peerIndex) continue;
       expect(group.hasSent(member, id)).toBe(true);
       const hopId = group.nextHopOut(id);
       const via = hopId === 0 ? ownHop(peerIndex) : nextHops.addressOf(hopId);

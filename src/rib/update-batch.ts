@@ -8,7 +8,7 @@
 import { assert } from '../lib/assert.ts';
 import { UpdateWriter } from '../wire/bgp/update-writer.ts';
 import { growU32 } from './columns.ts';
-import type { ExportOptions } from './export-stage.ts';
+import type { ExportOptions } from './export-options.ts';
 import { NEXT_HOP_SELF } from './next-hop-table.ts';
 import type { Rib } from './rib.ts';
 
@@ -38,6 +38,12 @@ export class UpdateBatch {
   #prefix = new Uint32Array(1024);
   /** The entry after this one in its bucket, + 1. */
   #nextEntry = new Uint32Array(1024);
+  /** Path identifier and NLRI data of each entry; only where there are such. */
+  #pathId = new Uint32Array(0);
+  #nlriDataId = new Uint32Array(0);
+  /** Entries are nothing but prefixes. */
+  readonly #isPlain: boolean;
+  readonly #addPath: boolean;
   #buckets = 0;
   #attrId = new Uint32Array(256);
   #nextHopId = new Uint32Array(256);
@@ -55,21 +61,40 @@ export class UpdateBatch {
   constructor(rib: Rib, options: ExportOptions) {
     this.#rib = rib;
     this.#options = options;
+    this.#addPath = options.addPath !== undefined;
+    this.#isPlain = !this.#addPath && rib.form === 'prefix';
   }
 
-  /** Adds a prefix: announced with `attrId` and `nextHopId`, or withdrawn where `attrId` is 0. */
-  add(prefixId: number, attrId: number, nextHopId: number, target: number): void {
+  /** Adds a path: announced with `attrId`, `nextHopId` and `nlriDataId`, or withdrawn where `attrId` is 0. */
+  add(
+    prefixId: number,
+    pathId: number,
+    attrId: number,
+    nextHopId: number,
+    nlriDataId: number,
+    target: number,
+  ): void {
     const entry = this.#count++;
     if (entry === this.#prefix.length) {
       this.#prefix = growU32(this.#prefix, entry * 2);
       this.#nextEntry = growU32(this.#nextEntry, entry * 2);
     }
+    if (!this.#isPlain) this.#addDetails(entry, pathId, nlriDataId);
     this.#prefix[entry] = prefixId;
     this.#nextEntry[entry] = 0;
     const bucket = this.#findBucket(attrId, nextHopId, target);
     if (this.#firstEntry[bucket] === 0) this.#firstEntry[bucket] = entry + 1;
     else this.#nextEntry[this.#lastEntry[bucket]! - 1] = entry + 1;
     this.#lastEntry[bucket] = entry + 1;
+  }
+
+  #addDetails(entry: number, pathId: number, nlriDataId: number): void {
+    if (this.#pathId.length < this.#prefix.length) {
+      this.#pathId = growU32(this.#pathId, this.#prefix.length);
+      this.#nlriDataId = growU32(this.#nlriDataId, this.#prefix.length);
+    }
+    this.#pathId[entry] = pathId;
+    this.#nlriDataId[entry] = nlriDataId;
   }
 
   /**
@@ -152,9 +177,10 @@ export class UpdateBatch {
     for (let at = stream.first; at !== 0; at = this.#nextInStream[at - 1]!) {
       this.#beginBucket(at - 1, own);
       for (let entry = this.#firstEntry[at - 1]!; entry !== 0; entry = this.#nextEntry[entry - 1]!) {
-        if (this.#write(this.#prefix[entry - 1]!)) continue;
+        if (this.#write(entry - 1)) continue;
         this.#sendChunk(stream, receivers, nextHops, send);
-        this.#write(this.#prefix[entry - 1]!);
+        const written = this.#write(entry - 1);
+        assert(written, 'the export stage refuses NLRI that fill a message');
       }
     }
     writer.finish();
@@ -165,7 +191,7 @@ export class UpdateBatch {
     const { family, nextHops, pool } = this.#rib;
     const attrId = this.#attrId[bucket]!;
     if (attrId === 0) {
-      this.#writer.beginUnreach(family, this.#options.nextHopLength !== 4);
+      this.#writer.beginUnreach(family, this.#options.nextHopLength !== 4, this.#addPath);
       return;
     }
     const id = this.#nextHopId[bucket]!;
@@ -179,21 +205,18 @@ export class UpdateBatch {
       self ? own : nextHops.address,
       self ? 0 : id * 16,
       self ? own.length : nextHops.addressLength[id]!,
+      this.#addPath,
     );
     assert(fits, 'the export stage refuses attributes that fill a message');
   }
 
-  #write(prefixId: number): boolean {
-    const { address, length, words } = this.#rib.table;
-    if (words === 1) return this.#writer.addIp4(address[prefixId]!, length[prefixId]!);
-    const at = prefixId * 4;
-    return this.#writer.addIp6(
-      address[at]!,
-      address[at + 1]!,
-      address[at + 2]!,
-      address[at + 3]!,
-      length[prefixId]!,
-    );
+  #write(entry: number): boolean {
+    const prefixId = this.#prefix[entry]!;
+    const { table } = this.#rib;
+    if (this.#isPlain && table.words === 1)
+      return this.#writer.addIp4(table.address[prefixId]!, table.length[prefixId]!);
+    const data = this.#isPlain ? 0 : this.#nlriDataId[entry]!;
+    return this.#rib.writeNlri(this.#writer, prefixId, data, this.#isPlain ? 0 : this.#pathId[entry]!);
   }
 
   #sendChunk(

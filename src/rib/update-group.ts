@@ -1,7 +1,7 @@
 // The adj-rib-out (RFC 4271 3.2, 9.2) of the peers that get the same: same export policy, kind, AS and
 // capabilities. What is sent is decided and encoded once a group, whatever the number of members.
 //
-// Per prefix the group knows the attributes it sends and which peer the route came from; a member has that,
+// Per prefix the group knows what it sends and which peer the route came from (adj-rib-out.ts); a member has that,
 // unless it is that peer. A change is queued by prefix (`enqueue`), so changes that come faster than they can be
 // sent coalesce. `flush` works the queue off in slices: export (export-stage.ts), compare with what was sent,
 // collect and encode (update-batch.ts).
@@ -10,23 +10,24 @@
 // up alone: new ones until their initial dump is out, and slow ones that the router has split off. New members of
 // the same time share one dump. After the dump the router is told, and sends End-of-RIB.
 //
-// Cost a prefix and group: 7 B, 4 more once a next hop is sent unchanged; a waiting prefix 4 B.
+// Cost a prefix and group: 1 B and the adj-rib-out; a waiting prefix 4 B.
 
 import { assert } from '../lib/assert.ts';
+import { BestOut, type OutOwner, PathsOut, type SentPath } from './adj-rib-out.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 import {
-  AWAITS_FIB,
+  ADD_PATH_LIMIT,
   type ExportOptions,
-  ExportStage,
-  NOT_DECIDED,
+  NO_ROUTE,
   SENT,
   SPLIT_HORIZON,
   WAITS_ITS_TURN,
-} from './export-stage.ts';
+} from './export-options.ts';
+import { ExportStage } from './export-stage.ts';
 import { IdQueue } from './id-queue.ts';
 import type { Rib } from './rib.ts';
 import type { RouteFilter } from './route-filter.ts';
-import { ONLY, TO_ALL, UpdateBatch } from './update-batch.ts';
+import { ONLY, UpdateBatch } from './update-batch.ts';
 
 /** What the group asks of its owner. */
 export interface GroupPort {
@@ -62,28 +63,23 @@ interface Member {
   /** Prefixes that changed while the member was apart, each once: a list and a bit a prefix. */
   pending: IdQueue;
   pendingBits: Uint32Array;
+  /** With ADD-PATH: which paths of those prefixes. */
+  pendingPaths: Map<number, number[]>;
   /** `dumped` is due, but not before the queue has been worked off up to this mark. */
   dueAfter: number;
 }
 
+const NO_PATHS: readonly number[] = [];
 const NOT_DUE = -1;
 const QUEUED = 1;
 
-export class UpdateGroup {
+export class UpdateGroup implements OutOwner {
   readonly rib: Rib;
   readonly stage: ExportStage;
-  /** Per prefix id: attributes sent, one reference; 0 for nothing. */
-  attrIdOut = new Uint32Array(64);
-  /** Per prefix id: the peer the route came from. */
-  source = new Uint16Array(64);
-  /** Per prefix id, once a next hop is sent unchanged: its id, one reference; 0 for our own. */
-  nextHopIdOut = new Uint32Array(0);
-  /** Prefixes with something sent. */
-  routeCount = 0;
-  /** Of these, by source peer: a member gets `routeCount` less its own. */
-  routesBySource = new Uint32Array(16);
+  readonly #out: BestOut | PathsOut;
   readonly #port: GroupPort;
   readonly #batch: UpdateBatch;
+  readonly #send: OutOwner['collect'];
   #state = new Uint8Array(64);
   readonly #queue = new IdQueue();
   /** How many prefixes have been queued, and worked off, ever. */
@@ -109,6 +105,22 @@ export class UpdateGroup {
     this.stage = new ExportStage(rib, options, filter);
     this.#port = port;
     this.#batch = new UpdateBatch(rib, options);
+    this.#out =
+      options.addPath === undefined
+        ? new BestOut(rib, this.stage, this)
+        : new PathsOut(rib, this.stage, this);
+    this.#send = (id, pathId, attr, hop, data, target) =>
+      this.#batch.add(id, pathId, attr, hop, data, target);
+  }
+
+  /** Routes sent, of all prefixes. */
+  get routeCount(): number {
+    return this.#out.counts.routes;
+  }
+
+  /** Of these, by source peer: a member gets `routeCount` less its own. */
+  get routesBySource(): Uint32Array {
+    return this.#out.counts.bySource;
   }
 
   get memberCount(): number {
@@ -127,7 +139,7 @@ export class UpdateGroup {
     if (this.#memberCount === 0) return;
     this.#state[prefixId]! |= QUEUED;
     // What is sent holds the prefix already.
-    if (this.attrIdOut[prefixId] === 0) this.rib.hold(prefixId);
+    if (!this.#out.has(prefixId)) this.rib.hold(prefixId);
     this.#queue.push(prefixId);
     this.#queued++;
   }
@@ -151,6 +163,7 @@ export class UpdateGroup {
       dump: undefined,
       pending: new IdQueue(),
       pendingBits: new Uint32Array(0),
+      pendingPaths: new Map(),
       dueAfter: NOT_DUE,
     };
     this.#nextHops[index] = nextHop;
@@ -161,6 +174,7 @@ export class UpdateGroup {
       // What an earlier member had is out of date: nothing was followed while there was none.
       while (this.#dissolve(1 << 20));
       this.reconsider();
+      if (this.stage.watchesPaths) this.rib.watchPaths(true);
     }
     this.#memberCount++;
     this.#startDump(index, true);
@@ -180,6 +194,7 @@ export class UpdateGroup {
     this.#members[member] = undefined;
     this.#memberOf[m.peer] = 0;
     this.#memberCount--;
+    if (this.#memberCount === 0 && this.stage.watchesPaths) this.rib.watchPaths(false);
     this.#dissolved = 0;
     this.#sortMembers();
   }
@@ -216,10 +231,11 @@ export class UpdateGroup {
     this.reconsider();
   }
 
-  /** Something that export reads has changed for all routes (peer table, router id): as `setFilter`. */
+  /** Something that export reads has changed for all routes (peer table, router id, what the member wants). */
   reconsider(): void {
+    this.stage.forget();
     this.#fillCursor = 0;
-    this.#fillEnd = this.rib.table.idEnd;
+    this.#fillEnd = this.rib.prefixes.idEnd;
   }
 
   // ---- sending ----
@@ -254,7 +270,7 @@ export class UpdateGroup {
     const end = Math.min(this.#fillEnd, this.#fillCursor + budget);
     if (end > this.#state.length) this.#grow(end);
     for (let id = this.#fillCursor; id < end; id++)
-      if (prefixes.bestPath[id] !== 0 || this.attrIdOut[id] !== 0) this.enqueue(id);
+      if (prefixes.bestPath[id] !== 0 || this.#out.has(id)) this.enqueue(id);
     if (end <= this.#fillCursor) return;
     this.#fillCursor = end;
     // Whoever waits for the end of the dump waits for what the fill has queued as well.
@@ -286,92 +302,40 @@ export class UpdateGroup {
 
   /** Exports one queued prefix: finds what is sent now, compares, and collects what the members need. */
   #export(id: number): void {
-    const { stage, rib } = this;
     this.#state[id]! &= ~QUEUED;
-    stage.run(id);
-    if (stage.reason === NOT_DECIDED) {
+    if (!this.#out.export(id)) {
       // What was sent stays right until the decision; the prefix is looked at again after it.
       this.#state[id]! |= QUEUED;
       this.#queue.push(id);
       this.#queued++;
-      return;
-    }
-    if (stage.reason !== AWAITS_FIB) this.#replace(id);
-    if (this.attrIdOut[id] === 0) rib.unhold(id);
+    } else if (!this.#out.has(id)) this.rib.unhold(id);
   }
 
-  /** Puts the stage's result in the place of what was sent. */
-  #replace(id: number): void {
-    const { stage, rib } = this;
-    const oldAttr = this.attrIdOut[id]!;
-    const oldHop = this.nextHopIdOut.length === 0 ? 0 : this.nextHopIdOut[id]!;
-    const oldSource = this.source[id]!;
-    const attr = stage.attrId;
-    const hop = attr === 0 ? 0 : stage.nextHopId;
-    if (attr === oldAttr && hop === oldHop && (attr === 0 || stage.source === oldSource)) {
-      if (attr !== 0) rib.pool.release(attr);
-      return;
-    }
-    const oldMember = oldAttr === 0 ? -1 : this.memberOf(oldSource);
-    const member = attr === 0 ? -1 : this.memberOf(stage.source);
-    if (attr === 0) this.#collect(id, 0, 0, oldMember);
-    else if (attr === oldAttr && hop === oldHop) {
-      // Only the source differs: nobody is concerned but the two peers it came from.
-      if (oldMember >= 0) this.#collect(id, attr, hop, ONLY + oldMember);
-    } else this.#collect(id, attr, hop, member);
-    if (attr !== 0 && oldAttr !== 0 && member >= 0 && member !== oldMember)
-      this.#collect(id, 0, 0, ONLY + member);
-    this.#store(id, attr, hop, stage.source);
-  }
-
-  /**
-   * Writes the columns; references and counts follow. The stage's reference becomes the column's. The hold on the
-   * prefix is the caller's: it is there while the prefix is queued or sent.
-   */
-  #store(id: number, attr: number, hop: number, source: number): void {
-    const { rib } = this;
-    const oldAttr = this.attrIdOut[id]!;
-    if (oldAttr !== 0) {
-      this.routesBySource[this.source[id]!]!--;
-      this.routeCount--;
-    }
-    this.attrIdOut[id] = attr;
-    this.source[id] = source;
-    if (hop !== 0 && this.nextHopIdOut.length === 0) this.nextHopIdOut = new Uint32Array(this.#state.length);
-    if (this.nextHopIdOut.length > 0) {
-      const oldHop = this.nextHopIdOut[id]!;
-      if (hop !== 0) rib.nextHops.retain(hop);
-      if (oldHop !== 0) rib.nextHops.release(oldHop);
-      this.nextHopIdOut[id] = hop;
-    }
-    if (attr !== 0) {
-      if (source >= this.routesBySource.length)
-        this.routesBySource = growU32(
-          this.routesBySource,
-          Math.max(source + 1, this.routesBySource.length * 2),
-        );
-      this.routesBySource[source]!++;
-      this.routeCount++;
-    }
-    if (oldAttr !== 0) rib.pool.release(oldAttr);
+  sourceMember(peer: number): number {
+    return this.stage.reflectsBack ? -1 : this.memberOf(peer);
   }
 
   /** Adds to the common stream, and notes it for the members that stand apart. */
-  #collect(id: number, attr: number, hop: number, target: number): void {
+  collect(id: number, pathId: number, attr: number, hop: number, data: number, target: number): void {
     for (let i = 0; i < this.#apart.length; i++) {
       const index = this.#apart[i]!;
       const concerned = target >= ONLY ? index === target - ONLY : index !== target;
-      if (concerned) this.#note(this.#members[index]!, id);
+      if (concerned) this.#note(this.#members[index]!, id, pathId);
     }
     if (this.#together.length === 0) return;
-    this.#batch.add(id, attr, hop, target);
+    this.#batch.add(id, pathId, attr, hop, data, target);
   }
 
   // ---- members that stand apart ----
 
   /** The prefix is to be sent to the member later; not where its dump will come by anyway. */
-  #note(m: Member, id: number): void {
+  #note(m: Member, id: number, pathId: number): void {
     if (m.dump?.fresh === true && id >= m.dump.cursor) return;
+    if (pathId !== 0) {
+      const known = m.pendingPaths.get(id);
+      if (known === undefined) m.pendingPaths.set(id, [pathId]);
+      else if (!known.includes(pathId)) known.push(pathId);
+    }
     const word = id >>> 5;
     const bit = 1 << (id & 31);
     if (word >= m.pendingBits.length)
@@ -385,6 +349,7 @@ export class UpdateGroup {
   #clearPending(m: Member): void {
     while (m.pending.count > 0) this.rib.unhold(m.pending.shift());
     m.pendingBits.fill(0);
+    m.pendingPaths.clear();
   }
 
   #startDump(member: number, fresh: boolean): void {
@@ -419,14 +384,11 @@ export class UpdateGroup {
   /** The next slice of a dump; nothing where one of its members is split off (it then has the dump alone). */
   #dump(dump: Dump, budget: number): void {
     if (dump.members.some((index) => this.#member(index).flow !== 'open')) return;
-    const end = Math.min(this.rib.table.idEnd, this.#state.length, dump.cursor + budget);
-    for (let id = dump.cursor; id < end; id++) {
-      if (this.attrIdOut[id] !== 0)
-        this.#batch.add(id, this.attrIdOut[id]!, this.#hopOut(id), this.memberOf(this.source[id]!));
-    }
+    const end = Math.min(this.rib.prefixes.idEnd, this.#state.length, dump.cursor + budget);
+    for (let id = dump.cursor; id < end; id++) this.#out.dump(id, this.#send);
     dump.cursor = Math.max(end, dump.cursor);
     this.#batch.emit(dump.members, this.#nextHops, (member, bytes) => this.#port.send(member, bytes));
-    if (end < Math.min(this.rib.table.idEnd, this.#state.length)) return;
+    if (end < Math.min(this.rib.prefixes.idEnd, this.#state.length)) return;
     for (const index of dump.members) this.#member(index).dump = undefined;
   }
 
@@ -436,8 +398,8 @@ export class UpdateGroup {
     for (let i = 0; i < count; i++) {
       const id = m.pending.shift();
       m.pendingBits[id >>> 5]! &= ~(1 << (id & 31));
-      const has = this.attrIdOut[id] !== 0 && this.source[id] !== m.peer;
-      this.#batch.add(id, has ? this.attrIdOut[id]! : 0, has ? this.#hopOut(id) : 0, TO_ALL);
+      this.#out.catchUp(id, index, m.pendingPaths.get(id) ?? NO_PATHS, this.#send);
+      m.pendingPaths.delete(id);
       this.rib.unhold(id);
     }
     if (count > 0)
@@ -468,12 +430,12 @@ export class UpdateGroup {
       const id = this.#queue.shift();
       this.#state[id]! &= ~QUEUED;
       this.#done++;
-      if (this.attrIdOut[id] === 0) this.rib.unhold(id);
+      if (!this.#out.has(id)) this.rib.unhold(id);
     }
     const end = Math.min(this.#state.length, this.#dissolved + budget);
     for (let id = this.#dissolved; id < end && this.routeCount > 0; id++)
-      if (this.attrIdOut[id] !== 0) {
-        this.#store(id, 0, 0, 0);
+      if (this.#out.has(id)) {
+        this.#out.clear(id);
         this.rib.unhold(id);
       }
     this.#dissolved = end;
@@ -482,49 +444,100 @@ export class UpdateGroup {
 
   // ---- views ----
 
-  /** Whether and why the member is sent the prefix or not: a code of export-stage.ts. */
+  /** Whether and why the member is sent the prefix or not: a code of export-options.ts; with ADD-PATH, its best path. */
   explain(member: number, prefixId: number): number {
-    const m = this.#member(member);
+    if (this.stage.options.addPath !== undefined)
+      return this.explainPaths(member, prefixId)[0]?.reason ?? NO_ROUTE;
     this.stage.run(prefixId);
-    if (this.stage.attrId !== 0) this.rib.pool.release(this.stage.attrId);
-    if (this.stage.reason !== SENT) return this.stage.reason;
-    if (this.stage.source === m.peer) return SPLIT_HORIZON;
-    return this.hasSent(member, prefixId) ? SENT : WAITS_ITS_TURN;
+    return this.#verdict(member, prefixId, 0);
   }
 
-  /** Whether the member has been sent the prefix, and it has not been withdrawn since. */
-  hasSent(member: number, prefixId: number): boolean {
+  /** As `explain`, for each path that could be sent to a member with ADD-PATH, in the order of the decision. */
+  explainPaths(member: number, prefixId: number): { path: number; reason: number }[] {
+    const { decision, prefixes } = this.rib;
+    const { stage } = this;
+    const max = stage.options.addPath?.max ?? 1;
+    const verdicts: { path: number; reason: number }[] = [];
+    const first = prefixes.firstPath[prefixId]!;
+    let count = 0;
+    const state = stage.stateReason(prefixId);
+    for (let path = decision.rankFirst(first); path !== 0; path = decision.rankNext(first)) {
+      let reason = state;
+      if (state === SENT && max !== 0 && count >= max) reason = ADD_PATH_LIMIT;
+      else if (state === SENT) {
+        stage.runPath(prefixId, path);
+        if (stage.attrId !== 0) count++;
+        reason = this.#verdict(member, prefixId, path);
+      }
+      verdicts.push({ path, reason });
+    }
+    return verdicts;
+  }
+
+  /** What comes of the stage's result for this member. */
+  #verdict(member: number, prefixId: number, pathId: number): number {
+    const { stage } = this;
+    if (stage.attrId !== 0) this.rib.pool.release(stage.attrId);
+    if (stage.reason !== SENT) return stage.reason;
+    if (this.sourceMember(stage.source) === member) return SPLIT_HORIZON;
+    const sent = this.sentPaths(member, prefixId).some((path) => path.pathId === pathId);
+    return sent ? SENT : WAITS_ITS_TURN;
+  }
+
+  /** What the member has been sent of the prefix, and that has not been withdrawn since; best first. */
+  sentPaths(member: number, prefixId: number): SentPath[] {
     const m = this.#member(member);
-    if (prefixId >= this.#state.length || this.attrIdOut[prefixId] === 0) return false;
-    if (this.source[prefixId] === m.peer || (m.dump?.fresh && prefixId >= m.dump.cursor)) return false;
-    const word = prefixId >>> 5;
-    return word >= m.pendingBits.length || (m.pendingBits[word]! & (1 << (prefixId & 31))) === 0;
+    if (prefixId >= this.#state.length || (m.dump?.fresh && prefixId >= m.dump.cursor)) return [];
+    const waits = isPending(m, prefixId);
+    const missed = m.pendingPaths.get(prefixId);
+    return this.#out
+      .list(prefixId)
+      .filter(
+        ({ source, pathId }) =>
+          this.sourceMember(source) !== member && !(waits && (missed?.includes(pathId) ?? true)),
+      );
   }
 
-  /** How many prefixes the member has, or is about to have. */
+  /** Whether the member has been sent anything of the prefix, and it has not been withdrawn since. */
+  hasSent(member: number, prefixId: number): boolean {
+    if (this.stage.options.addPath !== undefined) return this.sentPaths(member, prefixId).length > 0;
+    if (this.attrOut(prefixId) === 0 || this.sourceMember(this.sourceOf(prefixId)) === member) return false;
+    const m = this.#member(member);
+    return !(m.dump?.fresh && prefixId >= m.dump.cursor) && !isPending(m, prefixId);
+  }
+
+  /** How many routes the member has, or is about to have. */
   routeCountOf(member: number): number {
-    const peer = this.#member(member).peer;
-    return this.routeCount - (peer < this.routesBySource.length ? this.routesBySource[peer]! : 0);
+    const { counts } = this.#out;
+    const { peer } = this.#member(member);
+    if (this.stage.reflectsBack) return counts.routes;
+    return counts.routes - (peer < counts.bySource.length ? counts.bySource[peer]! : 0);
   }
 
-  /** The next hop sent with the prefix: the member's own, or the id of another. */
+  /** What is sent of the prefix to members that are not its source, best first; ids are borrowed. */
+  pathsOut(prefixId: number): SentPath[] {
+    return this.#out.list(prefixId);
+  }
+
+  /** The next hop sent with the best path: 0 for the member's own, or the id of another. */
   nextHopOut(prefixId: number): number {
-    return prefixId < this.nextHopIdOut.length ? this.nextHopIdOut[prefixId]! : 0;
+    return this.#out.hopOf(prefixId);
   }
 
-  /** Attributes sent with the prefix, 0 for none; the id is borrowed. */
+  /** Attributes sent with the best path, 0 for none; the id is borrowed. */
   attrOut(prefixId: number): number {
-    return prefixId < this.attrIdOut.length ? this.attrIdOut[prefixId]! : 0;
+    return this.#out.attrOf(prefixId);
+  }
+
+  /** The peer that the best path sent came from; 0 for this router, or nothing sent. */
+  sourceOf(prefixId: number): number {
+    return this.#out.sourceOf(prefixId);
   }
 
   /** Whether nothing of the prefix waits in the common queue, or to be queued. */
   isSettled(prefixId: number): boolean {
     if (prefixId >= this.#fillCursor && prefixId < this.#fillEnd) return false;
     return prefixId >= this.#state.length || (this.#state[prefixId]! & QUEUED) === 0;
-  }
-
-  #hopOut(id: number): number {
-    return this.nextHopIdOut.length === 0 ? 0 : this.nextHopIdOut[id]!;
   }
 
   #member(index: number): Member {
@@ -536,8 +549,12 @@ export class UpdateGroup {
   #grow(need: number): void {
     const capacity = grownCapacity(this.#state.length, need);
     this.#state = growU8(this.#state, capacity);
-    this.attrIdOut = growU32(this.attrIdOut, capacity);
-    this.source = growU16(this.source, capacity);
-    if (this.nextHopIdOut.length > 0) this.nextHopIdOut = growU32(this.nextHopIdOut, capacity);
+    this.#out.grow(capacity);
   }
+}
+
+/** Whether a change of the prefix waits for the member alone. */
+function isPending(m: Member, prefixId: number): boolean {
+  const word = prefixId >>> 5;
+  return word < m.pendingBits.length && (m.pendingBits[word]! & (1 << (prefixId & 31))) !== 0;
 }

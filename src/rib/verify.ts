@@ -2,7 +2,9 @@
 // so after every step. The decision is recomputed by the plain stepwise form (`Decision.explain`), everything
 // that is counted is counted again. Returns differences as sentences; an empty list is what one wants.
 
-import { AWAITS_FIB, ExportStage, NOT_DECIDED } from './export-stage.ts';
+import type { SentPath } from './adj-rib-out.ts';
+import { AWAITS_FIB, NOT_DECIDED, SENT } from './export-options.ts';
+import { ExportStage } from './export-stage.ts';
 import { ImportStage } from './import-stage.ts';
 import { BLACKHOLE_SET, FIRST_SET, LOCAL_SET, NO_SET } from './next-hop-sets.ts';
 import { NEXT_HOP_DISCARD, NEXT_HOP_SELF } from './next-hop-table.ts';
@@ -148,21 +150,51 @@ export function verifyGroup(group: UpdateGroup, limit = 20): string[] {
   const bySource = new Map<number, number>();
   let routes = 0;
   for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
-    const sent = group.attrOut(id);
-    if (sent !== 0) {
+    const sent = group.pathsOut(id);
+    for (const { source } of sent) {
       routes++;
-      bySource.set(group.source[id]!, (bySource.get(group.source[id]!) ?? 0) + 1);
+      bySource.set(source, (bySource.get(source) ?? 0) + 1);
     }
     if (group.memberCount === 0 || !group.isSettled(id)) continue;
-    stage.run(id);
-    if (stage.attrId !== 0) rib.pool.release(stage.attrId);
-    if (stage.reason === NOT_DECIDED || stage.reason === AWAITS_FIB) continue;
-    const expected = stage.attrId === 0 ? 'nothing' : `${stage.attrId} ${stage.nextHopId} ${stage.source}`;
-    const found = sent === 0 ? 'nothing' : `${sent} ${group.nextHopOut(id)} ${group.source[id]}`;
+    // Other paths than the best one may be gone before the decision has looked.
+    if (stage.watchesPaths && rib.isScanning) continue;
+    const due = duePaths(stage, rib, id);
+    if (due === undefined) continue;
+    const [expected, found] = [due, sent].map((paths) => paths.map(pathText).join(', ') || 'nothing');
     if (found !== expected) wrong.push(`prefix ${id}: sent ${found}, should be ${expected}`);
   }
   if (routes !== group.routeCount) wrong.push(`${group.routeCount} routes counted, ${routes} found`);
   for (const [source, count] of bySource)
     if (group.routesBySource[source] !== count) wrong.push(`${count} routes of peer ${source} miscounted`);
   return wrong.slice(0, limit);
+}
+
+const pathText = ({ pathId, attrId, nextHopId, nlriDataId, source }: SentPath): string =>
+  `${pathId}: ${attrId} ${nextHopId} ${nlriDataId} ${source}`;
+
+/** What should be sent of the prefix; undefined where that has to wait. The ids are borrowed from nobody. */
+function duePaths(stage: ExportStage, rib: Rib, id: number): SentPath[] | undefined {
+  const due: SentPath[] = [];
+  const add = (pathId: number): void => {
+    const { attrId, nextHopId, nlriDataId, source } = stage;
+    if (attrId === 0) return;
+    rib.pool.release(attrId);
+    due.push({ pathId, attrId, nextHopId, nlriDataId, source });
+  };
+  const state = stage.stateReason(id);
+  if (state === NOT_DECIDED || state === AWAITS_FIB) return undefined;
+  const { addPath } = stage.options;
+  if (addPath === undefined) {
+    stage.run(id);
+    add(0);
+    return due;
+  }
+  if (state !== SENT) return due;
+  // In the plainest way: the best of all, then the best of those that are left.
+  for (const path of rib.decision.rankAll(rib.prefixes.firstPath[id]!)) {
+    if (addPath.max !== 0 && due.length >= addPath.max) break;
+    stage.runPath(id, path);
+    add(path);
+  }
+  return due;
 }

@@ -89,7 +89,7 @@ function toldTooEarly(node: SimNode, router: Router): string | undefined {
     for (let id = 0; id < table.idEnd; id++) {
       // What waits to be withdrawn has been told in its time.
       if (!group.isSettled(id)) continue;
-      if (group.attrOut(id) === 0 || group.source[id] === LOCAL_PEER || prefixes.nextHopSetId[id]! <= 1)
+      if (group.attrOut(id) === 0 || group.sourceOf(id) === LOCAL_PEER || prefixes.nextHopSetId[id]! <= 1)
         continue;
       const key = routeKey(family, table.address, id * table.words, table.length[id]!);
       if (!node.kernel.routes.has(key)) return `${node.name} tells ${key}, which its kernel does not have`;
