@@ -52,10 +52,12 @@ export class SessionRoutes {
   #openIntake(peer: Peer, negotiated: Negotiated): void {
     const { asn4, internal, confederation, families, addPathReceive } = negotiated;
     const isOutside = !internal && !confederation;
+    // Paths of our own member AS have confederation segments as well as those of another.
+    const inConfederation = confederation || (internal && this.#router.config.confederation !== undefined);
     this.#router.intake.open(peer, {
       asn4,
       internal,
-      confederation,
+      confederation: inConfederation,
       families,
       addPath: addPathReceive,
       firstAsn: isOutside && peer.config.enforceFirstAs ? negotiated.remoteAsn : 0,

@@ -6,7 +6,7 @@ export interface UpdateContext {
   readonly asn4: boolean;
   /** The peer is in our own AS. */
   readonly internal: boolean;
-  /** The peer is in another member AS of our confederation (RFC 5065). */
+  /** The peer is in our confederation (RFC 5065), in our member AS or in another: its paths may say so. */
   readonly confederation?: boolean;
   /** Negotiated families, a mask by family id; NLRI of others is passed over. */
   readonly families: number;

@@ -65,9 +65,9 @@ export function validateAsPath(
   end: number,
   ctx: UpdateContext,
 ): Fault | undefined {
-  const confederation = ctx.internal || ctx.confederation === true;
-  const fault = checkSegments(bytes, start, end, ctx.asn4 ? 4 : 2, confederation);
-  if (fault !== undefined || confederation || ctx.firstAsn === undefined || ctx.firstAsn === 0) return fault;
+  const fault = checkSegments(bytes, start, end, ctx.asn4 ? 4 : 2, ctx.confederation === true);
+  const inside = ctx.internal || ctx.confederation === true;
+  if (fault !== undefined || inside || ctx.firstAsn === undefined || ctx.firstAsn === 0) return fault;
   if (start === end || bytes[start] !== AS_SEQUENCE) return notFirst;
   if (ctx.asn4) return readU32(bytes, start + 2) === ctx.firstAsn ? undefined : notFirst;
   const expected = ctx.firstAsn > 0xffff ? AS_TRANS : ctx.firstAsn;
