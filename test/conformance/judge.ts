@@ -66,7 +66,10 @@ function unmet(
   ground: Ground,
 ): [WrongKind, string] | undefined {
   const { ended } = observed;
-  if (expectation.kind === 'close') return ended === undefined ? ['noReset', seenText(observed)] : undefined;
+  if (expectation.kind === 'close') {
+    if (ended === undefined) return ['noReset', seenText(observed)];
+    return ended.notification === undefined ? undefined : ['reset', endingText(ended)];
+  }
   if (expectation.kind === 'reset') {
     if (ended === undefined) return ['noReset', seenText(observed)];
     const said = ended.notification;

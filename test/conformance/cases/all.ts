@@ -1,11 +1,22 @@
 import type { Case } from '../case.ts';
+import { behaviourCases } from './behaviour.ts';
 import { coreCases } from './core.ts';
+import { dialogueCases } from './dialogue.ts';
+import { familyCases } from './families.ts';
 import { multiprotocolCases } from './multiprotocol.ts';
 import { structureCases } from './structure.ts';
 import { valueCases } from './values.ts';
 
 export function allCases(): Case[] {
-  const cases = [...coreCases(), ...valueCases(), ...structureCases(), ...multiprotocolCases()];
+  const cases = [
+    ...coreCases(),
+    ...valueCases(),
+    ...structureCases(),
+    ...multiprotocolCases(),
+    ...dialogueCases(),
+    ...behaviourCases(),
+    ...familyCases(),
+  ];
   const seen = new Set<string>();
   for (const { id } of cases) {
     if (seen.has(id)) throw new Error(`two cases are called ${id}`);
