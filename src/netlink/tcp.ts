@@ -36,9 +36,12 @@ import {
 
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
+const SO_LINGER = 13;
 const SO_BINDTODEVICE = 25;
 const TCP_NODELAY = 1;
 const TCP_MD5SIG = 14;
+const TCP_SAVE_SYN = 27;
+const TCP_SAVED_SYN = 28;
 const TCP_MD5SIG_EXT = 32;
 const MD5_FLAG_PREFIX = 1;
 const MD5_STRUCT_BYTES = 216;
@@ -105,6 +108,8 @@ export interface Accepted {
   readonly fd: number;
   readonly local: TcpEnd;
   readonly remote: TcpEnd;
+  /** TTL or hop limit of the SYN; undefined where the kernel kept none of it (SYN cookies under a flood). */
+  readonly ttl: number | undefined;
 }
 
 export interface Listener {
@@ -239,6 +244,8 @@ export function listenTcp(
         setIntOption(fresh, SOL_SOCKET, SO_REUSEADDR, 1);
         if (family === AF_INET6)
           setIntOption(fresh, IPPROTO_IPV6, IPV6_V6ONLY, options.v6only === false ? 0 : 1);
+        // The lowest TTL to accept is set on an accepted socket, when data may have come already: SYNs tell in time.
+        setIntOption(fresh, IPPROTO_TCP, TCP_SAVE_SYN, 1);
         const local = encodeSockaddr(options.address, options.port, options.scopeId);
         check('bind', libcCalls.bind(fresh, local, local.length));
         check('listen', libcCalls.listen(fresh, options.backlog ?? 1024));
@@ -288,7 +295,7 @@ function startAccepting(
       closeFd(accepted);
       return;
     }
-    onAccept({ fd: accepted, local, remote });
+    onAccept({ fd: accepted, local, remote, ttl: synTtl(accepted) });
   };
   return {
     close: () => {
@@ -378,6 +385,24 @@ export function setMinTtl(fd: number, addressLength: number, minTtl: number): vo
 export function setTtl(fd: number, addressLength: number, ttl: number): void {
   const ipv6 = addressLength === 16;
   setIntOption(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_UNICAST_HOPS : IP_TTL, ttl);
+}
+
+/** From the saved IP header of the SYN, which the kernel gives out once. */
+function synTtl(fd: number): number | undefined {
+  const header = Buffer.alloc(512);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(header.length);
+  if (raw(libcCalls.getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, header, length)) < 0) return undefined;
+  if (length.readUInt32LE() < 20) return undefined;
+  return header.readUInt8(header.readUInt8(0) >>> 4 === 6 ? 7 : 8);
+}
+
+/** Ends an accepted connection by RST: nothing of it is kept, here or in the kernel. */
+export function refuseFd(fd: number): void {
+  const linger = Buffer.alloc(8);
+  linger.writeInt32LE(1);
+  raw(libcCalls.setsockopt(fd, SOL_SOCKET, SO_LINGER, linger, linger.length));
+  closeFd(fd);
 }
 
 /** A Node socket around a connected descriptor, which it owns from now on. Reading begins with a 'data' listener. */

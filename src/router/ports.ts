@@ -101,6 +101,8 @@ export interface RouterPorts {
   jitter(): number;
   /** Connections from these addresses must carry this key (RFC 2385); null for none. */
   setKey(address: Uint8Array, prefixLength: number, key: string | null): void;
+  /** Whether bytes of a connection have come that the router has not been given yet; absent: never. */
+  hasUnread?(connection: number): boolean;
   /** Puts another TTL or key on a connection that is up. Absent: such changes wait for the next connection. */
   tune?(connection: number, tuning: ConnectionTuning): void;
   /** The path to a peer (by its index) is to be watched, or no longer; answered by `Router.bfdChanged`. */

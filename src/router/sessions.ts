@@ -226,6 +226,8 @@ export class Sessions {
         for (let rounds = 0; fsm !== undefined && rounds < 8; rounds++) {
           const due = nextDeadline(fsm.session);
           if (due === undefined || due.atMs > nowMs) break;
+          // What has come is a sign of life, though nobody has had the time to read it.
+          if (due.timer === 'hold' && this.#ports.hasUnread?.(fsm.connection) === true) break;
           this.#feed(peer, fsm, { kind: 'timerExpired', timer: due.timer });
         }
       // What is due still, after so many rounds, waits for the next call.

@@ -88,6 +88,8 @@ export class Speaker {
       jitter: () => 0.75 + Math.random() / 4,
       discover: (ifindex, wanted) => this.#discover(ifindex, wanted),
       setKey: (address, prefixLength, key) => this.#setKey(address, prefixLength, key),
+      tune: (connection, tuning) => this.#transport.tune(connection, tuning),
+      hasUnread: (connection) => this.#transport.hasUnread(connection),
       bfd: (peer, wanted) => this.#bfd.watch(peer, wanted),
     };
     // The key is a secret, so that no peer can make our hash tables slow.
@@ -173,15 +175,20 @@ export class Speaker {
     // Any user of this machine can connect from its addresses: such a one is nobody's neighbour, unless the operator
     // has named the address.
     if (this.#isOwn(remote.address, remote.scopeId) && !this.#isNamed(remote.address, remote.scopeId))
-      return undefined;
+      return this.router.peers.refuse(remote.address, 'ownAddress');
     const peer = this.router.incoming(remote.address, remote.scopeId);
     if (peer === undefined) return undefined;
+    const hops = this.router.hops(peer);
+    // Nobody can make a TTL come back greater: who is too far was so with the first packet (RFC 5082).
+    if (accepted.ttl !== undefined && accepted.ttl < hops.minTtl)
+      return this.router.peers.refuse(remote.address, 'tooFar');
     // An unnumbered neighbour's address has a key from the moment it is heard: who is sooner has signed nothing.
     const { password } = peer.config;
-    if (password !== undefined && !isSigned(accepted.fd, remote.address, password)) return undefined;
+    if (password !== undefined && !isSigned(accepted.fd, remote.address, password))
+      return this.router.peers.refuse(remote.address, 'unsigned');
     const connection = this.router.sessions.newConnection();
     this.#granted.set(connection, peer);
-    return { connection, ...this.router.hops(peer) };
+    return { connection, ...hops };
   }
 
   /** Whether an address is this machine's; a link-local one is meant on its interface. */

@@ -1,22 +1,33 @@
 // TCP for the router: connections by libc (netlink/tcp.ts), then Node's sockets. Ids are the router's; a socket
 // is known here by that id only. Closing lets what was written leave first, so that a NOTIFICATION arrives, but
-// not for longer than a second. A socket with more than `HIGH_WATER` bytes unsent says "enough for now".
+// not for longer than a second.
+//
+// Both queues of a connection are bounded. A socket with more than `HIGH_WATER` bytes unsent says "enough for now";
+// one that goes on to `WRITE_MAX` is dropped, for then something writes without being asked to. Reading has a share of
+// each turn: what was read beyond it waits, one chunk a connection, which reads no more until that is handed over; the
+// chunks take turns, so that a peer that floods delays itself, not the others.
 
 import type { Socket } from 'node:net';
-import type { LeafdError } from '../lib/leafd-error.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
 import {
   type Accepted,
   connectTcp,
   type Listener,
   listenTcp,
+  refuseFd,
+  setMd5,
   setMinTtl,
   setTtl,
   socketFromFd,
 } from '../netlink/tcp.ts';
-import type { ConnectTarget } from '../router/ports.ts';
+import type { ConnectionTuning, ConnectTarget } from '../router/ports.ts';
 
 /** Unsent bytes a connection may have before the router waits for it. */
 const HIGH_WATER = 1 << 20;
+/** Unsent bytes at which a connection is given up. */
+const WRITE_MAX = 16 << 20;
+/** Milliseconds of a turn that reading may take before work and timers have theirs. */
+const READ_SHARE_MS = 4;
 const LINGER_MS = 1000;
 /** What libuv reads at once: a chunk of this size has more behind it. */
 const FULL_CHUNK = 65536;
@@ -36,14 +47,24 @@ export interface TransportEvents {
 
 interface Wire {
   socket: Socket | undefined;
+  fd: number;
+  remote: Uint8Array;
   attempt: { cancel(): void } | undefined;
+  /** The router waits for `writable`. */
   waiting: boolean;
+  /** Read, and not handed over yet; the socket is paused meanwhile. */
+  unread: Uint8Array | undefined;
 }
 
 export class Transport {
   readonly #events: TransportEvents;
   readonly #wires = new Map<number, Wire>();
   readonly #listeners: Listener[] = [];
+  /** Connections with something unread, first come, first served. */
+  readonly #unread = new Set<number>();
+  /** What reading has taken of this turn. */
+  #readMs = 0;
+  #turnPlanned = false;
 
   constructor(events: TransportEvents) {
     this.#events = events;
@@ -70,7 +91,7 @@ export class Transport {
   }
 
   connect(connection: number, target: ConnectTarget): void {
-    const wire: Wire = { socket: undefined, attempt: undefined, waiting: false };
+    const wire = newWire(target.remote);
     this.#wires.set(connection, wire);
     const options = {
       remote: target.remote,
@@ -110,10 +131,34 @@ export class Transport {
   send(connection: number, bytes: Uint8Array, length: number): boolean {
     const wire = this.#wires.get(connection);
     if (wire?.socket === undefined) return true;
-    wire.socket.write(length === bytes.length ? bytes : bytes.subarray(0, length));
-    if (wire.socket.writableLength <= HIGH_WATER) return true;
+    const { socket } = wire;
+    socket.write(length === bytes.length ? bytes : bytes.subarray(0, length));
+    if (socket.writableLength <= HIGH_WATER) return true;
     wire.waiting = true;
+    if (socket.writableLength > WRITE_MAX)
+      socket.destroy(new Error(`${socket.writableLength} bytes wait to be taken`));
     return false;
+  }
+
+  /** Whether something of the connection has been read and not handed over: a sign of life nobody has seen yet. */
+  hasUnread(connection: number): boolean {
+    return this.#wires.get(connection)?.unread !== undefined;
+  }
+
+  /** Puts another TTL or key on a connection that is up; the kernel's refusal is told as trouble. */
+  tune(connection: number, { ttl, minTtl, password }: ConnectionTuning): void {
+    const wire = this.#wires.get(connection);
+    if (wire?.socket === undefined || wire.socket.destroyed) return;
+    try {
+      setTtl(wire.fd, wire.remote.length, ttl);
+      setMinTtl(wire.fd, wire.remote.length, minTtl);
+      setMd5(wire.fd, wire.remote, undefined, password);
+    } catch (error) {
+      const known = error instanceof LeafdError;
+      this.#events.trouble(
+        known ? error : new LeafdError('tune-failed', `cannot change a connection: ${String(error)}`),
+      );
+    }
   }
 
   /** Stops listening and drops every connection without a word, as a restart wants it. */
@@ -129,14 +174,14 @@ export class Transport {
   #accept(accepted: Accepted): void {
     const granted = this.#events.incoming(accepted);
     if (granted === undefined) {
-      socketFromFd(accepted.fd).destroy();
+      refuseFd(accepted.fd);
       return;
     }
     const { connection, ttl, minTtl } = granted;
     const addressLength = accepted.remote.address.length;
     setTtl(accepted.fd, addressLength, ttl);
     if (minTtl > 0) setMinTtl(accepted.fd, addressLength, minTtl);
-    const wire: Wire = { socket: undefined, attempt: undefined, waiting: false };
+    const wire = newWire(accepted.remote.address);
     this.#wires.set(connection, wire);
     this.#adopt(connection, wire, accepted.fd);
     this.#events.accepted(connection, accepted.local.address);
@@ -145,7 +190,11 @@ export class Transport {
   #adopt(connection: number, wire: Wire, fd: number): void {
     const socket = socketFromFd(fd);
     wire.socket = socket;
+    wire.fd = fd;
     const gone = (message?: string) => {
+      if (this.#wires.get(connection) !== wire) return;
+      // The last words first: they may say why.
+      this.#handOver(connection, wire);
       if (this.#wires.get(connection) !== wire) return;
       this.#wires.delete(connection);
       socket.destroy();
@@ -153,12 +202,15 @@ export class Transport {
     };
     socket.on('data', (chunk: Uint8Array) => {
       if (this.#wires.get(connection) !== wire) return;
+      const isLate = this.#readMs >= READ_SHARE_MS;
+      wire.unread = chunk;
       // Where more is waiting libuv would go on reading, two megabytes in one go: others have their turn first.
-      if (chunk.length >= FULL_CHUNK) {
+      if (isLate || chunk.length >= FULL_CHUNK) {
         socket.pause();
-        setImmediate(() => socket.resume());
+        this.#unread.add(connection);
+        this.#planTurn();
       }
-      this.#events.received(connection, chunk);
+      if (!isLate) this.#handOver(connection, wire);
     });
     socket.on('drain', () => {
       if (!wire.waiting) return;
@@ -170,6 +222,41 @@ export class Transport {
     socket.on('end', () => gone());
     socket.on('close', () => gone());
   }
+
+  #handOver(connection: number, wire: Wire): void {
+    const { unread } = wire;
+    if (unread === undefined) return;
+    wire.unread = undefined;
+    const startMs = performance.now();
+    this.#events.received(connection, unread);
+    this.#readMs += performance.now() - startMs;
+    this.#planTurn();
+  }
+
+  #planTurn(): void {
+    if (this.#turnPlanned) return;
+    this.#turnPlanned = true;
+    setImmediate(() => this.#turn());
+  }
+
+  /** Another turn: what waited is handed over within its share, and whoever has been served may read on. */
+  #turn(): void {
+    this.#turnPlanned = false;
+    this.#readMs = 0;
+    for (const connection of this.#unread) {
+      if (this.#readMs >= READ_SHARE_MS) break;
+      this.#unread.delete(connection);
+      const wire = this.#wires.get(connection);
+      if (wire === undefined) continue;
+      this.#handOver(connection, wire);
+      wire.socket?.resume();
+    }
+    if (this.#unread.size > 0) this.#planTurn();
+  }
+}
+
+function newWire(remote: Uint8Array): Wire {
+  return { socket: undefined, fd: -1, remote, attempt: undefined, waiting: false, unread: undefined };
 }
 
 /** What a failed connection adds to "cannot connect" or "connection closed", which the session says already. */

@@ -90,7 +90,9 @@ async function greeting(netns: string, options: Omit<ConnectOptions, 'port'>, wa
   });
   const result = await Promise.race([made, wait]);
   if (result === 'pending') attempt?.cancel();
-  if (result === 'pending' || result.kind === 'failed') return 'pending';
+  if (result === 'pending') return 'pending';
+  // A refusal is a reset, which may come before we have looked.
+  if (result.kind === 'failed') return result.error.code === 'connection-reset' ? 'closed' : 'pending';
   const socket = socketFromFd(result.fd);
   close.push(() => socket.destroy());
   return Promise.race([

@@ -14,6 +14,8 @@ import {
   type Listener,
   type ListenOptions,
   listenTcp,
+  refuseFd,
+  setMd5,
   setMinTtl,
   socketFromFd,
 } from '../../src/netlink/tcp.ts';
@@ -221,6 +223,35 @@ describe('MD5', () => {
   });
 });
 
+describe('MD5 keys of a connection that is up', () => {
+  it('are changed on both sides without losing it, and matter', async () => {
+    const { accepted, listener, port } = listen({});
+    listener.setMd5(a4, undefined, 'first');
+    const result = await connect({ port, md5Key: 'first' });
+    expect(result).toEqual(connected);
+    await sleep(20);
+    const ours = (result as ConnectResult & { kind: 'connected' }).fd;
+    const theirs = accepted[0].fd;
+    const passes = (): boolean => {
+      const sent = Buffer.from('x');
+      libcCalls.send(ours, sent, sent.length, 0);
+      return true;
+    };
+    const read = (): number => Number(libcCalls.recv(theirs, Buffer.alloc(16), 16, 0x40));
+    passes();
+    await sleep(50);
+    expect(read()).toBe(1);
+    setMd5(ours, b4, undefined, 'second');
+    passes();
+    await sleep(100);
+    expect(read()).toBe(-1);
+    setMd5(theirs, a4, undefined, 'second');
+    // What was dropped is sent again by TCP.
+    await sleep(1500);
+    expect(read()).toBe(1);
+  });
+});
+
 describe('TTL security', () => {
   it('drops a peer with a low TTL, on the connecting and on the accepted side', async () => {
     const { accepted, port } = listen({ ttl: 255 });
@@ -232,6 +263,27 @@ describe('TTL security', () => {
     setMinTtl(accepted[0].fd, 4, 255);
     expect(getIntOption(accepted[0].fd, 0, 21)).toBe(255);
     expect(getIntOption(accepted[0].fd, 0, 2)).toBe(255);
+  });
+
+  it('tells from the SYN how far its sender is', async () => {
+    const four = listen({ ttl: 255 });
+    const six = listen({ address: any6, ttl: 255 });
+    expect(await connect({ port: four.port, ttl: 253 })).toEqual(connected);
+    expect(await connect({ port: six.port, remote: linkLocalB, scopeId: indexA, ttl: 7 })).toEqual(connected);
+    await sleep(20);
+    expect([four.accepted[0].ttl, six.accepted[0].ttl]).toEqual([253, 7]);
+  });
+
+  it('refuses without a trace: RST, and nothing left of the connection', async () => {
+    const { accepted, port, listener } = listen({ ttl: 255 });
+    expect(await connect({ port })).toEqual(connected);
+    await sleep(20);
+    refuseFd(accepted.pop()!.fd);
+    const left = withNetns(B, () => readFileSync('/proc/thread-self/net/tcp', 'utf8'));
+    const hex = port.toString(16).toUpperCase().padStart(4, '0');
+    const sockets = left.split('\n').filter((line) => line.split(/\s+/)[2]?.endsWith(`:${hex}`));
+    expect(sockets.map((line) => line.split(/\s+/)[4])).toEqual(['0A']);
+    listener.close();
   });
 
   it('holds the two kinds apart on one IPv6 listener', async () => {
