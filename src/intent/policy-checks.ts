@@ -1,8 +1,8 @@
 // References inside and to `policies:`: sets, policies and built-in names. The grammar of AS path patterns belongs to
 // the policy room, which is of a higher tier: its judge is passed in where there is one.
 
+import { parseAsn } from '../net/asn.ts';
 import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
-import { parseIp } from '../net/ip.ts';
 import { unknownName } from './merged.ts';
 import {
   builtInPolicies,
@@ -10,6 +10,7 @@ import {
   type PolicyDefinitions,
   type RuleDefinition,
 } from './policy-definition.ts';
+import { isPrefixSetName } from './policy-text.ts';
 import { asnOf } from './scalars.ts';
 import type { Config } from './schema.ts';
 import type { BgpConfig } from './schema-bgp.ts';
@@ -42,15 +43,24 @@ function resolveRule(rule: PolicyConfig['rules'][number]): RuleDefinition {
   const { set, match, ...rest } = rule;
   const resolved: RuleDefinition = rest;
   if (match !== undefined) {
-    const { prefixes, ...others } = match;
-    resolved.match = others;
-    if (prefixes !== undefined) resolved.match.prefixes = Array.isArray(prefixes) ? prefixes : [prefixes];
+    const { not, ...conditions } = match;
+    resolved.match = withPrefixList(conditions);
+    if (not !== undefined) resolved.match.not = withPrefixList(not);
   }
   if (set === undefined) return resolved;
   const { prepend, ...changes } = set;
   resolved.set = { ...changes, localPref: signed(set.localPref), med: signed(set.med) };
   if (prepend !== undefined) resolved.set.prepend = { ...prepend, asn: optionalAsn(prepend.asn) };
   return resolved;
+}
+
+type Conditions = NonNullable<NonNullable<PolicyConfig['rules'][number]['match']>['not']>;
+
+/** One prefix and a list of one are the same, also for those who compare two configurations. */
+function withPrefixList({ prefixes, ...others }: Conditions): Omit<MatchDefinition, 'not'> {
+  return prefixes === undefined
+    ? others
+    : { ...others, prefixes: Array.isArray(prefixes) ? prefixes : [prefixes] };
 }
 
 const optionalAsn = (asn: string | number | undefined) => (asn === undefined ? undefined : asnOf(asn));
@@ -72,10 +82,78 @@ export function checkPolicies(config: Config, judgeAsPath: AsPathJudge): Problem
     if (!known.includes(use.name)) problems.push(unknownName(use.path, 'policy', use.name, known));
   for (const name of names)
     for (const [index, rule] of policies[name]!.rules.entries())
-      if (rule.match !== undefined)
-        checkMatch(rule.match, ['policies', name, 'rules', index, 'match'], policies, judgeAsPath, problems);
+      checkRule(rule, ['policies', name, 'rules', index], policies, known, judgeAsPath, problems);
+  checkCalls(policies, names, problems);
   checkSets(policies, judgeAsPath, problems);
   return problems;
+}
+
+type RuleConfig = PolicyConfig['rules'][number];
+
+function checkRule(
+  rule: RuleConfig,
+  path: Path,
+  policies: PoliciesConfig,
+  known: readonly string[],
+  judgeAsPath: AsPathJudge,
+  problems: Problem[],
+): void {
+  if (rule.match !== undefined) {
+    checkMatch(rule.match, [...path, 'match'], policies, judgeAsPath, problems);
+    if (rule.match.not !== undefined)
+      checkMatch(rule.match.not, [...path, 'match', 'not'], policies, judgeAsPath, problems);
+  }
+  if (rule.call === undefined) return;
+  const here = [...path, 'call'];
+  if (!known.includes(rule.call)) problems.push(unknownName(here, 'policy', rule.call, known));
+  if (rule.action === 'reject')
+    problems.push({
+      path: here,
+      reason: 'has no use with action: reject',
+      hint: 'what the called policy accepts is rejected as well as what it rejects',
+    });
+}
+
+/** How deep policies may call each other. */
+export const MAX_CALL_DEPTH = 8;
+
+/** Policies that call each other in a circle, or deeper than can be meant. */
+function checkCalls(policies: PoliciesConfig, names: readonly string[], problems: Problem[]): void {
+  const depths = new Map<string, number>();
+  const open = new Set<string>();
+  /** How many policies deep the calls of a policy go; Infinity within a circle. */
+  const depthOf = (name: string): number => {
+    if (open.has(name)) return Number.POSITIVE_INFINITY;
+    const settled = depths.get(name);
+    if (settled !== undefined) return settled;
+    open.add(name);
+    let depth = 0;
+    for (const rule of Object.hasOwn(policies, name) ? policies[name]!.rules : [])
+      if (rule.call !== undefined) depth = Math.max(depth, 1 + depthOf(rule.call));
+    open.delete(name);
+    if (open.size === 0 || depth < Number.POSITIVE_INFINITY) depths.set(name, depth);
+    return depth;
+  };
+  for (const name of names)
+    for (const [index, { call }] of policies[name]!.rules.entries()) {
+      if (call === undefined || !names.includes(call)) continue;
+      const depth = 1 + depthOf(call);
+      if (depth <= MAX_CALL_DEPTH) continue;
+      const path = ['policies', name, 'rules', index, 'call'];
+      if (depth < Number.POSITIVE_INFINITY)
+        problems.push({ path, reason: `goes deeper than ${MAX_CALL_DEPTH} policies` });
+      else if (reachesPolicy(policies, call, name, new Set()))
+        problems.push({ path, reason: `makes the policy ${name} call itself` });
+    }
+}
+
+function reachesPolicy(policies: PoliciesConfig, from: string, target: string, seen: Set<string>): boolean {
+  if (from === target) return true;
+  if (seen.has(from) || !Object.hasOwn(policies, from)) return false;
+  seen.add(from);
+  return policies[from]!.rules.some(
+    (rule) => rule.call !== undefined && reachesPolicy(policies, rule.call, target, seen),
+  );
 }
 
 /** Every place that names a policy. */
@@ -118,30 +196,38 @@ const setNames: Record<SetKind, string> = {
   communitySets: 'community set',
   largeCommunitySets: 'large community set',
   extendedCommunitySets: 'extended community set',
+  asnSets: 'AS number set',
+  peerSets: 'peer set',
 };
 
 /** Which set a text of each condition may name, and how to tell that it is no name. */
 const conditions: readonly [keyof MatchDefinition, SetKind, (text: string) => boolean][] = [
-  ['prefixes', 'prefixSets', (text) => /[/:]/.test(text) || parseIp(text) !== undefined],
+  ['prefixes', 'prefixSets', (text) => !isPrefixSetName(text)],
+  ['nextHop', 'prefixSets', (text) => !isPrefixSetName(text)],
+  ['neighborAs', 'asnSets', (text) => !/^[A-Za-z]/.test(text) || parseAsn(text) !== undefined],
   ['asPath', 'asPathSets', (text) => !/^[A-Za-z]/.test(text)],
-  ['communities', 'communitySets', (text) => text.includes(':') || parseCommunity(text) !== undefined],
-  ['allCommunities', 'communitySets', (text) => text.includes(':') || parseCommunity(text) !== undefined],
+  ['communities', 'communitySets', isStandard],
+  ['allCommunities', 'communitySets', isStandard],
   ['largeCommunities', 'largeCommunitySets', isLarge],
   ['allLargeCommunities', 'largeCommunitySets', isLarge],
   ['extendedCommunities', 'extendedCommunitySets', isExtended],
   ['allExtendedCommunities', 'extendedCommunitySets', isExtended],
 ];
 
+function isStandard(text: string): boolean {
+  return /^\/|:/.test(text) || parseCommunity(text) !== undefined;
+}
+
 function isLarge(text: string): boolean {
-  return text.includes(':') || parseLargeCommunity(text) !== undefined;
+  return /^\/|:/.test(text) || parseLargeCommunity(text) !== undefined;
 }
 
 function isExtended(text: string): boolean {
-  return text.includes(':') || parseExtendedCommunity(text) !== undefined;
+  return /^\/|:/.test(text) || parseExtendedCommunity(text) !== undefined;
 }
 
 function checkMatch(
-  match: NonNullable<PolicyConfig['rules'][number]['match']>,
+  match: Conditions,
   path: Path,
   policies: PoliciesConfig,
   judgeAsPath: AsPathJudge,
@@ -178,7 +264,8 @@ function checkSets(policies: PoliciesConfig, judgeAsPath: AsPathJudge, problems:
       return item === target || reaches(item, target, seen.add(item));
     });
   for (const [kind, isValue] of conditions.map(([, kind, isValue]) => [kind, isValue] as const)) {
-    if (kind === 'asPathSets') continue;
+    // Peers' names may be any text, and AS numbers have been judged by the schema.
+    if (kind === 'asPathSets' || kind === 'asnSets') continue;
     for (const [name, items] of Object.entries((policies[kind] ?? {}) as Record<string, unknown[]>))
       for (const [index, item] of items.entries()) {
         if (typeof item !== 'string' || isValue(item)) continue;

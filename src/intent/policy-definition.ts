@@ -16,7 +16,10 @@ export interface PrefixRange {
   le?: number | undefined;
 }
 
-/** One element of a list of prefixes: a range, a prefix text (exact) or the name of a prefix set. */
+/**
+ * One element of a list of prefixes: a range, a prefix text (exact, or with lengths as in `10.0.0.0/8 ge 16 le 24`)
+ * or the name of a prefix set.
+ */
 export type PrefixItem = string | PrefixRange;
 
 /** A number, or both ends of a range; an end left out is open. */
@@ -27,16 +30,19 @@ export type RouteSource = 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
 
 export type OriginName = 'igp' | 'egp' | 'incomplete';
 
+/** State of origin validation (RFC 6811 section 2). */
+export type OriginState = 'valid' | 'invalid' | 'notFound';
+
 export interface MatchDefinition {
   /** A set's name, or a list of prefixes, ranges and set names. */
   prefixes?: string | readonly PrefixItem[] | undefined;
-  /** Family names: `ipv4`, `ipv6`. */
+  /** Family names, as in wire/bgp/family.ts. */
   family?: string | readonly string[] | undefined;
   /** Patterns over the ASNs of the path (see as-path-pattern.ts), or names of as-path sets. */
   asPath?: string | readonly string[] | undefined;
   /** Length as the decision counts it (RFC 4271 9.1.2.2: an AS_SET is 1; confederation segments 0). */
   asPathLength?: NumberMatch | undefined;
-  /** Any of: `65000:1`, `65000:*`, `no-export`, or a set's name. */
+  /** Any of: `65000:1`, `65000:*`, `/^65000:[0-9]+$/`, `no-export`, or a set's name. */
   communities?: string | readonly string[] | undefined;
   /** Each of them must be there. */
   allCommunities?: string | readonly string[] | undefined;
@@ -46,12 +52,12 @@ export interface MatchDefinition {
   /** Any of: `rt:65000:1`, `soo:10.0.0.1:7`, parts may be `*`. */
   extendedCommunities?: string | readonly string[] | undefined;
   allExtendedCommunities?: string | readonly string[] | undefined;
-  /** The peer the route was received from, by name; `*` and `?` are wildcards. */
+  /** The peer the route was received from, by name; `*` and `?` are wildcards; or a set's name. */
   peer?: string | readonly string[] | undefined;
-  /** That peer's ASN: a number, `65000-65199`, or a list of both. */
+  /** That peer's ASN: a number, `65000-65199`, a set's name, or a list of them. */
   neighborAs?: number | string | readonly (number | string)[] | undefined;
   origin?: OriginName | readonly OriginName[] | undefined;
-  /** Addresses or prefixes that hold the next hop. */
+  /** Addresses or prefixes that hold the next hop, or names of prefix sets. */
   nextHop?: string | readonly string[] | undefined;
   /** A route without LOCAL_PREF counts as 100. */
   localPref?: NumberMatch | undefined;
@@ -60,6 +66,18 @@ export interface MatchDefinition {
   source?: RouteSource | readonly RouteSource[] | undefined;
   /** 0.0.0.0/0 or ::/0. */
   isDefault?: boolean | undefined;
+  /** Of the prefix and the AS that originates it; `notFound` where there are no data. */
+  rpki?: OriginState | readonly OriginState[] | undefined;
+  /** Of a static route, or set by a rule before; 0 where there is none. */
+  tag?: NumberMatch | undefined;
+  /** EVPN route type by name or number; no other route matches. */
+  evpnType?: string | number | readonly (string | number)[] | undefined;
+  /** VNI (24 bits) of an EVPN route of type 2, 3 or 5. */
+  vni?: NumberMatch | undefined;
+  /** Of VPN, EVPN and VPN flow specification routes: `65000:1`, parts may be `*`. */
+  routeDistinguisher?: string | readonly string[] | undefined;
+  /** None of these may hold. */
+  not?: Omit<MatchDefinition, 'not'> | undefined;
 }
 
 /** `set` replaces the list, then `remove` takes away (wildcards allowed), then `add` puts in what is absent. */
@@ -72,15 +90,20 @@ export interface CommunityChange {
 export interface SetDefinition {
   /** A value, or `+n` / `-n` on the present one (100 when absent), kept within 32 bits. */
   localPref?: number | string | undefined;
-  /** A value, `+n` / `-n` on the present one (0 when absent), or `remove`. */
+  /** A value, `+n` / `-n` on the present one (0 when absent), `remove`, or `igp`: the metric to the next hop. */
   med?: number | string | undefined;
   /** Local preference inside this node only, before LOCAL_PREF. */
   weight?: number | undefined;
   communities?: CommunityChange | undefined;
   largeCommunities?: CommunityChange | undefined;
   extendedCommunities?: CommunityChange | undefined;
-  /** Puts `asn` (default: the local ASN) in front of the path `count` times (default 1). */
-  prepend?: { asn?: number | undefined; count?: number | undefined } | undefined;
+  /**
+   * Puts `asn` (default: the local ASN) in front of the path `count` times (default 1); or the AS that stands first
+   * already, `lastAs` times.
+   */
+  prepend?: { asn?: number | undefined; count?: number | undefined; lastAs?: number | undefined } | undefined;
+  /** For the rules and policies that come after this one. */
+  tag?: number | undefined;
   origin?: OriginName | undefined;
   /** An address, or what the exporter does: its own address, or the one received. */
   nextHop?: string | undefined;
@@ -118,8 +141,27 @@ export interface PolicyDefinitions {
   communitySets?: Readonly<Record<string, readonly string[]>> | undefined;
   largeCommunitySets?: Readonly<Record<string, readonly string[]>> | undefined;
   extendedCommunitySets?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** AS numbers and ranges. */
+  asnSets?: Readonly<Record<string, readonly (number | string)[]>> | undefined;
+  /** Names of peers, with `*` and `?`. */
+  peerSets?: Readonly<Record<string, readonly string[]>> | undefined;
   policies?: Readonly<Record<string, PolicyDefinition>> | undefined;
 }
+
+/** EVPN route types by name (RFC 7432, 9136, 9251, 9572). */
+export const evpnTypeNames = [
+  'ethernetAutoDiscovery',
+  'macIp',
+  'inclusiveMulticast',
+  'ethernetSegment',
+  'ipPrefix',
+  'selectiveMulticast',
+  'multicastMembershipSync',
+  'multicastLeaveSync',
+  'perRegionMulticast',
+  'sPmsi',
+  'leaf',
+] as const;
 
 /** Policies that exist without being defined; a configuration may not redefine them. */
 export const builtInPolicies: readonly string[] = ['accept-all', 'reject-all', 'own-only', 'accept-fabric'];

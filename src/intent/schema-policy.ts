@@ -2,21 +2,45 @@
 // is judged here; whether a name exists is in policy-checks.ts.
 
 import * as z from 'zod';
+import { parseAsn } from '../net/asn.ts';
 import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
 import { parseIp } from '../net/ip.ts';
+import { parseRouteDistinguisher } from '../net/route-distinguisher.ts';
+import { evpnTypeNames, type PrefixRange } from './policy-definition.ts';
+import { communityExpression, isPrefixSetName, parsePrefixRange } from './policy-text.ts';
 import { asn, asnItem, identifier, prefixFault, section, text, whole } from './scalars.ts';
+import { familyNames } from './schema-peer.ts';
 
 /** One value or a list of them. */
 function oneOrMore<Item extends z.ZodType>(item: Item, error: string) {
   return z.union([item, z.array(item).min(1)], { error });
 }
 
-/** A prefix, or the name of a set: only prefixes have a slash or a colon or begin with a dotted quad. */
+/** What is wrong with the bounds of a range, by the key that is wrong. */
+function rangeFaults(range: PrefixRange): { key: 'ge' | 'le'; reason: string }[] {
+  const own = Number(range.prefix.split('/')[1]);
+  const longest = range.prefix.includes(':') ? 128 : 32;
+  const faults: { key: 'ge' | 'le'; reason: string }[] = [];
+  if (range.ge !== undefined && range.ge < own)
+    faults.push({ key: 'ge', reason: `must be at least the prefix's own length, ${own}` });
+  if (range.le !== undefined && range.le < Math.max(own, range.ge ?? 0))
+    faults.push({ key: 'le', reason: `must be at least ${Math.max(own, range.ge ?? 0)}` });
+  for (const key of ['ge', 'le'] as const)
+    if ((range[key] ?? 0) > longest)
+      faults.push({ key, reason: `must be at most ${longest} for this prefix` });
+  return faults;
+}
+
+/** A prefix, maybe with lengths, or the name of a set. */
 const prefixOrSet = z.string().superRefine((value, context) => {
-  if (!/[/:]/.test(value) && parseIp(value) === undefined) return;
-  const fault = prefixFault(value);
+  if (isPrefixSetName(value)) return;
+  const range = parsePrefixRange(value);
+  const fault = prefixFault(range?.prefix ?? value);
   if (fault !== undefined)
     context.addIssue({ code: 'custom', message: fault.reason, params: { hint: fault.hint } });
+  else if (range !== undefined)
+    for (const { key, reason } of rangeFaults(range))
+      context.addIssue({ code: 'custom', message: `${key} ${reason}` });
 });
 
 const prefixRange = section({
@@ -28,14 +52,8 @@ const prefixRange = section({
   ge: whole(0, 128).optional(),
   le: whole(0, 128).optional(),
 }).superRefine((range, context) => {
-  const own = Number(range.prefix.split('/')[1]);
-  const longest = range.prefix.includes(':') ? 128 : 32;
-  const bad = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
-  if (range.ge !== undefined && range.ge < own) bad('ge', `must be at least the prefix's own length, ${own}`);
-  if (range.le !== undefined && range.le < Math.max(own, range.ge ?? 0))
-    bad('le', `must be at least ${Math.max(own, range.ge ?? 0)}`);
-  for (const key of ['ge', 'le'] as const)
-    if ((range[key] ?? 0) > longest) bad(key, `must be at most ${longest} for this prefix`);
+  for (const { key, reason } of rangeFaults(range))
+    context.addIssue({ code: 'custom', path: [key], message: reason });
 });
 
 const prefixItem = z.union([prefixOrSet, prefixRange], {
@@ -60,11 +78,13 @@ function communityItem(parse: CommunityParser, form: string, wildcards: boolean)
     .refine(
       (value) =>
         parse(value) !== undefined ||
-        !value.includes(':') ||
-        (wildcards && parse(widened(value)) !== undefined),
-      { error: `must be a community: ${form}` },
+        (!value.includes(':') && !value.startsWith('/')) ||
+        (wildcards && (parse(widened(value)) !== undefined || communityExpression(value) !== undefined)),
+      { error: `must be a community: ${form}`, params: wildcards ? { hint: expressionHint } : {} },
     );
 }
+
+const expressionHint = 'a regular expression stands between slashes: /^65000:[0-9]+$/';
 
 const widened = (value: string): string => value.replaceAll('*', '1');
 
@@ -100,23 +120,36 @@ const asPathPattern = z
   .string()
   .min(1)
   .refine(
-    (pattern) => /^[\^$_ .*+?|()[\]\dA-Za-z0-9,-]+$/.test(pattern),
+    (pattern) => /^[\^$_ .*+?|(){}[\]\\\dA-Za-z0-9,-]+$/.test(pattern),
     'has a character that no AS path pattern has',
   );
 
-const families = z.enum(['ipv4', 'ipv6']);
+const families = z.enum(familyNames);
+const originStates = z.enum(['valid', 'invalid', 'notFound']);
 const origins = z.enum(['igp', 'egp', 'incomplete']);
 const sources = z.enum(['local', 'connected', 'static', 'kernel', 'bgp']);
 const addressOrPrefix = z
   .string()
   .refine(
-    (value) => parseIp(value) !== undefined || prefixFault(value) === undefined,
-    'must be an address or a prefix',
+    (value) => parseIp(value) !== undefined || isPrefixSetName(value) || prefixFault(value) === undefined,
+    "must be an address, a prefix or a set's name",
+  );
+const asnOrSet = z.union([asnItem, identifier], {
+  error: "must be an AS number, a range such as 65000-65199, or a set's name",
+});
+const evpnType = z.union([whole(1, 255), z.enum(evpnTypeNames)], {
+  error: `must be a number or one of ${evpnTypeNames.join(', ')}`,
+});
+const distinguisher = z
+  .string()
+  .refine(
+    (value) => parseRouteDistinguisher(widened(value)) !== undefined,
+    'must be a route distinguisher: 65000:1, 10.0.0.1:7 or 65000:*',
   );
 
-const match = section({
+const conditions = {
   prefixes: prefixes.optional(),
-  family: oneOrMore(families, 'must be ipv4, ipv6 or a list').optional(),
+  family: oneOrMore(families, 'must be a family or a list of them').optional(),
   asPath: oneOrMore(asPathPattern, "must be an AS path pattern, a set's name, or a list").optional(),
   asPathLength: numberMatch.optional(),
   communities: communityMatch('standard').optional(),
@@ -126,13 +159,23 @@ const match = section({
   extendedCommunities: communityMatch('extended').optional(),
   allExtendedCommunities: communityMatch('extended').optional(),
   peer: oneOrMore(text.min(1), "must be a peer's name or a list").optional(),
-  neighborAs: oneOrMore(asnItem, 'must be an AS number, a range, or a list').optional(),
+  neighborAs: oneOrMore(asnOrSet, "must be an AS number, a range, a set's name, or a list").optional(),
   origin: oneOrMore(origins, 'must be igp, egp, incomplete or a list').optional(),
   nextHop: oneOrMore(addressOrPrefix, 'must be an address, a prefix, or a list').optional(),
   localPref: numberMatch.optional(),
   med: numberMatch.optional(),
   source: oneOrMore(sources, 'must be local, connected, static, kernel, bgp or a list').optional(),
   isDefault: z.boolean().optional(),
+  rpki: oneOrMore(originStates, 'must be valid, invalid, notFound or a list').optional(),
+  tag: numberMatch.optional(),
+  evpnType: oneOrMore(evpnType, 'must be an EVPN route type or a list').optional(),
+  vni: numberMatch.optional(),
+  routeDistinguisher: oneOrMore(distinguisher, 'must be a route distinguisher or a list').optional(),
+};
+
+const match = section({
+  ...conditions,
+  not: section(conditions).meta({ description: 'None of these may hold' }).optional(),
 });
 
 /** A value, or a change of the present one. */
@@ -147,12 +190,24 @@ function changeable(words: readonly string[]) {
 
 const set = section({
   localPref: changeable([]).optional(),
-  med: changeable(['remove']).optional(),
+  med: changeable(['igp', 'remove']).optional(),
   weight: whole(0, 65535).optional(),
   communities: communityChange('standard').optional(),
   largeCommunities: communityChange('large').optional(),
   extendedCommunities: communityChange('extended').optional(),
-  prepend: section({ asn: asn.optional(), count: whole(1, 64).optional() }).optional(),
+  prepend: section({
+    asn: asn.optional(),
+    count: whole(1, 64).optional(),
+    lastAs: whole(1, 64).meta({ description: 'The AS that stands first already, so many times' }).optional(),
+  })
+    .superRefine((prepend, context) => {
+      if (prepend.lastAs === undefined) return;
+      for (const key of ['asn', 'count'] as const)
+        if (prepend[key] !== undefined)
+          context.addIssue({ code: 'custom', path: [key], message: 'has no use with lastAs' });
+    })
+    .optional(),
+  tag: whole(0, 4294967295).meta({ description: 'For the rules and policies after this one' }).optional(),
   origin: origins.optional(),
   nextHop: z
     .string()
@@ -166,6 +221,9 @@ const rule = section({
   name: text.min(1).max(80).optional(),
   match: match.optional(),
   set: set.optional(),
+  call: identifier
+    .meta({ description: 'Another policy that judges first: what it rejects is rejected' })
+    .optional(),
   action: z
     .enum(['accept', 'reject', 'next'])
     .meta({ description: 'next applies the changes and goes on with the next rule' }),
@@ -173,10 +231,18 @@ const rule = section({
 
 const policy = section({
   default: z
-    .enum(['accept', 'reject'])
-    .meta({ default: 'reject', description: 'For a route that no rule decided' })
+    .enum(['accept', 'reject', 'next'])
+    .meta({
+      default: 'reject',
+      description: 'For a route that no rule decided; next gives it back to the policy that called this one',
+    })
     .optional(),
   rules: z.array(rule),
+});
+
+/** Where numbers stand too, a name begins with a letter. */
+const setName = identifier.refine((name) => /^[A-Za-z]/.test(name) && parseAsn(name) === undefined, {
+  error: 'must be a name that begins with a letter',
 });
 
 export const policiesSection = z
@@ -186,6 +252,8 @@ export const policiesSection = z
     communitySets: z.record(identifier, z.array(communityItem(...kinds.standard, true))).optional(),
     largeCommunitySets: z.record(identifier, z.array(communityItem(...kinds.large, true))).optional(),
     extendedCommunitySets: z.record(identifier, z.array(communityItem(...kinds.extended, true))).optional(),
+    asnSets: z.record(setName, z.array(asnItem)).optional(),
+    peerSets: z.record(identifier, z.array(text.min(1))).optional(),
   })
   .catchall(policy);
 
@@ -196,6 +264,8 @@ export const setKinds = [
   'communitySets',
   'largeCommunitySets',
   'extendedCommunitySets',
+  'asnSets',
+  'peerSets',
 ] as const;
 
 export type PolicyConfig = z.infer<typeof policy>;

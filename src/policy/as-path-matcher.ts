@@ -90,6 +90,47 @@ function compileRepeat(program: Program, node: AsPathNode & { kind: 'repeat' }):
   program.y[split] = program.op.length;
 }
 
+/** More alternatives than this are as good as none. */
+const MAX_REQUIRED = 64;
+
+/** ASNs of which any path that matches must have at least one. */
+function requiredAsns(node: AsPathNode): readonly number[] | undefined {
+  switch (node.kind) {
+    case 'asn':
+      return listedAsns(node.ranges);
+    case 'sequence': {
+      let best: readonly number[] | undefined;
+      for (const part of node.nodes) {
+        const found = requiredAsns(part);
+        if (found !== undefined && (best === undefined || found.length < best.length)) best = found;
+      }
+      return best;
+    }
+    case 'either': {
+      const all: number[] = [];
+      for (const part of node.nodes) {
+        const found = requiredAsns(part);
+        if (found === undefined) return undefined;
+        all.push(...found);
+      }
+      return all.length <= MAX_REQUIRED ? all : undefined;
+    }
+    case 'repeat':
+      return node.least === 1 ? requiredAsns(node.node) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function listedAsns(ranges: readonly number[]): readonly number[] | undefined {
+  const asns: number[] = [];
+  for (let i = 0; i < ranges.length; i += 2) {
+    if (ranges[i + 1]! - ranges[i]! + asns.length >= MAX_REQUIRED) return undefined;
+    for (let asn = ranges[i]!; asn <= ranges[i + 1]!; asn++) asns.push(asn);
+  }
+  return asns;
+}
+
 export class AsPathMatcher {
   readonly #op: Uint8Array;
   readonly #x: Uint16Array;
@@ -104,8 +145,11 @@ export class AsPathMatcher {
   readonly #seen: Uint32Array;
   #position = 0;
   readonly #stack: Uint16Array;
+  /** ASNs of which every path that matches has one; undefined where there is no such list, or a long one. */
+  readonly required: readonly number[] | undefined;
 
   constructor(node: AsPathNode) {
+    this.required = requiredAsns(node);
     const program: Program = { op: [], x: [], y: [], ranges: [] };
     compileNode(program, node);
     emit(program, MATCH);

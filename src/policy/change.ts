@@ -4,7 +4,8 @@
 // A change that cannot be made leaves the attributes as they are: a path or list that would outgrow the 65535
 // bytes of an attribute, which no message could carry.
 
-import { type ByteWriter, sameBytes } from '../lib/bytes.ts';
+import { type ByteWriter, readU32, sameBytes } from '../lib/bytes.ts';
+import { AS_SEQUENCE } from '../wire/bgp/attribute/as-path.ts';
 import {
   attributeFlags,
   findAttribute,
@@ -16,21 +17,24 @@ import {
   setU32Attribute,
   u32Attribute,
 } from '../wire/bgp/attribute/canonical.ts';
-import { LOCAL_PREF, MED, PARTIAL } from '../wire/bgp/attribute/table.ts';
+import { AS_PATH, LOCAL_PREF, MED, PARTIAL } from '../wire/bgp/attribute/table.ts';
 import {
   type CommunityEdit,
   type CompiledPolicy,
   DEFAULT_LOCAL_PREF,
   EDIT_COMMUNITIES,
+  IGP_METRIC,
   type PolicyInput,
   type PolicyOutput,
   PREPEND,
+  PREPEND_FIRST,
   RELATIVE,
   REMOVE_MED,
   SET_LOCAL_PREF,
   SET_MED,
   SET_NEXT_HOP,
   SET_ORIGIN,
+  SET_TAG,
   SET_WEIGHT,
 } from './program.ts';
 
@@ -46,6 +50,9 @@ export function applyChange(
     case SET_WEIGHT:
       out.weight = policy.changeLow[index]!;
       return;
+    case SET_TAG:
+      out.tag = policy.changeLow[index]!;
+      return;
     case SET_NEXT_HOP:
       out.nextHop = policy.changeLow[index]!;
       if (arg >= 0) out.nextHopAddress = policy.addresses[arg]!;
@@ -55,7 +62,7 @@ export function applyChange(
   const start = out.attrsChanged ? 0 : input.start;
   const end = out.attrsChanged ? out.attrs.length : input.end;
   const spare = out.spare.reset();
-  if (!writeChanged(policy, index, input.localAsn, spare, out.list, bytes, start, end)) return;
+  if (!writeChanged(policy, index, input, spare, out.list, bytes, start, end)) return;
   // What leaves the bytes as they were is no change: the attribute set keeps its id.
   if (spare.length === end - start && sameBytes(spare.bytes, 0, bytes, start, spare.length)) return;
   out.spare = out.attrs;
@@ -67,7 +74,7 @@ export function applyChange(
 function writeChanged(
   policy: CompiledPolicy,
   index: number,
-  localAsn: number,
+  input: PolicyInput,
   into: ByteWriter,
   list: ByteWriter,
   bytes: Uint8Array,
@@ -85,7 +92,8 @@ function writeChanged(
     }
     case SET_MED: {
       const present = u32Attribute(bytes, start, end, MED);
-      setU32Attribute(into, bytes, start, end, MED, adjusted(arg, value, Math.max(present, 0)));
+      const med = arg === IGP_METRIC ? input.igpMetric : adjusted(arg, value, Math.max(present, 0));
+      setU32Attribute(into, bytes, start, end, MED, med);
       return true;
     }
     case REMOVE_MED:
@@ -95,12 +103,23 @@ function writeChanged(
       setOrigin(into, bytes, start, end, value);
       return true;
     case PREPEND:
-      return prependAsPath(into, bytes, start, end, value === 0 ? localAsn : value, arg);
+      return prependAsPath(into, bytes, start, end, value === 0 ? input.localAsn : value, arg);
+    case PREPEND_FIRST: {
+      const first = firstAsn(bytes, start, end);
+      return first >= 0 && prependAsPath(into, bytes, start, end, first, arg);
+    }
     case EDIT_COMMUNITIES:
       return editCommunities(policy.edits[arg]!, into, list, bytes, start, end);
     default:
       return false;
   }
+}
+
+/** The ASN that stands first in the path, -1 when it does not begin with a sequence. */
+function firstAsn(bytes: Uint8Array, start: number, end: number): number {
+  const at = findAttribute(bytes, start, end, AS_PATH);
+  if (at < 0 || findAttributeEnd(bytes, start, end, AS_PATH) === at) return -1;
+  return bytes[at] === AS_SEQUENCE ? readU32(bytes, at + 2) : -1;
 }
 
 /** `value` itself or added to `present`, kept within 32 bits. */

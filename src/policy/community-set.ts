@@ -2,8 +2,15 @@
 // LARGE_COMMUNITY of 3. Exact ones are sorted and searched by halves; those with a wildcard are a value and a
 // mask, tried in turn. Text forms are net/community.ts's, with `*` for a part.
 
-import { readU32 } from '../lib/bytes.ts';
-import { parseCommunity, parseExtendedCommunity, parseLargeCommunity } from '../net/community.ts';
+import { communityExpression } from '../intent/policy-text.ts';
+import { readU16, readU32 } from '../lib/bytes.ts';
+import {
+  formatExtendedCommunity,
+  formatLargeCommunity,
+  parseCommunity,
+  parseExtendedCommunity,
+  parseLargeCommunity,
+} from '../net/community.ts';
 import { COMMUNITIES, EXT_COMMUNITIES, LARGE_COMMUNITIES } from '../wire/bgp/attribute/table.ts';
 
 /** One of the three list attributes. */
@@ -35,11 +42,25 @@ export const largeKind: CommunityKind = {
   example: '65000:1:2 or 65000:*:*',
 };
 
-/** The bytes that a community must have where the mask's bits are set. */
+/** The bytes that a community must have where the mask's bits are set; or an expression over its text. */
 export interface CommunityPattern {
   readonly value: Uint8Array;
   readonly mask: Uint8Array;
+  readonly expression?: RegExp;
 }
+
+/** What one 32-bit word of a community must be, for looking communities up: all of them, or the first. */
+export interface CommunityKeys {
+  /** Exact communities as words, `kind.width / 4` each. */
+  readonly exact: Uint32Array;
+  /** Values of the first word, where a pattern with wildcards asks for a whole one. */
+  readonly firstWords: readonly number[];
+  /** The higher 16 bits of the first word. */
+  readonly highHalves: readonly number[];
+}
+
+/** Communities of which the answer of expressions is remembered; then all is forgotten. */
+const MAX_REMEMBERED = 1 << 16;
 
 /** An exact community's bytes, or undefined when the text is not one. */
 export function communityBytes(kind: CommunityKind, text: string): Uint8Array | undefined {
@@ -52,6 +73,9 @@ export function communityBytes(kind: CommunityKind, text: string): Uint8Array | 
 
 /** The patterns that a text stands for (a wildcard may stand for several forms), or undefined. */
 export function parseCommunityPattern(kind: CommunityKind, text: string): CommunityPattern[] | undefined {
+  const expression = communityExpression(text);
+  const none = new Uint8Array(kind.width);
+  if (expression !== undefined) return [{ value: none, mask: none, expression }];
   const exact = communityBytes(kind, text);
   if (exact !== undefined) return [{ value: exact, mask: new Uint8Array(kind.width).fill(255) }];
   if (!text.includes('*')) return undefined;
@@ -99,18 +123,38 @@ export class CommunitySet {
   readonly #exactCount: number;
   readonly #value: Uint32Array;
   readonly #mask: Uint32Array;
+  readonly #expressions: readonly RegExp[];
+  /** Answers of the expressions by the community's text. */
+  readonly #remembered = new Map<number | string, boolean>();
 
   constructor(kind: CommunityKind, patterns: readonly CommunityPattern[]) {
     this.kind = kind;
     this.#words = kind.width / 4;
     const isExact = (pattern: CommunityPattern) => pattern.mask.every((byte) => byte === 255);
-    const exact = patterns.filter(isExact).map((pattern) => pattern.value);
+    this.#expressions = patterns.flatMap(({ expression }) => (expression === undefined ? [] : [expression]));
+    const plain = patterns.filter((pattern) => pattern.expression === undefined);
+    const exact = plain.filter(isExact).map((pattern) => pattern.value);
     exact.sort(compareBytes);
-    const wild = patterns.filter((pattern) => !isExact(pattern));
+    const wild = plain.filter((pattern) => !isExact(pattern));
     this.#exactCount = exact.length;
     this.#exact = wordsOf(exact);
     this.#value = wordsOf(wild.map(({ value, mask }) => value.map((byte, i) => byte & mask[i]!)));
     this.#mask = wordsOf(wild.map((pattern) => pattern.mask));
+  }
+
+  /** What to look communities up by; undefined when some pattern asks for neither. */
+  keys(): CommunityKeys | undefined {
+    if (this.#expressions.length > 0) return undefined;
+    const words = this.#words;
+    const firstWords: number[] = [];
+    const highHalves: number[] = [];
+    for (let at = 0; at < this.#mask.length; at += words) {
+      const mask = this.#mask[at]!;
+      if (mask === 0xffffffff && words > 1) firstWords.push(this.#value[at]!);
+      else if (mask === 0xffff0000 && words === 1) highHalves.push(this.#value[at]! >>> 16);
+      else return undefined;
+    }
+    return { exact: this.#exact, firstWords, highHalves };
   }
 
   /** Whether any of the communities in [from, to), an attribute's value, is in the set. */
@@ -130,13 +174,28 @@ export class CommunitySet {
       const community = readU32(bytes, at);
       for (let i = 0; i < masks.length; i++) if ((community & masks[i]!) >>> 0 === values[i]) return true;
       if (exactCount > 0 && this.#hasExact(bytes, at)) return true;
+      if (this.#expressions.length > 0 && this.#isExpressed(bytes, at)) return true;
     }
     return false;
   }
 
   /** Whether the community at `at` is in the set. */
   has(bytes: Uint8Array, at: number): boolean {
-    return this.#hasExact(bytes, at) || this.#hasWild(bytes, at);
+    if (this.#hasExact(bytes, at) || this.#hasWild(bytes, at)) return true;
+    return this.#expressions.length > 0 && this.#isExpressed(bytes, at);
+  }
+
+  /** Whether an expression finds something in the community's text; each community is asked once. */
+  #isExpressed(bytes: Uint8Array, at: number): boolean {
+    const text = this.#words === 1 ? '' : communityText(this.kind, bytes, at);
+    const key = this.#words === 1 ? readU32(bytes, at) : text;
+    const known = this.#remembered.get(key);
+    if (known !== undefined) return known;
+    const whole = this.#words === 1 ? communityText(this.kind, bytes, at) : text;
+    const answer = this.#expressions.some((expression) => expression.test(whole));
+    if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
+    this.#remembered.set(key, answer);
+    return answer;
   }
 
   #hasExact(bytes: Uint8Array, at: number): boolean {
@@ -167,6 +226,13 @@ export class CommunitySet {
     }
     return false;
   }
+}
+
+/** In numbers, well-known ones too: expressions are about numbers. */
+function communityText(kind: CommunityKind, bytes: Uint8Array, at: number): string {
+  if (kind.width === 12) return formatLargeCommunity(bytes, at);
+  if (kind.width === 8) return formatExtendedCommunity(bytes, at);
+  return `${readU16(bytes, at)}:${readU16(bytes, at + 2)}`;
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {

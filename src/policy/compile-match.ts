@@ -2,31 +2,35 @@
 // becomes one set. The `all…` keys are "and" again: one condition for each item. Cheap conditions go before
 // dear ones, so that most routes leave a rule early; the order does not change the outcome.
 
+import { evpnTypeNames } from '../intent/policy-definition.ts';
+import { isPrefixSetName } from '../intent/policy-text.ts';
+import { readU32 } from '../lib/bytes.ts';
 import { parseAsn } from '../net/asn.ts';
 import { parseIp } from '../net/ip.ts';
 import { type Prefix, parsePrefix } from '../net/prefix.ts';
 import { originNames } from '../wire/bgp/attribute/table.ts';
 import { familyByName } from '../wire/bgp/family.ts';
-import { AsPathMatcher } from './as-path-matcher.ts';
-import { parseAsPathPattern } from './as-path-pattern.ts';
+import { type CommunityKind, CommunitySet, extendedKind, largeKind, standardKind } from './community-set.ts';
 import {
-  type CommunityKind,
-  type CommunityPattern,
-  CommunitySet,
-  extendedKind,
-  largeKind,
-  parseCommunityPattern,
-  standardKind,
-} from './community-set.ts';
+  asPathMatchers,
+  communityPatterns,
+  distinguisherPatterns,
+  namedEntries,
+  prefixSetOf,
+  rangeText,
+} from './compile-sets.ts';
 import type { MatchDefinition, NumberMatch, PrefixItem, PrefixRange } from './definition.ts';
 import { itemPath, listOf, type PolicyDraft, refuse, refuseUnknown } from './draft.ts';
 import { NamePatterns } from './name-pattern.ts';
 import { PrefixSet, type PrefixSetEntry } from './prefix-set.ts';
 import {
+  IF_ALL_COMMUNITIES,
   IF_AS_PATH,
   IF_AS_PATH_LENGTH,
   IF_COMMUNITY,
   IF_DEFAULT,
+  IF_DISTINGUISHER,
+  IF_EVPN_TYPE,
   IF_FAMILY,
   IF_LOCAL_PREF,
   IF_MED,
@@ -35,19 +39,35 @@ import {
   IF_ORIGIN,
   IF_PEER,
   IF_PREFIX,
+  IF_RPKI,
   IF_SOURCE,
+  IF_TAG,
+  IF_VNI,
+  originStateCodes,
   sourceCodes,
 } from './program.ts';
 
 /** Adds the conditions of `match` to the draft; `path` is its key's. */
 export function compileMatch(draft: PolicyDraft, match: MatchDefinition, path: string): void {
+  compileConditions(draft, match, path);
+  if (match.not === undefined) return;
+  draft.negated = true;
+  compileConditions(draft, match.not, `${path}.not`);
+  draft.negated = false;
+}
+
+function compileConditions(draft: PolicyDraft, match: Omit<MatchDefinition, 'not'>, path: string): void {
   if (match.source !== undefined) addMask(draft, IF_SOURCE, match.source, `${path}.source`, sourceBit);
   if (match.family !== undefined) addMask(draft, IF_FAMILY, match.family, `${path}.family`, familyBit);
   if (match.isDefault !== undefined) {
     add(draft, IF_DEFAULT, match.isDefault ? 1 : 0, `isDefault: ${match.isDefault}`);
   }
   if (match.peer !== undefined) {
-    const index = draft.names.push(new NamePatterns(listOf(match.peer))) - 1;
+    const sets = draft.sets.definitions.peerSets ?? {};
+    const names = listOf<string>(match.peer).flatMap((name) =>
+      Object.hasOwn(sets, name) ? sets[name]! : [name],
+    );
+    const index = draft.names.push(new NamePatterns(names)) - 1;
     add(draft, IF_PEER, index, `peer: ${wordsOf(match.peer)}`);
   }
   if (match.neighborAs !== undefined) addNeighborAs(draft, match.neighborAs, `${path}.neighborAs`);
@@ -64,10 +84,17 @@ export function compileMatch(draft: PolicyDraft, match: MatchDefinition, path: s
   addAny(draft, extendedKind, match.extendedCommunities, path, 'extendedCommunities');
   addAll(draft, extendedKind, match.allExtendedCommunities, path, 'allExtendedCommunities');
   if (match.asPath !== undefined) addAsPath(draft, match.asPath, `${path}.asPath`);
+  if (match.rpki !== undefined) addMask(draft, IF_RPKI, match.rpki, `${path}.rpki`, rpkiBit);
+  addNumbers(draft, IF_TAG, match.tag, path, 'tag');
+  if (match.evpnType !== undefined) addEvpnTypes(draft, match.evpnType, `${path}.evpnType`);
+  addNumbers(draft, IF_VNI, match.vni, path, 'vni');
+  if (match.routeDistinguisher !== undefined)
+    addDistinguishers(draft, match.routeDistinguisher, `${path}.routeDistinguisher`);
 }
 
 function add(draft: PolicyDraft, kind: number, arg: number, text: string, low = 0, high = 0): void {
-  draft.conditions.push({ kind, arg, low, high, text });
+  const { negated } = draft;
+  draft.conditions.push({ kind, arg, low, high, not: negated, text: negated ? `not ${text}` : text });
 }
 
 /** The text of a value for the explanation; long lists are cut. */
@@ -77,10 +104,6 @@ function wordsOf(value: unknown): string {
   );
   const shown = items.slice(0, 5).join(', ');
   return items.length > 5 ? `${shown} and ${items.length - 5} more` : shown;
-}
-
-function rangeText({ prefix, ge, le }: PrefixRange): string {
-  return prefix + (ge === undefined ? '' : ` ge ${ge}`) + (le === undefined ? '' : ` le ${le}`);
 }
 
 type BitOf = (word: string, path: string) => number;
@@ -133,14 +156,19 @@ function addNeighborAs(
   path: string,
 ): void {
   const pairs: number[] = [];
-  for (const [index, item] of listOf<number | string>(value).entries()) {
+  const sets = draft.sets.definitions.asnSets ?? {};
+  const read = (item: number | string, here: string): void => {
     const [low, high = low] = String(item)
       .split('-')
       .map((part) => parseAsn(part.trim()));
-    if (low === undefined || high === undefined || low > high) {
-      refuse(itemPath(path, value, index), `${item} is no ASN or range`);
-    }
+    if (low === undefined || high === undefined || low > high) refuse(here, `${item} is no ASN or range`);
     pairs.push(low, high);
+  };
+  for (const [index, item] of listOf<number | string>(value).entries()) {
+    const here = itemPath(path, value, index);
+    if (typeof item === 'number' || !/^[A-Za-z]/.test(item) || parseAsn(item) !== undefined) read(item, here);
+    else if (!Object.hasOwn(sets, item)) refuseUnknown(here, 'policies.asnSets', item, Object.keys(sets));
+    else for (const member of sets[item]!) read(member, here);
   }
   add(
     draft,
@@ -151,102 +179,25 @@ function addNeighborAs(
 }
 
 function addPrefixes(draft: PolicyDraft, value: string | readonly PrefixItem[], path: string): void {
-  const items = listOf<PrefixItem>(value);
-  const only = items.length === 1 && isSetName(items[0]!) ? items[0] : undefined;
-  const set =
-    only === undefined ? new PrefixSet(prefixEntries(draft, value, path)) : sharedSet(draft, only, path);
+  const set = prefixSetOf(draft, value, path);
   add(draft, IF_PREFIX, draft.prefixSets.push(set) - 1, `prefixes: ${wordsOf(value)}`);
 }
 
-function isSetName(item: PrefixItem): item is string {
-  return typeof item === 'string' && !/[/:]/.test(item) && parseIp(item) === undefined;
-}
-
-function prefixEntries(
-  draft: PolicyDraft,
-  value: string | readonly PrefixItem[],
-  path: string,
-): PrefixSetEntry[] {
-  const entries: PrefixSetEntry[] = [];
-  for (const [index, item] of listOf<PrefixItem>(value).entries()) {
-    const here = itemPath(path, value, index);
-    if (!isSetName(item)) entries.push(prefixEntry(item, here));
-    // Not a spread: a set may have more entries than a call may have arguments.
-    else for (const entry of namedEntries(draft, item, here)) entries.push(entry);
-  }
-  return entries;
-}
-
-function prefixEntry(item: PrefixItem, path: string): PrefixSetEntry {
-  const range: PrefixRange = typeof item === 'string' ? { prefix: item } : item;
-  const prefix = parsePrefix(range.prefix, { strict: true });
-  if (prefix === undefined) refuse(path, `${range.prefix} is no prefix, or has bits beyond its length`);
-  const longest = prefix.bytes.length * 8;
-  const from = range.ge ?? prefix.length;
-  const to = range.le ?? (range.ge === undefined ? prefix.length : longest);
-  if (from < prefix.length || to < from || to > longest) {
-    refuse(path, `${rangeText(range)}: wants ${prefix.length} <= ge <= le <= ${longest}`);
-  }
-  return { prefix, from, to };
-}
-
-/** The entries of a named set, with those of the sets it names. */
-function namedEntries(draft: PolicyDraft, name: string, path: string): readonly PrefixSetEntry[] {
-  const { definitions, prefixSets } = draft.sets;
-  const cached = prefixSets.get(name);
-  if (cached !== undefined) return cached.entries;
-  const items = Object.hasOwn(definitions.prefixSets ?? {}, name)
-    ? definitions.prefixSets?.[name]
-    : undefined;
-  if (items === undefined) {
-    refuseUnknown(path, 'policies.prefixSets', name, Object.keys(definitions.prefixSets ?? {}));
-  }
-  const open = draft.sets.openPrefixSets;
-  if (open.has(name)) refuse(path, `makes the set ${name} contain itself`);
-  open.add(name);
-  const entries = prefixEntries(draft, items, `policies.prefixSets.${name}`);
-  open.delete(name);
-  prefixSets.set(name, { entries, set: undefined });
-  return entries;
-}
-
-function sharedSet(draft: PolicyDraft, name: string, path: string): PrefixSet {
-  const entries = namedEntries(draft, name, path);
-  const cached = draft.sets.prefixSets.get(name)!;
-  cached.set ??= new PrefixSet(entries);
-  return cached.set;
-}
-
 function addNextHop(draft: PolicyDraft, value: string | readonly string[], path: string): void {
-  const entries = listOf<string>(value).map((text, index) => {
+  const holding = (prefix: Prefix): PrefixSetEntry => {
+    const host = prefix.bytes.length * 8;
+    return { prefix, from: host, to: host };
+  };
+  const entries = listOf<string>(value).flatMap((text, index) => {
+    const here = itemPath(path, value, index);
+    if (isPrefixSetName(text)) return namedEntries(draft, text, here).map(({ prefix }) => holding(prefix));
     const address = parseIp(text);
     const prefix: Prefix | undefined =
       address === undefined ? parsePrefix(text) : { bytes: address, length: address.length * 8 };
-    if (prefix === undefined) refuse(itemPath(path, value, index), `${text} is no address or prefix`);
-    const host = prefix.bytes.length * 8;
-    return { prefix, from: host, to: host };
+    if (prefix === undefined) refuse(here, `${text} is no address or prefix`);
+    return [holding(prefix)];
   });
   add(draft, IF_NEXT_HOP, draft.prefixSets.push(new PrefixSet(entries)) - 1, `nextHop: ${wordsOf(value)}`);
-}
-
-/** The patterns of one text: a community, one with wildcards, or all of a named set. */
-export function communityPatterns(
-  draft: PolicyDraft,
-  kind: CommunityKind,
-  text: string,
-  path: string,
-): readonly CommunityPattern[] {
-  const patterns = parseCommunityPattern(kind, text);
-  if (patterns !== undefined) return patterns;
-  if (text.includes(':')) refuse(path, `${text} is no community`, `such as ${kind.example}`);
-  const sets = draft.sets.definitions[kind.sets] ?? {};
-  if (!Object.hasOwn(sets, text)) refuseUnknown(path, `policies.${kind.sets}`, text, Object.keys(sets));
-  return sets[text]!.flatMap((item, index) => {
-    const here = `policies.${kind.sets}.${text}[${index}]`;
-    return (
-      parseCommunityPattern(kind, item) ?? refuse(here, `${item} is no community`, `such as ${kind.example}`)
-    );
-  });
 }
 
 function addAny(
@@ -260,7 +211,8 @@ function addAny(
   const patterns = listOf<string>(value).flatMap((text, index) =>
     communityPatterns(draft, kind, text, itemPath(`${path}.${key}`, value, index)),
   );
-  addCommunity(draft, new CommunitySet(kind, patterns), `${key}: ${wordsOf(value)}`);
+  const index = draft.communities.push(new CommunitySet(kind, patterns)) - 1;
+  add(draft, IF_COMMUNITY, index, `${key}: ${wordsOf(value)}`);
 }
 
 function addAll(
@@ -271,39 +223,50 @@ function addAll(
   key: string,
 ): void {
   if (value === undefined) return;
-  for (const [index, text] of listOf<string>(value).entries()) {
-    const patterns = communityPatterns(draft, kind, text, itemPath(`${path}.${key}`, value, index));
-    addCommunity(draft, new CommunitySet(kind, patterns), `${key}: ${text}`);
-  }
-}
-
-function addCommunity(draft: PolicyDraft, set: CommunitySet, text: string): void {
-  add(draft, IF_COMMUNITY, draft.communities.push(set) - 1, text);
+  const sets = listOf<string>(value).map(
+    (text, index) =>
+      new CommunitySet(kind, communityPatterns(draft, kind, text, itemPath(`${path}.${key}`, value, index))),
+  );
+  const text = `${key}: ${wordsOf(value)}`;
+  // One that must be there is the same as any of one, which can be looked up.
+  if (sets.length === 1) add(draft, IF_COMMUNITY, draft.communities.push(sets[0]!) - 1, text);
+  else add(draft, IF_ALL_COMMUNITIES, draft.allCommunities.push(sets) - 1, text);
 }
 
 function addAsPath(draft: PolicyDraft, value: string | readonly string[], path: string): void {
-  const matchers: AsPathMatcher[] = [];
-  for (const [index, text] of listOf<string>(value).entries()) {
-    const here = itemPath(path, value, index);
-    if (/^[A-Za-z]/.test(text)) matchers.push(...namedAsPaths(draft, text, here));
-    else matchers.push(asPathMatcher(text, here));
-  }
+  const matchers = asPathMatchers(draft, value, path);
   add(draft, IF_AS_PATH, draft.asPaths.push(matchers) - 1, `asPath: ${wordsOf(value)}`);
 }
 
-function asPathMatcher(text: string, path: string): AsPathMatcher {
-  const node = parseAsPathPattern(text);
-  if ('reason' in node) refuse(path, `${text}: ${node.reason}, at character ${node.at + 1}`);
-  return new AsPathMatcher(node);
+const rpkiBit: BitOf = (word, path) => {
+  const code = originStateCodes[word as keyof typeof originStateCodes];
+  return code ?? refuse(path, `${word} is no state`, `states: ${Object.keys(originStateCodes).join(', ')}`);
+};
+
+function addEvpnTypes(
+  draft: PolicyDraft,
+  value: NonNullable<MatchDefinition['evpnType']>,
+  path: string,
+): void {
+  const pairs: number[] = [];
+  for (const [index, item] of listOf<string | number>(value).entries()) {
+    const type = typeof item === 'number' ? item : 1 + (evpnTypeNames as readonly string[]).indexOf(item);
+    if (!Number.isInteger(type) || type < 1 || type > 255)
+      refuse(itemPath(path, value, index), `${item} is no EVPN route type`, evpnTypeNames.join(', '));
+    pairs.push(type, type);
+  }
+  const index = draft.asnRanges.push(Uint32Array.from(pairs)) - 1;
+  add(draft, IF_EVPN_TYPE, index, `evpnType: ${wordsOf(value)}`);
 }
 
-function namedAsPaths(draft: PolicyDraft, name: string, path: string): readonly AsPathMatcher[] {
-  const { definitions, asPaths } = draft.sets;
-  const cached = asPaths.get(name);
-  if (cached !== undefined) return cached;
-  const sets = definitions.asPathSets ?? {};
-  if (!Object.hasOwn(sets, name)) refuseUnknown(path, 'policies.asPathSets', name, Object.keys(sets));
-  const matchers = sets[name]!.map((text, i) => asPathMatcher(text, `policies.asPathSets.${name}[${i}]`));
-  asPaths.set(name, matchers);
-  return matchers;
+function addDistinguishers(draft: PolicyDraft, value: string | readonly string[], path: string): void {
+  const words: number[] = [];
+  for (const [index, text] of listOf<string>(value).entries()) {
+    const patterns = distinguisherPatterns(text);
+    if (patterns.length === 0) refuse(itemPath(path, value, index), `${text} is no route distinguisher`);
+    for (const { value: bytes, mask } of patterns)
+      words.push(readU32(bytes, 0), readU32(bytes, 4), readU32(mask, 0), readU32(mask, 4));
+  }
+  const index = draft.distinguishers.push(Uint32Array.from(words)) - 1;
+  add(draft, IF_DISTINGUISHER, index, `routeDistinguisher: ${wordsOf(value)}`);
 }

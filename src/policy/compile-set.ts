@@ -11,22 +11,25 @@ import {
   largeKind,
   standardKind,
 } from './community-set.ts';
-import { communityPatterns } from './compile-match.ts';
+import { communityPatterns } from './compile-sets.ts';
 import type { CommunityChange, SetDefinition } from './definition.ts';
 import { type PolicyDraft, refuse } from './draft.ts';
 import {
   ABSOLUTE,
   EDIT_COMMUNITIES,
+  IGP_METRIC,
   NEXT_HOP_ADDRESS,
   NEXT_HOP_SELF,
   NEXT_HOP_UNCHANGED,
   PREPEND,
+  PREPEND_FIRST,
   RELATIVE,
   REMOVE_MED,
   SET_LOCAL_PREF,
   SET_MED,
   SET_NEXT_HOP,
   SET_ORIGIN,
+  SET_TAG,
   SET_WEIGHT,
 } from './program.ts';
 
@@ -37,10 +40,15 @@ const MAX_PREPEND = 64;
 export function compileSet(draft: PolicyDraft, set: SetDefinition, path: string): void {
   if (set.localPref !== undefined) addNumber(draft, SET_LOCAL_PREF, set.localPref, path, 'localPref');
   if (set.med === 'remove') add(draft, REMOVE_MED, 0, 0, 'med: remove');
+  else if (set.med === 'igp') add(draft, SET_MED, IGP_METRIC, 0, 'med: igp');
   else if (set.med !== undefined) addNumber(draft, SET_MED, set.med, path, 'med');
   if (set.weight !== undefined) {
     if (!isU32(set.weight)) refuse(`${path}.weight`, `${set.weight} is no number of 32 bits`);
     add(draft, SET_WEIGHT, 0, set.weight, `weight: ${set.weight}`);
+  }
+  if (set.tag !== undefined) {
+    if (!isU32(set.tag)) refuse(`${path}.tag`, `${set.tag} is no number of 32 bits`);
+    add(draft, SET_TAG, 0, set.tag, `tag: ${set.tag}`);
   }
   if (set.origin !== undefined) {
     const code = originNames.indexOf(set.origin);
@@ -131,10 +139,16 @@ function joined(items: readonly Uint8Array[]): Uint8Array {
 }
 
 function addPrepend(draft: PolicyDraft, prepend: NonNullable<SetDefinition['prepend']>, path: string): void {
-  const { asn = 0, count = 1 } = prepend;
+  const { asn = 0, count = prepend.lastAs ?? 1 } = prepend;
+  if (prepend.lastAs !== undefined && (prepend.asn !== undefined || prepend.count !== undefined))
+    refuse(path, 'lastAs says which AS and how often');
   if (prepend.asn !== undefined && (!isU32(asn) || asn === 0)) refuse(`${path}.asn`, `${asn} is no ASN`);
   if (!Number.isInteger(count) || count < 1 || count > MAX_PREPEND) {
     refuse(`${path}.count`, `${count} is not from 1 to ${MAX_PREPEND}`);
+  }
+  if (prepend.lastAs !== undefined) {
+    add(draft, PREPEND_FIRST, count, 0, `prepend: first ASN x ${count}`);
+    return;
   }
   // 0 stands for the local ASN, which the input brings: it can differ from peer to peer.
   add(draft, PREPEND, count, asn, `prepend: ${asn === 0 ? 'own ASN' : asn} x ${count}`);

@@ -7,6 +7,7 @@ export {
   type MatchDefinition,
   type NumberMatch,
   type OriginName,
+  type OriginState,
   type PolicyDefinition,
   type PolicyDefinitions,
   type PrefixItem,

@@ -7,7 +7,7 @@ import type { CommunitySet } from './community-set.ts';
 import type { PolicyDefinitions } from './definition.ts';
 import type { NamePatterns } from './name-pattern.ts';
 import type { PrefixSet, PrefixSetEntry } from './prefix-set.ts';
-import type { CommunityEdit } from './program.ts';
+import type { CommunityEdit, RuleText } from './program.ts';
 
 /** Sets are compiled when a policy first names them, and then shared. */
 export interface SetCache {
@@ -16,7 +16,10 @@ export interface SetCache {
    * A big set named by itself is one table for all policies; `entries` is for lists that hold other items
    * too.
    */
-  readonly prefixSets: Map<string, { entries: readonly PrefixSetEntry[]; set: PrefixSet | undefined }>;
+  readonly prefixSets: Map<
+    string,
+    { entries: readonly PrefixSetEntry[] | undefined; set: PrefixSet | undefined }
+  >;
   readonly asPaths: Map<string, readonly AsPathMatcher[]>;
   /** Prefix sets whose entries are being collected: one that turns up again contains itself. */
   readonly openPrefixSets: Set<string>;
@@ -27,6 +30,7 @@ export interface DraftCondition {
   arg: number;
   low: number;
   high: number;
+  not: boolean;
   text: string;
 }
 
@@ -37,15 +41,37 @@ export interface DraftChange {
   text: string;
 }
 
+/** A place in the rules that is not known yet. */
+export interface Label {
+  at: number;
+}
+
+export interface DraftRule {
+  action: number;
+  /** Undefined: the rule behind it. */
+  next: Label | undefined;
+  otherwise: Label | undefined;
+  caller: number;
+  routeStart: number;
+  conditionEnd: number;
+  changeEnd: number;
+  text: RuleText;
+}
+
 export interface PolicyDraft {
   readonly sets: SetCache;
+  readonly rules: DraftRule[];
+  /** While the conditions of `not` are read. */
+  negated: boolean;
   readonly conditions: DraftCondition[];
   readonly changes: DraftChange[];
   readonly prefixSets: PrefixSet[];
   readonly asPaths: (readonly AsPathMatcher[])[];
   readonly communities: CommunitySet[];
+  readonly allCommunities: (readonly CommunitySet[])[];
   readonly names: NamePatterns[];
   readonly asnRanges: Uint32Array[];
+  readonly distinguishers: Uint32Array[];
   readonly edits: CommunityEdit[];
   readonly addresses: Uint8Array[];
 }
@@ -53,13 +79,17 @@ export interface PolicyDraft {
 export function draftOf(sets: SetCache): PolicyDraft {
   return {
     sets,
+    rules: [],
+    negated: false,
     conditions: [],
     changes: [],
     prefixSets: [],
     asPaths: [],
     communities: [],
+    allCommunities: [],
     names: [],
     asnRanges: [],
+    distinguishers: [],
     edits: [],
     addresses: [],
   };

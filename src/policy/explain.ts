@@ -7,7 +7,9 @@ import { holds, resetOutput } from './evaluate.ts';
 import { ACCEPT, type CompiledPolicy, NEXT, type PolicyInput, type PolicyOutput, REJECT } from './program.ts';
 
 export interface RuleTrace {
-  /** Counts from 0, as in the definition's list. */
+  /** The policy the rule stands in, where it is not the whole: a called one, or a part of a chain. */
+  policy?: string;
+  /** Counts from 0, as in the definition's list; -1 for the default of a called policy. */
   index: number;
   name?: string;
   matched: boolean;
@@ -24,7 +26,7 @@ export interface PolicyExplanation {
   policy: string;
   verdict: 'accept' | 'reject';
   /** The rule that decided; absent when the policy's default did. */
-  rule?: { index: number; name?: string };
+  rule?: { index: number; name?: string; policy?: string };
   /** Rules in order, up to the one that decided. */
   rules: readonly RuleTrace[];
   /** All changes made, in order. */
@@ -40,17 +42,21 @@ export function explain(policy: CompiledPolicy, input: PolicyInput, out: PolicyO
   resetOutput(out);
   const rules: RuleTrace[] = [];
   const changes: string[] = [];
-  let conditionStart = 0;
-  let changeStart = 0;
-  for (let rule = 0; rule < policy.ruleCount; rule++) {
-    const trace = traceRule(policy, rule, conditionStart, changeStart, input, out);
+  for (let rule = 0; rule < policy.ruleCount; ) {
+    const trace = traceRule(policy, rule, input, out);
     rules.push(trace);
     changes.push(...trace.changed);
-    conditionStart = policy.conditionEnd[rule]!;
-    changeStart = policy.changeEnd[rule]!;
-    if (!trace.matched || trace.action === 'next') continue;
+    if (!trace.matched || trace.action === 'next') {
+      rule = trace.matched ? policy.next[rule]! : policy.otherwise[rule]!;
+      continue;
+    }
     out.rule = rule;
-    const decided = trace.name === undefined ? { index: rule } : { index: rule, name: trace.name };
+    const { index, name, policy: within } = trace;
+    const decided = {
+      index,
+      ...(name !== undefined && { name }),
+      ...(within !== undefined && { policy: within }),
+    };
     const why = trace.held.length === 0 ? '' : `: ${trace.held.join('; ')}`;
     const text = `${policy.name}: ${ruleWords(decided)} ${trace.action}s${why}`;
     return { policy: policy.name, verdict: trace.action, rule: decided, rules, changes, text };
@@ -60,30 +66,39 @@ export function explain(policy: CompiledPolicy, input: PolicyInput, out: PolicyO
   return { policy: policy.name, verdict, rules, changes, text };
 }
 
-function ruleWords({ index, name }: { index: number; name?: string }): string {
-  return `rule ${index + 1}${name === undefined ? '' : ` (${name})`}`;
+/** `rule 2 (customers)`, `rule 2 of edge`, `the default of edge`. */
+export function ruleWords({
+  index,
+  name,
+  policy,
+}: {
+  index: number;
+  name?: string;
+  policy?: string;
+}): string {
+  const within = policy === undefined ? '' : ` of ${policy}`;
+  if (index < 0) return `the default${within}`;
+  return `rule ${index + 1}${name === undefined ? '' : ` (${name})`}${within}`;
 }
 
-function traceRule(
-  policy: CompiledPolicy,
-  rule: number,
-  conditionStart: number,
-  changeStart: number,
-  input: PolicyInput,
-  out: PolicyOutput,
-): RuleTrace {
-  const { name, conditions, changes } = policy.texts[rule]!;
+function traceRule(policy: CompiledPolicy, rule: number, input: PolicyInput, out: PolicyOutput): RuleTrace {
+  const { name, index, policy: within, conditions, changes } = policy.texts[rule]!;
+  const conditionStart = rule === 0 ? 0 : policy.conditionEnd[rule - 1]!;
   const conditionEnd = policy.conditionEnd[rule]!;
-  const changeEnd = policy.changeEnd[rule]!;
   const action = actionWords[policy.action[rule] as keyof typeof actionWords];
   let condition = conditionStart;
   while (condition < conditionEnd && holds(policy, condition, input, out)) condition++;
   const held = conditions.slice(0, condition - conditionStart);
-  const named = name === undefined ? {} : { name };
+  const named = {
+    ...(within !== policy.name && { policy: within }),
+    ...(name !== undefined && { name }),
+  };
   if (condition < conditionEnd) {
     const failed = conditions[condition - conditionStart]!;
-    return { index: rule, ...named, matched: false, held, failed, changed: [], action };
+    return { index, ...named, matched: false, held, failed, changed: [], action };
   }
-  for (let change = changeStart; change < changeEnd; change++) applyChange(policy, change, input, out);
-  return { index: rule, ...named, matched: true, held, changed: changes, action };
+  const changeEnd = policy.changeEnd[rule]!;
+  for (let change = rule === 0 ? 0 : policy.changeEnd[rule - 1]!; change < changeEnd; change++)
+    applyChange(policy, change, input, out);
+  return { index, ...named, matched: true, held, changed: changes, action };
 }

@@ -57,6 +57,24 @@ class FamilyPrefixes {
     this.#to[at] = Math.max(this.#to[at]!, to);
   }
 
+  /** How many prefixes it has, ranges of one prefix counted once. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** Calls `visit` with each prefix and the lengths it allows as bits, least significant word first. */
+  forEach(visit: (words: Uint32Array, length: number, allowed: Uint32Array) => void): void {
+    const { address, length, words, idEnd } = this.#table;
+    for (let id = 0; id < idEnd; id++) {
+      const at = id * this.#allowedWords;
+      visit(
+        address.slice(id * words, (id + 1) * words),
+        length[id]!,
+        this.#allowed.slice(at, at + this.#allowedWords),
+      );
+    }
+  }
+
   matches1(a: number, length: number): boolean {
     const lengths = this.#lengths;
     for (let i = 0; i < lengths.length; i++) {
@@ -85,7 +103,7 @@ class FamilyPrefixes {
 }
 
 /** The first `bits` bits of a word; none when `bits` is negative, all when it is above 31. */
-function masked(word: number, bits: number): number {
+export function masked(word: number, bits: number): number {
   if (bits >= 32) return word;
   return bits <= 0 ? 0 : (word & (0xffffffff << (32 - bits))) >>> 0;
 }
@@ -99,6 +117,16 @@ export class PrefixSet {
     const ip6 = entries.filter((entry) => entry.prefix.bytes.length === 16);
     this.#ip4 = ip4.length > 0 ? new FamilyPrefixes(ip4, 1) : undefined;
     this.#ip6 = ip6.length > 0 ? new FamilyPrefixes(ip6, 4) : undefined;
+  }
+
+  /** How many prefixes it has. */
+  get size(): number {
+    return (this.#ip4?.size ?? 0) + (this.#ip6?.size ?? 0);
+  }
+
+  /** Calls `visit` with each IPv4 prefix (`words` 1) or IPv6 prefix (`words` 4). */
+  forEach(words: 1 | 4, visit: (words: Uint32Array, length: number, allowed: Uint32Array) => void): void {
+    (words === 1 ? this.#ip4 : this.#ip6)?.forEach(visit);
   }
 
   /** Whether an IPv4 route is in the set; bits beyond `length` do not matter. */
