@@ -360,11 +360,15 @@ export class ExportStage {
 
   /**
    * Labels belong to the next hop that gave them out, and we give out none: it stays as it is, to external peers too,
-   * unless policy says otherwise. A membership (RFC 4684 3.2) sends no packets anywhere; its next hop is ourselves.
+   * unless policy or the operator's next-hop-self says otherwise. A membership (RFC 4684 3.2) sends no packets anywhere; its next hop is ourselves.
    */
   #setTunnelNextHop(path: number, wanted: number): void {
-    const { nextHops, paths, family } = this.#rib;
-    const id = this.#isRtc || wanted === NEXT_HOP_SELF ? NEXT_HOP_SELF : paths.nextHopId[path]!;
+    const { nextHops, paths, family, peers } = this.#rib;
+    const { nextHopSelf } = this.options;
+    const fromExternal = peers.kind[this.source] === PEER_EXTERNAL;
+    const asked = nextHopSelf === 'all' || (nextHopSelf === 'external' && fromExternal);
+    const self = this.#isRtc || wanted === NEXT_HOP_SELF || (wanted === -1 && asked);
+    const id = self ? NEXT_HOP_SELF : paths.nextHopId[path]!;
     this.nextHopId = wanted > NEXT_HOP_SELF ? wanted : id;
     if (this.nextHopId < FIRST_NEXT_HOP) this.nextHopId = NEXT_HOP_SELF;
     const { scope, addressLength } = nextHops;

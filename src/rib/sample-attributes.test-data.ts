@@ -2,14 +2,17 @@
 // the wire room's encoder.
 
 export interface SampleAttributes {
-  /** A number is an AS of an AS_SEQUENCE; a list is an AS_SET. */
-  asPath?: (number | number[])[];
+  /** A number is an AS of an AS_SEQUENCE; a list is an AS_SET; `confed` an AS_CONFED_SEQUENCE. */
+  asPath?: (number | number[] | { confed: number[] })[];
   origin?: number;
   med?: number;
   localPref?: number;
   communities?: number[];
   originatorId?: number;
   clusterList?: number[];
+  /** As hexadecimal numbers of 16 digits. */
+  extCommunities?: string[];
+  otc?: number;
 }
 
 const u32 = (value: number): number[] => [
@@ -37,7 +40,8 @@ export function attributeBytes(sample: SampleAttributes): Uint8Array {
     if (typeof item === 'number') run.push(item);
     else {
       flush();
-      path.push(1, item.length, ...item.flatMap(u32));
+      const [type, asns] = Array.isArray(item) ? [1, item] : [3, item.confed];
+      path.push(type, asns.length, ...asns.flatMap(u32));
     }
   }
   flush();
@@ -47,5 +51,8 @@ export function attributeBytes(sample: SampleAttributes): Uint8Array {
   if (sample.communities !== undefined) put(0xc0, 8, sample.communities.flatMap(u32));
   if (sample.originatorId !== undefined) put(0x80, 9, u32(sample.originatorId));
   if (sample.clusterList !== undefined) put(0x80, 10, sample.clusterList.flatMap(u32));
+  if (sample.extCommunities !== undefined)
+    put(0xc0, 16, [...Buffer.from(sample.extCommunities.join(''), 'hex')]);
+  if (sample.otc !== undefined) put(0xc0, 35, u32(sample.otc));
   return Uint8Array.from(bytes);
 }

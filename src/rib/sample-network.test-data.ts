@@ -2,15 +2,17 @@
 // through the wire room's decoder, as real peers would.
 
 import { expect } from 'vitest';
+import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import { IPV4 } from '../wire/bgp/family.ts';
 import { HEADER_LENGTH } from '../wire/bgp/header.ts';
 import { ip4At, ip6WordAt, prefixSize } from '../wire/bgp/nlri/ip.ts';
+import { nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
 import { UpdateDecoder } from '../wire/bgp/update.ts';
 import { messageLengthAt } from '../wire/bgp/update-writer.ts';
 import { AttributePool } from './attribute-pool.ts';
 import type { ExportOptions } from './export-stage.ts';
 import { NextHopTable } from './next-hop-table.ts';
-import { PeerTable } from './peer-table.ts';
+import { type PeerColumns, type PeerKind, PeerTable } from './peer-table.ts';
 import { Rib } from './rib.ts';
 import type { RouteFilter } from './route-filter.ts';
 import { attributeBytes, type SampleAttributes } from './sample-attributes.test-data.ts';
@@ -25,15 +27,17 @@ export class Receiver {
   readonly routes = new Map<string, string>();
   readonly decoder = new UpdateDecoder();
   readonly family: number;
-  readonly internal: boolean;
+  readonly kind: PeerKind;
+  readonly addPath: boolean;
   dumped = 0;
   messages = 0;
   /** Withdrawals of what it does not have, and announcements of what it has already. */
   superfluous = 0;
 
-  constructor(family: number, internal: boolean) {
+  constructor(family: number, kind: PeerKind, addPath: boolean) {
     this.family = family;
-    this.internal = internal;
+    this.kind = kind;
+    this.addPath = addPath;
   }
 
   read(bytes: Uint8Array): void {
@@ -47,29 +51,50 @@ export class Receiver {
     const families = 1 << this.family;
     const view = this.decoder.decode(bytes, start, end, {
       asn4: true,
-      internal: this.internal,
+      internal: this.kind === 'internal',
+      confederation: this.kind === 'confederation',
       families,
-      addPath: 0,
+      addPath: this.addPath ? families : 0,
     });
     expect(view.fault).toBeUndefined();
     for (let i = 0; i < view.sectionCount; i++) {
       const hop = view.nextHop.slice(view.nextHopStart[i]!, view.nextHopStart[i]! + view.nextHopLength[i]!);
       const attributes = Buffer.from(view.attrs.slice(0, view.attrsLength)).toString('hex');
-      const told = `${attributes} via ${Buffer.from(hop).toString('hex')}`;
-      for (let at = view.sectionStart[i]!; at < view.sectionEnd[i]!; at += prefixSize(bytes, at)) {
-        const key =
-          this.family === IPV4
-            ? `${ip4At(bytes, at)}/${bytes[at]}`
-            : `${[0, 1, 2, 3].map((word) => ip6WordAt(bytes, at, word))}/${bytes[at]}`;
-        const known = this.routes.get(key);
-        if (view.sectionReach[i] === 1) {
-          if (known === told) this.superfluous++;
-          this.routes.set(key, told);
-        } else {
-          if (known === undefined) this.superfluous++;
-          this.routes.delete(key);
-        }
+      for (let at = view.sectionStart[i]!; at < view.sectionEnd[i]!; ) {
+        const pathId = this.addPath ? readU32(bytes, at) : 0;
+        if (this.addPath) at += 4;
+        const [key, rest, size] = this.#nlri(bytes, at);
+        at += size;
+        const told = `${attributes}${rest} via ${Buffer.from(hop).toString('hex')}`;
+        this.#note(pathId === 0 ? key : `${key} #${pathId}`, view.sectionReach[i] === 1, told);
       }
+    }
+  }
+
+  /** Key, what is carried beside it, and size. */
+  #nlri(bytes: Uint8Array, at: number): [string, string, number] {
+    const codec = nlriCodecs[this.family];
+    if (codec !== undefined) {
+      const [key, rest] = [new ByteWriter(), new ByteWriter()];
+      codec.split(bytes, at, key, rest);
+      const text = codec.text(key.bytes, 0, key.length);
+      return [text, ` + ${Buffer.from(rest.take()).toString('hex')}`, codec.size(bytes, at)];
+    }
+    const key =
+      this.family === IPV4
+        ? `${ip4At(bytes, at)}/${bytes[at]}`
+        : `${[0, 1, 2, 3].map((word) => ip6WordAt(bytes, at, word))}/${bytes[at]}`;
+    return [key, '', prefixSize(bytes, at)];
+  }
+
+  #note(key: string, reach: boolean, told: string): void {
+    const known = this.routes.get(key);
+    if (reach) {
+      if (known === told) this.superfluous++;
+      this.routes.set(key, told);
+    } else {
+      if (known === undefined) this.superfluous++;
+      this.routes.delete(key);
     }
   }
 }
@@ -85,9 +110,14 @@ const external: ExportOptions = {
   maxMessage: 4096,
 };
 
-export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilter, family: number = IPV4) {
+export function network(
+  options: Partial<ExportOptions> = {},
+  filter?: RouteFilter,
+  family: number = IPV4,
+  identity: { confederationId?: number } = {},
+) {
   const all = { ...external, ...options };
-  const pool = new AttributePool({ asn: LOCAL_AS, routerId: ROUTER_ID, clusterId: ROUTER_ID });
+  const pool = new AttributePool({ asn: LOCAL_AS, routerId: ROUTER_ID, clusterId: ROUTER_ID, ...identity });
   const nextHops = new NextHopTable();
   const peers = new PeerTable();
   const rib = new Rib(family, pool, nextHops, peers);
@@ -106,14 +136,15 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
     nextHops.setState(id, true, 0);
     return id;
   };
-  const peer = (kind: 'external' | 'internal', n: number, rrClient = false): number =>
+  const peer = (kind: PeerKind, n: number, rrClient = false, more: Partial<PeerColumns> = {}): number =>
     peers.add({
       kind,
-      asn: 65100 + n,
+      asn: kind === 'internal' ? LOCAL_AS : 65100 + n,
       bgpId: 100 + n,
       address: new Uint8Array([10, 9, 0, n]),
       rrClient,
       acceptAsSet: true,
+      ...more,
     });
   const ownHop = (peerIndex: number): Uint8Array => {
     const bytes = new Uint8Array(all.nextHopLength).fill(128 + peerIndex);
@@ -123,14 +154,20 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
   };
   const join = (peerIndex: number): number => {
     const member = group.join(peerIndex, ownHop(peerIndex));
-    receivers[member] = new Receiver(family, all.kind === 'internal');
+    receivers[member] = new Receiver(family, all.kind, all.addPath !== undefined);
     return member;
   };
   const leave = (member: number): void => {
     group.leave(member);
     receivers[member] = undefined;
   };
-  const say = (from: number, prefix: number, attributes: SampleAttributes, hopId: number): number => {
+  const say = (
+    from: number,
+    prefix: number,
+    attributes: SampleAttributes,
+    hopId: number,
+    pathId = 0,
+  ): number => {
     const bytes = attributeBytes(attributes);
     const attrId = pool.intern(bytes, 0, bytes.length);
     const words = family === IPV4 ? [prefix, 0, 0] : [0x2001_0db8, prefix, 0];
@@ -141,10 +178,25 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
       words[2]!,
       0,
       family === IPV4 ? 24 : 64,
-      0,
+      pathId,
       attrId,
       hopId,
     );
+    pool.release(attrId);
+    return id;
+  };
+  /** As `say` for a family whose NLRI are more than prefixes; `key` in words. */
+  const sayKey = (
+    from: number,
+    key: string,
+    rest: readonly number[],
+    attributes: SampleAttributes,
+    hopId: number,
+  ): number => {
+    const bytes = attributeBytes(attributes);
+    const attrId = pool.intern(bytes, 0, bytes.length);
+    const keyBytes = nlriCodecs[family]!.parse(key)!;
+    const id = rib.announceNlri(from, keyBytes, Uint8Array.from(rest), 0, attrId, hopId);
     pool.release(attrId);
     return id;
   };
@@ -161,19 +213,26 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
     while (group.flush(1000));
     rib.decide(0);
   };
+  const keyOf = (id: number): string => {
+    if (rib.form === 'opaque') return rib.nlriText(id);
+    const { address, length, words } = rib.table;
+    return `${address.slice(id * words, id * words + words)}/${length[id]}`;
+  };
   /** What a member must hold, from the group's columns. */
   const adjRibOut = (member: number, peerIndex: number): Map<string, string> => {
     const expected = new Map<string, string>();
     for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
-      const attrId = group.attrOut(id);
-      if (attrId === 0 || group.sourceOf(id) === peerIndex) continue;
-      expect(group.hasSent(member, id)).toBe(true);
-      const hopId = group.nextHopOut(id);
-      const via = hopId === 0 ? ownHop(peerIndex) : nextHops.addressOf(hopId);
-      const { address, length, words } = rib.table;
-      const key = `${address.slice(id * words, id * words + words)}/${length[id]}`;
-      const attributes = Buffer.from(pool.copyOf(attrId)).toString('hex');
-      expected.set(key, `${attributes} via ${Buffer.from(via).toString('hex')}`);
+      for (const { pathId, attrId, nextHopId, nlriDataId, source } of group.pathsOut(id)) {
+        if (source === peerIndex && !group.stage.reflectsBack) continue;
+        expect(group.hasSent(member, id)).toBe(true);
+        const via = nextHopId === 0 ? ownHop(peerIndex) : nextHops.addressOf(nextHopId);
+        const attributes = Buffer.from(pool.copyOf(attrId)).toString('hex');
+        const rest = Buffer.from(rib.nlriData.copyOf(nlriDataId)).toString('hex');
+        expected.set(
+          pathId === 0 ? keyOf(id) : `${keyOf(id)} #${pathId}`,
+          `${attributes}${rib.form === 'opaque' ? ` + ${rest}` : ''} via ${Buffer.from(via).toString('hex')}`,
+        );
+      }
     }
     expect(group.routeCountOf(member)).toBe(expected.size);
     return expected;
@@ -190,6 +249,7 @@ export function network(options: Partial<ExportOptions> = {}, filter?: RouteFilt
     join,
     leave,
     say,
+    sayKey,
     decide,
     settle,
     adjRibOut,

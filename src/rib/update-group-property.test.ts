@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { ExportOptions } from './export-stage.ts';
+import type { PeerKind } from './peer-table.ts';
 import { NEXT_HOP_KEEP, type RouteFilter } from './route-filter.ts';
 import { attributeBytes, type SampleAttributes } from './sample-attributes.test-data.ts';
 import { filterOf, network, P } from './sample-network.test-data.ts';
@@ -90,21 +91,26 @@ const policies: (RouteFilter | undefined)[] = [
   }),
 ];
 
-const variants: [string, Partial<ExportOptions>, 'external' | 'internal', number][] = [
+const variants: [string, Partial<ExportOptions>, PeerKind, number][] = [
   ['external', {}, 'external', IPV4],
   ['external, RFC 8950', { nextHopLength: 32 }, 'external', IPV4],
   ['reflected clients', { kind: 'internal', rrClients: true }, 'internal', IPV4],
   ['internal', { kind: 'internal', nextHopSelf: 'external' }, 'internal', IPV4],
   ['external IPv6', { nextHopLength: 16 }, 'external', IPV6],
+  ['all paths', { addPath: { mode: 'all', max: 0 } }, 'external', IPV4],
+  ['the best two paths, IPv6', { addPath: { mode: 'best', max: 2 }, nextHopLength: 16 }, 'external', IPV6],
+  [
+    'all paths to clients',
+    { kind: 'internal', rrClients: true, addPath: { mode: 'all', max: 3 } },
+    'internal',
+    IPV4,
+  ],
+  ['best external', { kind: 'internal', bestExternal: true }, 'internal', IPV4],
+  ['confederation', { kind: 'confederation', nextHopSelf: 'all' }, 'confederation', IPV4],
 ];
 
 /** Plays the steps; returns the network, settled, and who is a member. */
-function play(
-  list: readonly Step[],
-  options: Partial<ExportOptions>,
-  kind: 'external' | 'internal',
-  family: number,
-) {
+function play(list: readonly Step[], options: Partial<ExportOptions>, kind: PeerKind, family: number) {
   const net = network(options, undefined, family);
   // Two peers of the other kind are sources only; members may be any of the five.
   const peers = [1, 2, 3, 4, 5].map((n) =>
