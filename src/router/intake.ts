@@ -146,7 +146,10 @@ export class Intake {
     const at = view.nextHopStart[section]!;
     const length = view.nextHopLength[section]!;
     const bytes = view.nextHop;
-    if (length === 0 || view.sectionFamily[section] === RTC) return NEXT_HOP_SELF;
+    if (length === 0 || view.sectionFamily[section] === RTC) {
+      this.#nextHops.retain(NEXT_HOP_SELF);
+      return NEXT_HOP_SELF;
+    }
     if (length === 4) return this.#nextHops.intern(bytes, at, 4, 0);
     const linkLocalAt = length === 32 ? at + 16 : isLinkLocal6(bytes, at) ? at : -1;
     const link =
