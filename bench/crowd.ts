@@ -26,7 +26,8 @@ export interface LatencyResult {
   p50Ms: number;
   p99Ms: number;
   maxMs: number;
-  lost: number;
+  /** Overtaken by the next one before they were sent on. */
+  overtaken: number;
 }
 
 export interface CrowdResult {
@@ -163,7 +164,7 @@ async function measure(base: number): Promise<LatencyResult> {
     p50Ms: share(0.5),
     p99Ms: share(0.99),
     maxMs: took.at(-1) ?? -1,
-    lost: options.samples - took.length,
+    overtaken: options.samples - took.length,
   };
 }
 

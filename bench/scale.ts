@@ -130,7 +130,7 @@ try {
   if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else {
     const words = (one: typeof idle): string =>
-      `p50 ${one.p50Ms.toFixed(1)} ms, p99 ${one.p99Ms.toFixed(1)} ms, most ${one.maxMs.toFixed(1)} ms, lost ${one.lost}`;
+      `p50 ${one.p50Ms.toFixed(1)} ms, p99 ${one.p99Ms.toFixed(1)} ms, most ${one.maxMs.toFixed(1)} ms, overtaken ${one.overtaken}`;
     process.stdout.write(
       `${options.count} sessions established ${result.allUpMs} ms after the start\n` +
         `resident memory with all idle: ${Math.round(result.idleRssKb / 1024)} MiB\n` +
