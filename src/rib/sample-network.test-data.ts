@@ -3,7 +3,7 @@
 
 import { expect } from 'vitest';
 import { ByteWriter, readU32 } from '../lib/bytes.ts';
-import { IPV4 } from '../wire/bgp/family.ts';
+import { families, IPV4 } from '../wire/bgp/family.ts';
 import { HEADER_LENGTH } from '../wire/bgp/header.ts';
 import { ip4At, ip6WordAt, prefixSize } from '../wire/bgp/nlri/ip.ts';
 import { nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
@@ -48,13 +48,13 @@ export class Receiver {
   }
 
   #update(bytes: Uint8Array, start: number, end: number): void {
-    const families = 1 << this.family;
+    const mask = 1 << this.family;
     const view = this.decoder.decode(bytes, start, end, {
       asn4: true,
       internal: this.kind === 'internal',
       confederation: this.kind === 'confederation',
-      families,
-      addPath: this.addPath ? families : 0,
+      families: mask,
+      addPath: this.addPath ? mask : 0,
     });
     expect(view.fault).toBeUndefined();
     for (let i = 0; i < view.sectionCount; i++) {
@@ -130,7 +130,7 @@ export function network(
   };
   const group = new UpdateGroup(rib, all, filter, port);
   const hop = (last: number): number => {
-    const bytes = new Uint8Array(family === IPV4 ? 4 : 16).fill(32);
+    const bytes = new Uint8Array(families[family]!.addressLength === 16 ? 16 : 4).fill(32);
     bytes[bytes.length - 1] = last;
     const id = nextHops.intern(bytes, 0, bytes.length, 0);
     nextHops.setState(id, true, 0);
