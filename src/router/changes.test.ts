@@ -201,7 +201,7 @@ test('a reload moves a peer to another update group while routes come and go', (
   expect(findViolation(world, 'walk')).toBeUndefined();
 });
 
-test('a change of timers resets the session, one of weight does not', () => {
+test('a change of families resets the session, one of weight or timers does not', () => {
   const world = bed(
     [
       { name: 'a', asn: 65001, statics: guests(1) },
@@ -215,10 +215,14 @@ test('a change of timers resets the session, one of weight does not', () => {
   expect(told(world, 'b', 'peerDown')).toEqual([]);
   const { paths, prefixes: table } = world.router('b').ribs[0]!;
   expect(paths.weight[table.bestPath[world.router('b').ribs[0]!.find(0xc0000201, 0, 0, 0, 32)]!]).toBe(7);
-  world.node('b').configure(withPeer(world, 'b', { holdTimeMs: 12_000 }));
+  world.node('b').configure(withPeer(world, 'b', { holdTimeMs: 6000 }));
+  world.run(UP_MS);
+  expect(told(world, 'b', 'peerDown')).toEqual([]);
+  expect(world.peer('b', 'eth1').negotiated!.holdTimeMs).toBe(9000);
+  world.node('b').configure(withPeer(world, 'b', { families: 0b1 }));
   world.run(UP_MS);
   expect(told(world, 'b', 'peerDown').map(({ reason }) => reason.kind)).toEqual(['configurationChanged']);
-  expect(world.peer('b', 'eth1').negotiated!.holdTimeMs).toBe(9000);
+  expect(world.peer('b', 'eth1').negotiated).toMatchObject({ holdTimeMs: 6000, families: 0b1 });
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });
 

@@ -4,14 +4,19 @@
 import { ByteWriter } from '../lib/bytes.ts';
 import { VirtualClock } from '../lib/clock.ts';
 import { parseIp } from '../net/ip.ts';
-import { fabricPeer, fabricRouter } from '../sim/clos.ts';
 import { encodeAttributes } from '../wire/bgp/attribute/describe.ts';
 import type { Capability } from '../wire/bgp/capability.ts';
 import { IPV4 } from '../wire/bgp/family.ts';
 import { HEADER_LENGTH, keepaliveMessage, messageType, NOTIFICATION, OPEN } from '../wire/bgp/header.ts';
 import { decodeOpen, encodeOpen, type Open } from '../wire/bgp/open.ts';
 import { messageLengthAt, UpdateWriter } from '../wire/bgp/update-writer.ts';
-import type { AddressPeer, PeerConfig, RouterConfig } from './config.ts';
+import {
+  type AddressPeer,
+  defaultPeerSettings,
+  defaultRouterSettings,
+  type PeerConfig,
+  type RouterConfig,
+} from './config.ts';
 import type { Peer } from './peer.ts';
 import type { BfdTarget, ConnectionTuning, ConnectTarget, RouterEvent } from './ports.ts';
 import { Router } from './router.ts';
@@ -21,7 +26,9 @@ export const ip = (text: string): Uint8Array => parseIp(text)!;
 /** A passive external peer with an address on the link, IPv4 only. */
 export function peerAt(address: string, settings: Partial<AddressPeer> = {}): AddressPeer {
   return {
-    ...fabricPeer(false),
+    ...defaultPeerSettings,
+    remoteAs: { kind: 'external' },
+    connectRetryMs: 1000,
     passive: true,
     holdTimeMs: 90_000,
     keepaliveMs: 30_000,
@@ -56,7 +63,8 @@ export function restartable(
 }
 
 export function openOf(capabilities: Capability[] = restartable(), asn = 65002, bgpId = 2): Uint8Array {
-  return encodeOpen({ asn, holdTimeS: 90, bgpId, capabilities });
+  const own = capabilities.map((known) => (known.kind === 'asn4' ? { ...known, asn } : known));
+  return encodeOpen({ asn, holdTimeS: 90, bgpId, capabilities: own });
 }
 
 /** An UPDATE that announces 10.x.0.0/16. */
@@ -82,6 +90,8 @@ export interface Rig {
   bfd: { peer: number; wanted: BfdTarget | undefined }[];
   tuned: { connection: number; tuning: ConnectionTuning }[];
   keys: Map<string, string>;
+  /** Connections whose bytes have come and wait to be read. */
+  unread: Set<number>;
   peer(name: string): Peer;
   /** The other end connects; undefined when nobody is expected from there. */
   call(remote: string): number | undefined;
@@ -103,8 +113,22 @@ export function rig(peers: PeerConfig[], settings: Partial<RouterConfig> = {}): 
   const clock = new VirtualClock(1000);
   const messages = new Map<number, Uint8Array[]>();
   const opens = new Map<number, Open>();
-  const r = { events: [], connects: [], closed: [], bfd: [], tuned: [], keys: new Map() } as unknown as Rig;
-  r.router = new Router({ ...fabricRouter('r', 65001, 0x0a00_0001), peers, ...settings }, clock, {
+  const r = { events: [], connects: [], closed: [], bfd: [], tuned: [] } as unknown as Rig;
+  r.keys = new Map();
+  r.unread = new Set();
+  const config: RouterConfig = {
+    ...defaultRouterSettings,
+    nodeName: 'r',
+    asn: 65001,
+    bgpId: 0x0a00_0001,
+    profile: 'fabric',
+    networks: [],
+    redistribute: {},
+    gracefulRestart: { restartTimeMs: 20_000, stalePathTimeMs: 30_000, notification: true },
+    peers,
+    ...settings,
+  };
+  r.router = new Router(config, clock, {
     connect: (connection, target) => void r.connects.push({ connection, target }),
     close: (connection) => void r.closed.push(connection),
     send: (connection, bytes, length) => {
@@ -125,6 +149,7 @@ export function rig(peers: PeerConfig[], settings: Partial<RouterConfig> = {}): 
       if (key === null) r.keys.delete(name);
       else r.keys.set(name, key);
     },
+    hasUnread: (connection) => r.unread.has(connection),
     tune: (connection, tuning) => void r.tuned.push({ connection, tuning }),
     bfd: (peer, wanted) => void r.bfd.push({ peer, wanted }),
     discover: () => {},

@@ -6,8 +6,8 @@
 // Ours: of the stops we begin, adminDown, adminReset, deconfigured, maxPrefixes and bfdDown are sent as Hard
 // Reset when the N bit is negotiated, for the routes must go; configurationChanged and outOfResources are
 // not, nor is bfdDown where the peer's BFD shares the fate of its control plane, so that its routes are kept
-// as over any restart (RFC 5882 4.3). A restart of leafd itself sends nothing at all, so that the peers see a lost connection and keep
-// forwarding.
+// as over any restart (RFC 5882 4.3). A restart of leafd itself sends nothing at all, so that the peers see
+// a lost connection and keep forwarding.
 
 import { assert } from '../lib/assert.ts';
 import { CEASE } from '../wire/bgp/fault.ts';
