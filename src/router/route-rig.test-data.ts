@@ -97,7 +97,13 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
   const fars = new Map<number, Far>();
   const events: RouterEvent[] = [];
   const kernel = new Map<string, string[]>();
-  const sets = new Map<number, ForwardingMember[]>();
+  /** One array a set as long as it lives, which the routes on it share. */
+  const sets = new Map<number, string[]>();
+  const redefine = (id: number, members: ForwardingMember[]): void => {
+    const set = sets.get(id) ?? [];
+    sets.set(id, set);
+    set.splice(0, set.length, ...members.map(memberText));
+  };
   const acks: number[] = [];
   const router: Router = new Router({ ...fabricRouter('r', 65001, 0x0a00_0001), peers, ...settings }, clock, {
     connect: () => {},
@@ -113,9 +119,9 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
     setKey: () => {},
     discover: () => {},
     fib: {
-      defineSet: (id, members) => void sets.set(id, members),
-      redefineSet: (id, members) => void sets.set(id, members),
-      releaseSet: () => {},
+      defineSet: redefine,
+      redefineSet: redefine,
+      releaseSet: (id) => void sets.delete(id),
       apply: ({ seq, family, count, words, lengths, setIds }) => {
         for (let i = 0; i < count; i++) {
           const size = family === 0 ? 1 : 4;
@@ -125,7 +131,7 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
           const key = formatPrefix(bytes, 0, bytes.length, lengths[i]!);
           const members = sets.get(setIds[i]!);
           if (members === undefined) kernel.delete(key);
-          else kernel.set(key, members.map(memberText));
+          else kernel.set(key, members);
         }
         acks.push(seq);
       },
