@@ -19,6 +19,7 @@ export default defineConfig({
       { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...serial } },
       { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...serial } },
+      { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...serial } },
       { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], ...serial } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial } },
     ],

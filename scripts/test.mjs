@@ -22,12 +22,13 @@ const layers = long
       { name: 'fuzz', budgetS: 180 },
       { name: 'sim', budgetS: 240 },
       { name: 'kernel', budgetS: 300 },
+      { name: 'conformance', budgetS: 120 },
       { name: 'interop', budgetS: 300 },
       { name: 'soak', budgetS: 240 },
       { name: 'e2e', budgetS: 420 },
     ];
 
-const foreignDaemons = ['frr', 'bird2', 'gobgpd', 'exabgp'];
+const foreignDaemons = ['frr', 'bird2', 'gobgpd', 'exabgp', 'openbgpd'];
 const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps'];
 
 requireRoot('npm test');

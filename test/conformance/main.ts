@@ -1,5 +1,6 @@
-// `npm run conformance [-- --against leafd|frr|bird|gobgp|openbgpd] [--only PATTERN] [--json FILE]`: makes the bed,
-// enters it, plays all cases, prints the report. Exit status 0: everything right; 1: something wrong; 2: no run.
+// `npm run conformance [-- --against leafd|frr|bird|gobgp|openbgpd] [--only PATTERN] [--json FILE] [--verbose]`: makes
+// the bed, enters it, plays all cases, prints the report. `--planted` shows that faults are noticed.
+// Exit status 0: everything right; 1: something wrong; 2: no run.
 
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     json: { type: 'string' },
     inside: { type: 'string' },
+    planted: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -50,7 +52,8 @@ function enter(): number {
 
 async function playAll(prefix: string): Promise<number> {
   const pattern = new RegExp(values.only!);
-  const cases = allCases().filter((one) => pattern.test(one.id) || pattern.test(one.category));
+  const chosen = allCases().filter((one) => pattern.test(one.id) || pattern.test(one.category));
+  const cases = values.planted ? chosen.filter((one) => one.kind === 'update') : chosen;
   const results: CaseResult[] = [];
   const onResult = (result: CaseResult) => {
     if (values.verbose) {
@@ -60,7 +63,7 @@ async function playAll(prefix: string): Promise<number> {
     }
   };
   const patienceMs = daemon === 'leafd' ? 4000 : 3000;
-  const runner = new Runner({ daemon, prefix, patienceMs, onResult });
+  const runner = new Runner({ daemon, prefix, patienceMs, onResult, planted: values.planted! });
   const end = () => void runner.stop().then(() => process.exit(2));
   process.on('SIGINT', end);
   process.on('SIGTERM', end);

@@ -38,6 +38,11 @@ export interface RunnerOptions {
   readonly prefix: string;
   /** The longest wait for anything that should happen. */
   readonly patienceMs: number;
+  /**
+   * A valid route is sent in place of each case's bytes: what a daemon would do that takes no notice of faults. Every
+   * case that wants a withdrawal or a reset must come out wrong then.
+   */
+  readonly planted?: boolean;
   readonly onResult?: (result: CaseResult) => void;
 }
 
@@ -57,6 +62,7 @@ export class Runner {
   #addresses = 0;
   #barriers = 0;
   #cases = 0;
+  #failures = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -165,12 +171,22 @@ export class Runner {
     }
   }
 
-  /** Plays a case; restarts the daemon first when an earlier one ended it. */
+  /** Plays a case; restarts the daemon first when an earlier one ended it, or left it dumb. */
   async play(one: Case): Promise<CaseResult> {
     const startedMs = performance.now();
-    if (!this.daemon.alive) await this.#revive();
-    else if (this.#everybodyElseLost().length > 0) await this.#raiseOthers(20_000);
-    const played = one.kind === 'update' ? await this.#playUpdate(one) : await this.#playDialogue(one);
+    let played: Pick<CaseResult, 'verdict' | 'sent'>;
+    try {
+      if (!this.daemon.alive) await this.#revive();
+      else if (this.#everybodyElseLost().length > 0) await this.#raiseOthers(20_000);
+      played = await (one.kind === 'update' ? this.#playUpdate(one) : this.#playDialogue(one));
+      this.#failures = 0;
+    } catch (error) {
+      // It takes no session any more. Once, that is a finding; again and again, there is no use in going on.
+      if (++this.#failures > 3) throw error;
+      const seen = `no sessions are to be had: ${(error as Error).message.split('\n')[0]}`;
+      played = { verdict: { kind: 'wrong', what: this.daemon.alive ? 'stuck' : 'crash', seen }, sent: '' };
+      await this.#revive();
+    }
     const result = {
       ...{ id: one.id, category: one.category, ...played },
       tookMs: Math.round(performance.now() - startedMs),
@@ -219,7 +235,7 @@ export class Runner {
         return { verdict: { kind: 'wrong', what: 'stuck', seen }, sent: '' };
       }
     }
-    const made = one.send(ground);
+    const made = this.#options.planted === true ? announce(ground, base(ground)) : one.send(ground);
     const messages = made instanceof Uint8Array ? [made] : made;
     for (const bytes of messages) attacker.send(bytes);
     const sent = messages.map(hex).join(' ');
@@ -235,7 +251,7 @@ export class Runner {
         if (open) passed++;
       }
       observed = this.#observe(one.family, key, attacker, open);
-      verdict = judge(one, observed, ground);
+      verdict = judge(one, await this.#settled(observed), ground);
       if (verdict.kind === 'right' || !open) break;
     }
     // A session that no longer passes anything is of no use to the next case.
@@ -276,6 +292,15 @@ export class Runner {
     };
   }
 
+  // A daemon that dies may say goodbye first: the end of the process is waited for where it is in the air.
+  async #settled(observed: Observed): Promise<Observed> {
+    const goodbye = observed.ended?.notification?.code === 6 || observed.collateral.length > 0;
+    const silent = observed.ended !== undefined && observed.ended.notification === undefined;
+    if (observed.crashed || !(goodbye || silent)) return observed;
+    await this.bell.until(() => !this.daemon.alive, goodbye ? 2000 : 300);
+    return { ...observed, crashed: !this.daemon.alive };
+  }
+
   /** Harm to others; each is reported once. */
   #everybodyElseLost(): string[] {
     const harm: string[] = [];
@@ -310,7 +335,7 @@ export class Runner {
       if (!staying) await this.bell.until(() => probe.ended !== undefined || !this.daemon.alive, patience);
       const seen = one.sent === undefined ? true : await this.bell.until(() => one.sent!(probe), patience);
       const observed = { ...this.#observe('ipv4', '', probe, passed), routes: {} };
-      const verdict = judge(one, observed, ground);
+      const verdict = judge(one, await this.#settled(observed), ground);
       if (verdict.kind === 'right' && !seen)
         return { verdict: { kind: 'wrong', what: 'attribute', seen: 'it did not answer' }, sent };
       return { verdict, sent };

@@ -1,4 +1,5 @@
 import type { Case } from '../case.ts';
+import { absentCases } from './absent.ts';
 import { behaviourCases } from './behaviour.ts';
 import { coreCases } from './core.ts';
 import { dialogueCases } from './dialogue.ts';
@@ -11,6 +12,7 @@ export function allCases(): Case[] {
   const cases = [
     ...coreCases(),
     ...valueCases(),
+    ...absentCases(),
     ...structureCases(),
     ...multiprotocolCases(),
     ...dialogueCases(),
