@@ -132,12 +132,13 @@ export class Speaker {
     clearTimeout(this.#timer);
     for (const subscription of this.#subscriptions) subscription.close();
     this.#discovery.close();
-    // BFD first: a path that we stop watching must not look like one that failed.
-    await this.#bfd.stop();
     this.router.stop(final);
     // A NOTIFICATION has to leave before the sockets go.
     if (final) await new Promise((resolve) => setTimeout(resolve, 50));
     this.#transport.shutdown();
+    // BFD last: FRR and BIRD end a session whose BFD goes down administratively, and with it a graceful restart; once
+    // the connection is gone they wait for us to come back.
+    await this.#bfd.stop();
   }
 
   #wake(): void {
