@@ -3,6 +3,11 @@
 
 import type { Rng } from '../../src/lib/rng.ts';
 import { attribute, concat, u32 } from '../golden/build.ts';
+import { structured } from './attribute-cases.ts';
+import { nextHopField, nlriField, wireFamilies } from './nlri-cases.ts';
+import { randomBytes } from './random.ts';
+
+export { randomBytes } from './random.ts';
 
 /** A million cases in CI, fewer on a developer's machine; `share` of 1 is all of them. */
 export function caseCount(share: number): number {
@@ -11,12 +16,6 @@ export function caseCount(share: number): number {
 
 /** The seed of this run: `LEAFD_FUZZ_SEED` to repeat one. */
 export const seed = Number(process.env.LEAFD_FUZZ_SEED ?? 179);
-
-export function randomBytes(rng: Rng, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let i = 0; i < length; i++) bytes[i] = rng.u32();
-  return bytes;
-}
 
 /** What a case may have become on its way. */
 export function spoil(rng: Rng, valid: Uint8Array): Uint8Array {
@@ -57,11 +56,11 @@ function asnBytes(rng: Rng, size: number): number[] {
   return u32(rng.chance(0.5) ? rng.between(1, 65535) : rng.u32() | 1);
 }
 
-function pathValue(rng: Rng, size: number, internal: boolean): number[] {
+function pathValue(rng: Rng, size: number, confederation: boolean): number[] {
   const value: number[] = [];
   for (let segments = rng.below(4); segments > 0; segments--) {
     const count = rng.between(1, 5);
-    value.push(internal ? rng.between(1, 4) : rng.between(1, 2), count);
+    value.push(confederation ? rng.between(1, 4) : rng.between(1, 2), count);
     for (let i = 0; i < count; i++) value.push(...asnBytes(rng, size));
   }
   return value;
@@ -77,26 +76,11 @@ export function validNlri(rng: Rng, maxBits: number, addPath: boolean): Uint8Arr
   return new Uint8Array(parts);
 }
 
-function validNextHop(rng: Rng, family: number): number[] {
-  const global = [0x20, 1, ...randomBytes(rng, 14)];
-  const linkLocal = [0xfe, 0x80, ...randomBytes(rng, 14)];
-  switch (rng.below(family === 0 ? 5 : 4)) {
-    case 0:
-      return global;
-    case 1:
-      return linkLocal;
-    case 2:
-      return [...global, ...linkLocal];
-    case 3:
-      return [...linkLocal, ...linkLocal];
-    default:
-      return [rng.between(1, 126), rng.below(256), rng.below(256), rng.below(256)];
-  }
-}
-
 export interface UpdateKind {
   readonly asn4: boolean;
   readonly internal: boolean;
+  readonly confederation?: boolean;
+  readonly families: number;
   readonly addPath: number;
 }
 
@@ -132,20 +116,19 @@ export function makeUpdate(rng: Rng, kind: UpdateKind, damaged: boolean): Uint8A
     if (rng.chance(probability)) attributes.push(make());
   };
   const classic = rng.chance(0.6) ? validNlri(rng, 32, (kind.addPath & 1) !== 0) : new Uint8Array(0);
-  for (const [code, prefixBytes] of [
-    [14, 5],
-    [15, 3],
-  ] as const) {
-    add(0.3, () => {
-      const family = rng.below(2);
-      const routes = validNlri(rng, family === 0 ? 32 : 128, (kind.addPath & (1 << family)) !== 0);
-      if (prefixBytes === 3) return attribute(0x80, code, [0, family + 1, 1, ...routes]);
-      const hop = validNextHop(rng, family);
-      return attribute(0x90, code, [0, family + 1, 1, hop.length, ...hop, 0, ...routes]);
+  for (const code of [14, 15]) {
+    add(0.5, () => {
+      const family = rng.below(kind.families === 3 ? 2 : 10);
+      const [afi, safi] = wireFamilies[family]!;
+      const addPath = (kind.addPath & (1 << family)) !== 0;
+      const routes = nlriField(rng, family, addPath, damaged && rng.chance(0.3));
+      if (code === 15) return attribute(0x90, code, [0, afi, safi, ...routes]);
+      const hop = nextHopField(rng, family);
+      return attribute(0x90, code, [0, afi, safi, hop.length, ...hop, 0, ...routes]);
     });
   }
   attributes.push(attribute(0x40, 1, [rng.below(3)]));
-  attributes.push(attribute(0x50, 2, pathValue(rng, size, kind.internal)));
+  attributes.push(attribute(0x50, 2, pathValue(rng, size, kind.confederation === true)));
   if (classic.length > 0) attributes.push(attribute(0x40, 3, [rng.between(1, 126), 1, 2, 3]));
   add(0.5, () => attribute(0x80, 4, randomBytes(rng, 4)));
   if (kind.internal) attributes.push(attribute(0x40, 5, randomBytes(rng, 4)));
@@ -155,7 +138,6 @@ export function makeUpdate(rng: Rng, kind: UpdateKind, damaged: boolean): Uint8A
   if (kind.internal) {
     add(0.3, () => attribute(0x80, 9, randomBytes(rng, 4)));
     add(0.3, () => attribute(0x90, 10, list(rng, 4)));
-    add(0.1, () => attribute(0x80, 26, [1, 0, 11, ...randomBytes(rng, 8)]));
   }
   add(0.3, () => attribute(0xd0, 16, list(rng, 8)));
   if (!kind.asn4) {
@@ -165,11 +147,9 @@ export function makeUpdate(rng: Rng, kind: UpdateKind, damaged: boolean): Uint8A
     });
     add(0.2, () => attribute(0xc0, 18, [...asnBytes(rng, 4), ...randomBytes(rng, 4)]));
   }
-  add(0.1, () => attribute(0xc0, 22, [0, 6, ...randomBytes(rng, 7)]));
-  add(0.1, () => attribute(0xd0, 25, list(rng, 20)));
   add(0.3, () => attribute(0xd0, 32, list(rng, 12)));
   add(0.1, () => attribute(0xc0, 35, randomBytes(rng, 4)));
-  add(0.1, () => attribute(0xc0, 40, [1, 0, 7, ...randomBytes(rng, 7)]));
+  attributes.push(...structured(rng, kind.internal, damaged));
   add(0.2, () => attribute(0xf0, rng.between(129, 255), randomBytes(rng, rng.below(20))));
   if (damaged) damage(rng, attributes);
   if (rng.chance(0.2)) attributes.reverse();
