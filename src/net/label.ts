@@ -1,6 +1,6 @@
 // The three bytes that NLRI call a label: 20 bits of MPLS label, traffic class and bottom-of-stack (RFC 3032, RFC
-// 8277), or all 24 bits of a VXLAN network identifier (RFC 8365 section 5.1.3). Which of the two it is only the encapsulation
-// tells, so both readings are here.
+// 8277), or all 24 bits of a VXLAN network identifier (RFC 8365 section 5.1.3). Which of the two it is only the
+// encapsulation tells, so both readings are here.
 
 export const LABEL_LENGTH = 3;
 /** What stands for a label in a withdrawal (RFC 8277 section 2.4). */

@@ -1,5 +1,5 @@
-// VPN-IPv4 and VPN-IPv6 NLRI (RFC 4364 section 4.3.4, RFC 4659 section 3.2): length in bits of all that follows, one label
-// (RFC 8277 section 2.2; we do not offer the Multiple Labels Capability), route distinguisher, prefix.
+// VPN-IPv4 and VPN-IPv6 NLRI (RFC 4364 section 4.3.4, RFC 4659 section 3.2): length in bits of all that follows, one
+// label (RFC 8277 section 2.2; we do not offer the Multiple Labels Capability), route distinguisher, prefix.
 //   key:  route distinguisher, prefix length, as many masked bytes as hold the prefix
 //   rest: the label
 // A length that cannot be is an NLRI inconsistent with its AFI/SAFI, which RFC 7606 section 5.3 calls incorrect.
