@@ -29,7 +29,7 @@ type Send = (peer: Peer, bytes: Uint8Array, length: number, count: number) => bo
 
 /** A peer in a group. */
 interface Place {
-  key: string;
+  kept: Kept;
   group: UpdateGroup;
   member: number;
   nextHop: Uint8Array;
@@ -52,7 +52,10 @@ interface Stand {
 }
 
 interface Kept {
+  key: string;
   group: UpdateGroup;
+  /** Something happened to it: the next flush looks at it. */
+  isStirred: boolean;
   family: number;
   filter: unknown;
   /** Its policy reads the state of origin validation. */
@@ -74,7 +77,9 @@ export class Advertiser {
   readonly #send: Send;
   readonly #groups = new Map<string, Kept>();
   /** Groups by the family of their rib; those of default routes are in none. */
-  readonly #byFamily: UpdateGroup[][] = [];
+  readonly #byFamily: Kept[][] = [];
+  /** A turn looks at these only: with route targets there are groups by the thousand. */
+  readonly #stirred: Kept[] = [];
   readonly #stands = new Map<Peer, (Stand | undefined)[]>();
   readonly #defaults: DefaultRoutes;
   /** Peers whose joining waits for the end of a graceful restart. */
@@ -91,12 +96,17 @@ export class Advertiser {
   /** A prefix may be told: its change is decided and in the kernel. */
   enqueue(rib: Rib, prefixId: number): void {
     const groups = this.#byFamily[rib.family];
-    if (groups !== undefined) for (let i = 0; i < groups.length; i++) groups[i]!.enqueue(prefixId);
+    if (groups === undefined) return;
+    for (let i = 0; i < groups.length; i++) {
+      const kept = groups[i]!;
+      kept.group.enqueue(prefixId);
+      if (!kept.isStirred) this.#stir(kept);
+    }
   }
 
   /** What export reads of a peer's routes has changed: everything is looked at again, differences are sent. */
   reconsider(): void {
-    for (const { group } of this.#groups.values()) group.reconsider();
+    for (const kept of this.#groups.values()) this.#reconsider(kept);
   }
 
   /** The groups there are: for verification. */
@@ -123,13 +133,13 @@ export class Advertiser {
 
   /** Groups whose policy reads the state of origin validation look at everything again. */
   originsJudgedAnew(): void {
-    for (const { group, readsRpki } of this.#groups.values()) if (readsRpki) group.reconsider();
+    for (const kept of this.#groups.values()) if (kept.readsRpki) this.#reconsider(kept);
   }
 
   /** What a peer wants of the route targets has changed (RFC 4684). */
   targetsChanged(peer: Peer): void {
-    for (const { group } of this.#placesOf(peer))
-      if (group.stage.options.rtFilter !== undefined) group.reconsider();
+    for (const { kept, group } of this.#placesOf(peer))
+      if (group.stage.options.rtFilter !== undefined) this.#reconsider(kept);
   }
 
   /** The restart is over: everybody hears everything, and End-of-RIB behind it. */
@@ -142,7 +152,10 @@ export class Advertiser {
   /** The peer's socket takes bytes again. */
   writable(peer: Peer): void {
     this.#waitingSince.delete(peer);
-    for (const place of this.#placesOf(peer)) place.group.setFlow(place.member, 'open');
+    for (const { kept, group, member } of this.#placesOf(peer)) {
+      group.setFlow(member, 'open');
+      this.#stir(kept);
+    }
   }
 
   /** Sends everything of a family again (RFC 2918). */
@@ -157,18 +170,25 @@ export class Advertiser {
     for (const place of placesIn(stand)) {
       place.isDumped = false;
       place.group.refresh(place.member);
+      this.#stir(place.kept);
     }
   }
 
   /** Sends a slice of what waits; returns whether there is more to do now. */
   flush(budget: number): boolean {
     this.#splitTheSlow();
-    let more = false;
-    for (const [key, { group }] of this.#groups) {
-      if (group.flush(budget)) more = true;
-      else if (group.isEmpty) this.#forget(key, group);
+    let left = 0;
+    // What is stirred while this goes on comes behind, and is looked at in its turn.
+    for (let i = 0; i < this.#stirred.length; i++) {
+      const kept = this.#stirred[i]!;
+      if (kept.group.flush(budget)) this.#stirred[left++] = kept;
+      else {
+        kept.isStirred = false;
+        if (kept.group.isEmpty) this.#forget(kept);
+      }
     }
-    return more;
+    this.#stirred.length = left;
+    return left > 0;
   }
 
   /** When a full socket has to be looked at again, or Infinity. */
@@ -282,40 +302,60 @@ export class Advertiser {
     let kept = this.#groups.get(key);
     if (kept === undefined) {
       const rib = given === undefined ? ribs[family]! : this.#defaults.ribOf(family);
-      kept = this.#newGroup(rib, options, filter, policy?.readsRpki === true);
-      this.#groups.set(key, kept);
+      kept = this.#newGroup(key, rib, options, filter, policy?.readsRpki === true);
     } else if (kept.filter !== filter) {
       kept.filter = filter;
       kept.readsRpki = policy?.readsRpki === true;
       kept.group.setFilter(filter);
+      this.#stir(kept);
     }
-    if (before?.key === key) return before;
+    if (before?.kept === kept) return before;
     const leftover = before === undefined ? [] : this.#takeLeftover(before);
     const member = kept.group.join(peer.index, nextHop);
+    this.#stir(kept);
     kept.peers[member] = peer;
-    return { key, group: kept.group, member, nextHop, isDumped: false, leftover };
+    return { kept, group: kept.group, member, nextHop, isDumped: false, leftover };
   }
 
-  #newGroup(rib: Rib, options: ExportOptions, filter: RouteFilter | undefined, readsRpki: boolean): Kept {
+  #newGroup(
+    key: string,
+    rib: Rib,
+    options: ExportOptions,
+    filter: RouteFilter | undefined,
+    readsRpki: boolean,
+  ): Kept {
     const { family } = rib;
     const peers: (Peer | undefined)[] = [];
-    const group = new UpdateGroup(rib, options, filter, {
+    const group: UpdateGroup = new UpdateGroup(rib, options, filter, {
       send: (member, bytes) => this.#deliver(peers[member]!, bytes),
       dumped: (member) => this.#dumped(peers[member]!, family, group),
     });
+    const kept: Kept = { key, group, isStirred: false, family, filter, readsRpki, peers };
+    this.#groups.set(key, kept);
     if (rib === this.#router.ribs[family]) {
       const groups = this.#byFamily[family] ?? [];
-      groups.push(group);
+      groups.push(kept);
       this.#byFamily[family] = groups;
     }
-    return { group, family, filter, readsRpki, peers };
+    return kept;
   }
 
-  #forget(key: string, group: UpdateGroup): void {
-    this.#groups.delete(key);
-    const groups = this.#byFamily[group.rib.family];
-    const at = groups?.indexOf(group) ?? -1;
+  #forget(kept: Kept): void {
+    this.#groups.delete(kept.key);
+    const groups = this.#byFamily[kept.family];
+    const at = groups?.indexOf(kept) ?? -1;
     if (at >= 0) groups!.splice(at, 1);
+  }
+
+  #stir(kept: Kept): void {
+    if (kept.isStirred) return;
+    kept.isStirred = true;
+    this.#stirred.push(kept);
+  }
+
+  #reconsider(kept: Kept): void {
+    kept.group.reconsider();
+    this.#stir(kept);
   }
 
   #deliver(peer: Peer, bytes: Uint8Array): void {
@@ -333,8 +373,10 @@ export class Advertiser {
     for (const [peer, since] of this.#waitingSince) {
       if (nowMs < since + PATIENCE_MS) continue;
       this.#waitingSince.delete(peer);
-      for (const { group, member } of this.#placesOf(peer))
+      for (const { kept, group, member } of this.#placesOf(peer)) {
         if (group.memberCount > 1) group.setFlow(member, 'split');
+        this.#stir(kept);
+      }
     }
   }
 
@@ -359,10 +401,11 @@ export class Advertiser {
   }
 
   #vacate(place: Place): void {
-    const kept = this.#groups.get(place.key);
-    place.group.leave(place.member);
-    if (kept !== undefined) kept.peers[place.member] = undefined;
-    for (const id of place.leftover) place.group.rib.unhold(id);
+    const { kept, group, member } = place;
+    group.leave(member);
+    this.#stir(kept);
+    kept.peers[member] = undefined;
+    for (const id of place.leftover) group.rib.unhold(id);
     place.leftover = [];
   }
 
