@@ -14,6 +14,7 @@ const layers = long
   ? [
       { name: 'fuzz', budgetS: 1200, env: { LEAFD_FUZZ_CASES: '10000000' } },
       { name: 'sim', budgetS: 1200, env: { LEAFD_SIM_SEEDS: '10000' } },
+      { name: 'interop', budgetS: 1500, env: { LEAFD_TEST_LONG: '1' } },
       { name: 'soak', budgetS: 4000, env: { LEAFD_SOAK_MINUTES: '60' } },
     ]
   : [
@@ -33,7 +34,7 @@ const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps'];
 
 requireRoot('npm test');
 provideModules();
-providePackages([...tools, ...foreignDaemons]);
+providePackages([...tools, ...foreignDaemons, 'stayrtr']);
 console.log('checking types, style …');
 run('npx', ['tsc', '--noEmit']);
 run('npx', ['biome', 'check', '--error-on-warnings', '.']);
