@@ -186,5 +186,5 @@ export const plantedBugs: readonly PlantedBug[] = [
   { name: 'another neighbour on the port is not followed', plant: () => omit(Peers.prototype, 'heard') },
   { name: 'a peer that left stays in its update group', plant: () => omit(Advertiser.prototype, 'leave') },
   { name: 'a set of next hops is never given back', plant: () => omit(FibSets.prototype, 'unuse') },
-  { name: 'routes of a peer that is not waited for stay', plant: () => omit(Restart.prototype, 'forget') },
+  { name: 'routes of a peer that is not waited for stay', plant: () => omit(Restart.prototype, 'expire') },
 ];
