@@ -93,32 +93,30 @@ function compileRepeat(program: Program, node: AsPathNode & { kind: 'repeat' }):
 /** More alternatives than this are as good as none. */
 const MAX_REQUIRED = 64;
 
-/** ASNs of which any path that matches must have at least one. */
-function requiredAsns(node: AsPathNode): readonly number[] | undefined {
+/** Lists of ASNs: a path that matches has at least one of each list. */
+function requiredAsns(node: AsPathNode): readonly (readonly number[])[] {
   switch (node.kind) {
-    case 'asn':
-      return listedAsns(node.ranges);
-    case 'sequence': {
-      let best: readonly number[] | undefined;
-      for (const part of node.nodes) {
-        const found = requiredAsns(part);
-        if (found !== undefined && (best === undefined || found.length < best.length)) best = found;
-      }
-      return best;
+    case 'asn': {
+      const asns = listedAsns(node.ranges);
+      return asns === undefined ? [] : [asns];
     }
+    case 'sequence':
+      return node.nodes.flatMap(requiredAsns);
     case 'either': {
-      const all: number[] = [];
-      for (const part of node.nodes) {
-        const found = requiredAsns(part);
-        if (found === undefined) return undefined;
-        all.push(...found);
-      }
-      return all.length <= MAX_REQUIRED ? all : undefined;
+      // Of each alternative its shortest list: one of all these must be there.
+      const shortest = node.nodes.map((part) =>
+        requiredAsns(part).reduce<readonly number[] | undefined>(
+          (best, list) => (best === undefined || list.length < best.length ? list : best),
+          undefined,
+        ),
+      );
+      const all = shortest.flatMap((list) => list ?? []);
+      return shortest.includes(undefined) || all.length > MAX_REQUIRED ? [] : [all];
     }
     case 'repeat':
-      return node.least === 1 ? requiredAsns(node.node) : undefined;
+      return node.least === 1 ? requiredAsns(node.node) : [];
     default:
-      return undefined;
+      return [];
   }
 }
 
@@ -145,8 +143,8 @@ export class AsPathMatcher {
   readonly #seen: Uint32Array;
   #position = 0;
   readonly #stack: Uint16Array;
-  /** ASNs of which every path that matches has one; undefined where there is no such list, or a long one. */
-  readonly required: readonly number[] | undefined;
+  /** Lists of ASNs: every path that matches has at least one ASN of each. */
+  readonly required: readonly (readonly number[])[];
 
   constructor(node: AsPathNode) {
     this.required = requiredAsns(node);

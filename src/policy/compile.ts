@@ -232,7 +232,14 @@ function addRule(
   // What can be known by the attributes stands before what is asked of every route.
   const own = draft.conditions.splice(firstCondition);
   const isRoute = ({ kind }: DraftCondition) => routeConditions.includes(kind);
-  const ordered = [...own.filter((one) => !isRoute(one)), ...own.filter(isRoute)];
+  // The first prefix condition comes first among the latter: rules are found by it.
+  const isFirst = (one: DraftCondition) => one === own.find(({ kind, not }) => kind === IF_PREFIX && !not);
+  const ofRoute = own.filter(isRoute);
+  const ordered = [
+    ...own.filter((one) => !isRoute(one)),
+    ...ofRoute.filter(isFirst),
+    ...ofRoute.filter((one) => !isFirst(one)),
+  ];
   draft.conditions.push(...ordered);
   draft.rules.push({
     action,

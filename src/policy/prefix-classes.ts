@@ -3,18 +3,14 @@
 // Sets of many thousands stay tables of their own (they exist anyway, and policies share them) and are asked one by
 // one, as long as they are few.
 //
-// A walk is short: only lengths that occur, that reach the route's length, and, for IPv4, that occur below the
-// route's first 12 bits.
+// A walk is short: only lengths that reach the route's length and, for IPv4, that occur around it.
 
 import { PrefixTable } from '../lib/prefix-table.ts';
-import { masked, type PrefixSet } from './prefix-set.ts';
+import { LengthFilter, masked, type PrefixSet } from './prefix-set.ts';
 
 /** Larger sets are asked by themselves, if there are no more than MAX_ALONE of them. */
 const LARGE_SET = 2048;
 const MAX_ALONE = 4;
-
-/** First bits of an IPv4 address by which lengths are known. */
-const FIRST_BITS = 12;
 
 interface Post {
   set: number;
@@ -35,15 +31,15 @@ class FamilyClasses {
   /** By prefix length: route lengths that are allowed by some prefix of it. */
   readonly #from = new Uint8Array(129).fill(255);
   readonly #to = new Uint8Array(129);
-  /** By the first bits of an address: lengths that occur there, bit `length - 1`. IPv4 only. */
-  readonly #below: Uint32Array;
+  /** IPv4 only. */
+  readonly #filter: LengthFilter;
 
   constructor(words: 1 | 4, sets: readonly PrefixSet[]) {
     this.#words = words;
     let count = 0;
     for (const set of sets) set.forEach(words, () => count++);
     this.#table = new PrefixTable(words, Math.max(16, count));
-    this.#below = new Uint32Array(words === 1 ? 1 << FIRST_BITS : 0);
+    this.#filter = new LengthFilter(words === 1 ? count : 0);
     const posts: Post[] = [];
     const heads: number[] = [];
     for (const [set, prefixes] of sets.entries())
@@ -69,19 +65,14 @@ class FamilyClasses {
     }
     if (this.#words === 4)
       return this.#table.add4(address[0]!, address[1]!, address[2]!, address[3]!, length);
-    if (length > 0) {
-      const first = address[0]! >>> (32 - FIRST_BITS);
-      const last = first + (length < FIRST_BITS ? (1 << (FIRST_BITS - length)) - 1 : 0);
-      for (let at = first; at <= last; at++) this.#below[at]! |= 1 << (length - 1);
-    }
+    this.#filter.add(address[0]!, length);
     return this.#table.add1(address[0]!, length);
   }
 
   mark1(a: number, length: number, rulesOf: readonly Uint32Array[], hits: Uint32Array): void {
     if (this.#from[0]! <= length && length <= this.#to[0]!)
       this.#walk(this.#table.find1(0, 0), length, rulesOf, hits);
-    if (length === 0) return;
-    let lengths = this.#below[a >>> (32 - FIRST_BITS)]! & (0xffffffff >>> (32 - length));
+    let lengths = this.#filter.around(a, length);
     while (lengths !== 0) {
       const entryLength = 32 - Math.clz32(lengths & -lengths);
       lengths &= lengths - 1;

@@ -16,15 +16,43 @@ export interface PrefixSetEntry {
   to: number;
 }
 
+/**
+ * Which prefix lengths occur around an IPv4 address, by its first bits: most addresses have none of a set's prefixes
+ * near them, and need no probe. Length 0 is left to the caller.
+ */
+export class LengthFilter {
+  readonly #bits: number;
+  readonly #lengths: Uint32Array;
+
+  /** `count`: how many prefixes there will be. */
+  constructor(count: number) {
+    this.#bits = Math.min(16, Math.max(6, 34 - Math.clz32(count)));
+    this.#lengths = new Uint32Array(1 << this.#bits);
+  }
+
+  add(a: number, length: number): void {
+    if (length === 0) return;
+    const first = a >>> (32 - this.#bits);
+    const last = first + (length < this.#bits ? (1 << (this.#bits - length)) - 1 : 0);
+    for (let at = first; at <= last; at++) this.#lengths[at]! |= 1 << (length - 1);
+  }
+
+  /** Lengths from 1 to `length` that occur there, bit `length - 1` each. */
+  around(a: number, length: number): number {
+    return length === 0 ? 0 : this.#lengths[a >>> (32 - this.#bits)]! & (0xffffffff >>> (32 - length));
+  }
+}
+
 /** One family's part of a set. Words are 32 bits, most significant first. */
 class FamilyPrefixes {
   readonly #table: PrefixTable;
   readonly #allowed: Uint32Array;
   readonly #allowedWords: number;
-  /** The lengths that occur, ascending, and the range of route lengths that their entries allow. */
+  /** The lengths that occur, ascending; and by length the range of route lengths that its entries allow. */
   readonly #lengths: Uint8Array;
-  readonly #from: Uint8Array;
-  readonly #to: Uint8Array;
+  readonly #from = new Uint8Array(129).fill(255);
+  readonly #to = new Uint8Array(129);
+  readonly #filter: LengthFilter;
 
   constructor(entries: readonly PrefixSetEntry[], words: 1 | 4) {
     this.#table = new PrefixTable(words, Math.max(16, entries.length));
@@ -32,8 +60,7 @@ class FamilyPrefixes {
     this.#allowed = new Uint32Array(Math.max(16, entries.length) * this.#allowedWords);
     const lengths = [...new Set(entries.map((entry) => entry.prefix.length))].sort((a, b) => a - b);
     this.#lengths = Uint8Array.from(lengths);
-    this.#from = new Uint8Array(lengths.length).fill(255);
-    this.#to = new Uint8Array(lengths.length);
+    this.#filter = new LengthFilter(words === 1 ? entries.length : 0);
     for (const entry of entries) this.#add(entry);
   }
 
@@ -52,9 +79,9 @@ class FamilyPrefixes {
           );
     const base = id * this.#allowedWords;
     for (let bit = from; bit <= to; bit++) this.#allowed[base + (bit >>> 5)]! |= 1 << (bit & 31);
-    const at = this.#lengths.indexOf(length);
-    this.#from[at] = Math.min(this.#from[at]!, from);
-    this.#to[at] = Math.max(this.#to[at]!, to);
+    this.#from[length] = Math.min(this.#from[length]!, from);
+    this.#to[length] = Math.max(this.#to[length]!, to);
+    if (this.#table.words === 1) this.#filter.add(view.getUint32(0), length);
   }
 
   /** How many prefixes it has, ranges of one prefix counted once. */
@@ -76,21 +103,27 @@ class FamilyPrefixes {
   }
 
   matches1(a: number, length: number): boolean {
-    const lengths = this.#lengths;
-    for (let i = 0; i < lengths.length; i++) {
-      if (length < this.#from[i]! || length > this.#to[i]!) continue;
-      const entryLength = lengths[i]!;
-      const id = this.#table.find1(masked(a, entryLength), entryLength);
-      if (id >= 0 && this.#allows(id, length)) return true;
+    if (this.#from[0]! <= length && length <= this.#to[0]! && this.#has1(0, 0, length)) return true;
+    let lengths = this.#filter.around(a, length);
+    while (lengths !== 0) {
+      const entryLength = 32 - Math.clz32(lengths & -lengths);
+      lengths &= lengths - 1;
+      if (length < this.#from[entryLength]! || length > this.#to[entryLength]!) continue;
+      if (this.#has1(masked(a, entryLength), entryLength, length)) return true;
     }
     return false;
+  }
+
+  #has1(a: number, entryLength: number, length: number): boolean {
+    const id = this.#table.find1(a, entryLength);
+    return id >= 0 && this.#allows(id, length);
   }
 
   matches4(a: number, b: number, c: number, d: number, length: number): boolean {
     const lengths = this.#lengths;
     for (let i = 0; i < lengths.length; i++) {
-      if (length < this.#from[i]! || length > this.#to[i]!) continue;
       const n = lengths[i]!;
+      if (length < this.#from[n]! || length > this.#to[n]!) continue;
       const id = this.#table.find4(masked(a, n), masked(b, n - 32), masked(c, n - 64), masked(d, n - 96), n);
       if (id >= 0 && this.#allows(id, length)) return true;
     }

@@ -22,6 +22,7 @@ import {
   MED,
   ORIGIN,
 } from '../wire/bgp/attribute/table.ts';
+import type { AsPathMatcher } from './as-path-matcher.ts';
 import { applyChange } from './change.ts';
 import type { CommunityKeys, CommunitySet } from './community-set.ts';
 import { attributeAt, holds, prefixWords } from './evaluate.ts';
@@ -144,6 +145,8 @@ export class RuleIndex {
   readonly #lookups = [this.#standard, this.#large, this.#extended];
   readonly #asns = new Lookup();
   readonly #neighbors = new Lookup();
+  /** How often patterns ask for an ASN, while rules are entered. */
+  readonly #asnUses = new Map<number, number>();
   /** Rules with a prefix condition, as bits, and which sets they name. */
   readonly #prefixed: Uint32Array;
   readonly #classes: PrefixClasses | undefined;
@@ -153,6 +156,8 @@ export class RuleIndex {
   /** Where the changes and conditions of a rule begin. */
   readonly #firstChange: Uint32Array;
   readonly #firstCondition: Uint32Array;
+  /** The first condition that is asked of a rule that is left. */
+  readonly #firstAsked: Uint32Array;
   readonly #hasCalls: boolean;
 
   /** The judgement kept, and of what. */
@@ -174,8 +179,11 @@ export class RuleIndex {
     this.#judged = new Uint32Array(this.#words);
     this.#changed = new Uint32Array(this.#words);
     this.#firstCondition = Uint32Array.from({ length: ruleCount }, (_, i) => policy.conditionEnd[i - 1] ?? 0);
+    this.#firstAsked = policy.routeStart.slice();
     this.#firstChange = Uint32Array.from({ length: ruleCount }, (_, i) => policy.changeEnd[i - 1] ?? 0);
     this.#hasCalls = policy.caller.some((caller) => caller >= 0);
+    for (const { required } of policy.asPaths.flat())
+      for (const asn of required.flat()) this.#asnUses.set(asn, 1 + (this.#asnUses.get(asn) ?? 0));
     const tried: number[] = [];
     const sets = new Map<PrefixSet, number[]>();
     for (let rule = 0; rule < ruleCount; rule++) {
@@ -184,9 +192,12 @@ export class RuleIndex {
       const set = firstPrefixSet(policy, rule);
       if (set === undefined) continue;
       setBit(this.#prefixed, rule);
+      // That its prefix is in the set is known then: it stands first.
+      this.#firstAsked[rule]!++;
       sets.set(set, [...(sets.get(set) ?? []), rule]);
     }
     this.#tried = Uint32Array.from(tried);
+    this.#asnUses.clear();
     for (const lookup of [...this.#lookups, this.#asns, this.#neighbors]) lookup.settle();
     this.#classes = sets.size > 0 ? new PrefixClasses(sets) : undefined;
     this.#rejudges = rejudgingRules(policy, this.#firstCondition, this.#firstChange);
@@ -205,14 +216,7 @@ export class RuleIndex {
           if (this.#enterCommunities(policy.allCommunities[arg]!, rule)) return true;
           break;
         case IF_AS_PATH:
-          if (
-            enterAll(
-              this.#asns,
-              policy.asPaths[arg]!.map((one) => one.required),
-              rule,
-            )
-          )
-            return true;
+          if (this.#enterPaths(policy.asPaths[arg]!, rule)) return true;
           break;
         case IF_NEIGHBOR_AS:
           if (enterAll(this.#neighbors, [singles(policy.asnRanges[arg]!)], rule)) return true;
@@ -220,6 +224,19 @@ export class RuleIndex {
       }
     }
     return false;
+  }
+
+  /** Each of the alternatives is entered under the list of ASNs that fewest rules ask for. */
+  #enterPaths(matchers: readonly AsPathMatcher[], rule: number): boolean {
+    const usesOf = (list: readonly number[]) =>
+      list.reduce((sum, asn) => sum + (this.#asnUses.get(asn) ?? 0), 0);
+    const rarest = matchers.map(({ required }) =>
+      required.reduce<readonly number[] | undefined>(
+        (best, list) => (best === undefined || usesOf(list) < usesOf(best) ? list : best),
+        undefined,
+      ),
+    );
+    return enterAll(this.#asns, rarest, rule);
   }
 
   /** Of sets that must all match, the first that can be looked up is enough. */
@@ -244,7 +261,7 @@ export class RuleIndex {
     this.#classify(input);
     for (let rule = this.#candidate(policy, judged, 0); rule >= 0; ) {
       const conditionEnd = policy.conditionEnd[rule]!;
-      let condition = policy.routeStart[rule]!;
+      let condition = this.#firstAsked[rule]!;
       while (condition < conditionEnd && holds(policy, condition, input, out)) condition++;
       if (condition < conditionEnd) {
         rule = this.#candidate(policy, judged, policy.otherwise[rule]!);
@@ -416,12 +433,11 @@ function singles(ranges: Uint32Array): number[] | undefined {
   return numbers;
 }
 
-/** The set by which a rule is found when a prefix is classified; its other prefix conditions are asked. */
+/** The set by which a rule is found when a prefix is classified: of its first condition on the route. */
 function firstPrefixSet(policy: CompiledPolicy, rule: number): PrefixSet | undefined {
-  for (let at = policy.routeStart[rule]!; at < policy.conditionEnd[rule]!; at++)
-    if (policy.condition[at] === IF_PREFIX && policy.conditionNot[at] === 0)
-      return policy.prefixSets[policy.conditionArg[at]!];
-  return undefined;
+  const at = policy.routeStart[rule]!;
+  const isSet = at < policy.conditionEnd[rule]! && policy.condition[at] === IF_PREFIX;
+  return isSet && policy.conditionNot[at] === 0 ? policy.prefixSets[policy.conditionArg[at]!] : undefined;
 }
 
 /** Which rules change an attribute that one behind them reads. Jumps go forward: the rules before do not matter. */
