@@ -37,7 +37,7 @@ const faulty = reset([3, 9], [3, 1], [3, 5], [3, 8], [3, 10]);
 const survives: readonly Expectation[] = [...ignore, ...withdraw, ...faulty];
 
 const rd = [0, 0, ...u16(65001), ...u32(77)];
-const esi = fill(10, 1);
+const esi = [0, ...fill(9, 1)];
 const label = [0, 1, 1];
 const NLRI: Record<string, string> = {
   vpn: 'RFC 4364 4.3.4, RFC 8277 2: "Length … labels, RD and prefix in bits"; RFC 7606 5.3: "inconsistent with the given AFI/SAFI"',
