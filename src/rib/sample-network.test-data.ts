@@ -52,7 +52,7 @@ export class Receiver {
     const view = this.decoder.decode(bytes, start, end, {
       asn4: true,
       internal: this.kind === 'internal',
-      confederation: this.kind === 'confederation',
+      confederation: this.kind !== 'external',
       families: mask,
       addPath: this.addPath ? mask : 0,
     });
