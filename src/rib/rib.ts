@@ -14,7 +14,7 @@ import type { HashKey } from '../lib/hash-key.ts';
 import type { PrefixTable } from '../lib/prefix-table.ts';
 import { FLOWSPEC_VPN4, FLOWSPEC_VPN6, FLOWSPEC4, FLOWSPEC6, families, RTC } from '../wire/bgp/family.ts';
 import { prefixSize } from '../wire/bgp/nlri/ip.ts';
-import type { UpdateWriter } from '../wire/bgp/update-writer.ts';
+import { UpdateWriter } from '../wire/bgp/update-writer.ts';
 import type { AttributePool } from './attribute-pool.ts';
 import { CHANGE_BEST, CHANGE_FORWARDING, CHANGE_PATHS, ChangeList } from './changes.ts';
 import { Decision, type DecisionOptions, defaultDecisionOptions } from './decision.ts';
@@ -53,6 +53,8 @@ export class Rib {
   readonly prefixes: Prefixes;
   readonly changes = new ChangeList();
   readonly decision: Decision;
+  /** Of all update groups of the family, one after the other: a chunk is large, and groups may be thousands. */
+  readonly updateWriter = new UpdateWriter();
   /** Counts and epochs per peer. */
   readonly perPeer = new PeerRoutes(this.paths);
   /** What NLRI carry beside their keys. */

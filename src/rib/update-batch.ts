@@ -6,7 +6,7 @@
 // The scratch arrays are as large as a batch and are used again; they belong to the group, not to prefixes.
 
 import { assert } from '../lib/assert.ts';
-import { UpdateWriter } from '../wire/bgp/update-writer.ts';
+import type { UpdateWriter } from '../wire/bgp/update-writer.ts';
 import { growU32 } from './columns.ts';
 import type { ExportOptions } from './export-options.ts';
 import { NEXT_HOP_SELF } from './next-hop-table.ts';
@@ -32,12 +32,13 @@ interface Stream {
 export class UpdateBatch {
   readonly #rib: Rib;
   readonly #options: ExportOptions;
-  readonly #writer = new UpdateWriter();
+  /** That of the RIB: it is empty but within `emit`. */
+  readonly #writer: UpdateWriter;
   readonly #emptyNextHop = new Uint8Array(32);
   #count = 0;
-  #prefix = new Uint32Array(1024);
+  #prefix = new Uint32Array(64);
   /** The entry after this one in its bucket, + 1. */
-  #nextEntry = new Uint32Array(1024);
+  #nextEntry = new Uint32Array(64);
   /** Path identifier and NLRI data of each entry; only where there are such. */
   #pathId = new Uint32Array(0);
   #nlriDataId = new Uint32Array(0);
@@ -45,21 +46,22 @@ export class UpdateBatch {
   readonly #isPlain: boolean;
   readonly #addPath: boolean;
   #buckets = 0;
-  #attrId = new Uint32Array(256);
-  #nextHopId = new Uint32Array(256);
-  #stream = new Uint32Array(256);
-  #firstEntry = new Uint32Array(256);
-  #lastEntry = new Uint32Array(256);
+  #attrId = new Uint32Array(16);
+  #nextHopId = new Uint32Array(16);
+  #stream = new Uint32Array(16);
+  #firstEntry = new Uint32Array(16);
+  #lastEntry = new Uint32Array(16);
   /** The bucket after this one of the same attributes, and of the same stream, + 1. */
-  #nextAlike = new Uint32Array(256);
-  #nextInStream = new Uint32Array(256);
+  #nextAlike = new Uint32Array(16);
+  #nextInStream = new Uint32Array(16);
   /** The first bucket of an attrId + 1; 0 is the bucket of withdrawals. */
-  #bucketOf = new Uint32Array(256);
+  #bucketOf = new Uint32Array(16);
   readonly #streams: Stream[] = [];
   readonly #streamOf = new Map<number, number>();
 
   constructor(rib: Rib, options: ExportOptions) {
     this.#rib = rib;
+    this.#writer = rib.updateWriter;
     this.#options = options;
     this.#addPath = options.addPath !== undefined;
     this.#isPlain = !this.#addPath && rib.form === 'prefix';
