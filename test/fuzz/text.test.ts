@@ -1,6 +1,7 @@
 // Fuzzing the text parsers: they answer `undefined` or something that reads back from its own text, never throw,
 // and take no longer for nasty text than for nice.
 import { expect, test } from 'vitest';
+import { ByteWriter } from '../../src/lib/bytes.ts';
 import { Rng } from '../../src/lib/rng.ts';
 import { formatAsn, parseAsn } from '../../src/net/asn.ts';
 import {
@@ -11,10 +12,16 @@ import {
   parseExtendedCommunity,
   parseLargeCommunity,
 } from '../../src/net/community.ts';
+import { formatIp6ExtendedCommunity, parseIp6ExtendedCommunity } from '../../src/net/extended-community.ts';
 import { formatIp, formatIp4, parseIp, parseIp4 } from '../../src/net/ip.ts';
+import { formatEsi, formatMac, parseEsi, parseMac } from '../../src/net/mac.ts';
 import { parsePrefix, prefixText } from '../../src/net/prefix.ts';
+import { formatRouteDistinguisher, parseRouteDistinguisher } from '../../src/net/route-distinguisher.ts';
 import { asPathText, parseAsPath } from '../../src/wire/bgp/attribute/as-path.ts';
+import { families } from '../../src/wire/bgp/family.ts';
+import { type NlriCodec, nlriCodecs } from '../../src/wire/bgp/nlri/opaque.ts';
 import { caseCount, randomBytes, seed } from './cases.ts';
+import { validOf } from './nlri-cases.ts';
 
 const alphabets = [
   '0123456789.',
@@ -34,8 +41,33 @@ function nearly(rng: Rng): string {
     `${rng.below(70_000)}:${rng.below(70_000)}`,
     `${rng.below(70_000)} {${rng.u32()} ${rng.u32()}} (${rng.below(9)})`,
     String(rng.u32() * (rng.chance(0.5) ? 1 : 2)),
+    formatRouteDistinguisher(new Uint8Array([0, rng.below(4), ...randomBytes(rng, 6)])),
+    formatExtendedCommunity(
+      new Uint8Array([rng.pick([3, 6, 0x40, 0x80]), rng.below(14), ...randomBytes(rng, 6)]),
+    ),
+    formatIp6ExtendedCommunity(new Uint8Array([0, rng.pick([2, 3, 99]), ...randomBytes(rng, 18)])),
+    formatMac(randomBytes(rng, 6)),
+    formatEsi(randomBytes(rng, 10)),
   ];
-  return rng.pick(samples);
+  return rng.pick(rng.chance(0.5) ? samples : nlriTexts(rng));
+}
+
+// One route of each family whose NLRI is more than a prefix.
+function nlriTexts(rng: Rng): string[] {
+  return nlriCodecs.flatMap((codec, family) => {
+    if (codec === undefined) return [];
+    const key = new ByteWriter();
+    const bytes = new Uint8Array(validOf(rng, family));
+    codec.split(bytes, 0, key, new ByteWriter());
+    return [codec.text(key.bytes, 0, key.length)];
+  });
+}
+
+// What a text gives must be a route that can be sent.
+function sendable(codec: NlriCodec, key: Uint8Array): boolean {
+  const out = new ByteWriter();
+  codec.join(key, 0, key.length, key, 0, 0, out);
+  return codec.check(out.bytes, 0, out.length, false) === out.length;
 }
 
 function text(rng: Rng): string {
@@ -75,12 +107,26 @@ const parsers: readonly Parser[] = [
   parser('parseLargeCommunity', parseLargeCommunity, (value) => formatLargeCommunity(value)),
   parser('parseExtendedCommunity', parseExtendedCommunity, (value) => formatExtendedCommunity(value)),
   parser('parseAsPath', parseAsPath, asPathText),
+  parser('parseIp6ExtendedCommunity', parseIp6ExtendedCommunity, (value) =>
+    formatIp6ExtendedCommunity(value),
+  ),
+  parser('parseRouteDistinguisher', parseRouteDistinguisher, (value) => formatRouteDistinguisher(value)),
+  parser('parseMac', parseMac, (value) => formatMac(value)),
+  parser('parseEsi', parseEsi, (value) => formatEsi(value)),
+  ...nlriCodecs.flatMap((codec, family) => {
+    if (codec === undefined) return [];
+    const format = (key: Uint8Array): string => {
+      if (!sendable(codec, key)) throw new Error(`${families[family]!.name}: a text gives no NLRI`);
+      return codec.text(key, 0, key.length);
+    };
+    return [parser(families[family]!.name, codec.parse, format)];
+  }),
 ];
 
 test.each(parsers)('$name', ({ name, parse, format }) => {
   const rng = new Rng(seed);
   let read = 0;
-  for (let n = caseCount(0.1 / parsers.length); n > 0; n--) {
+  for (let n = caseCount(0.3 / parsers.length); n > 0; n--) {
     const candidate = text(rng);
     const value = parse(candidate);
     if (value === undefined) continue;

@@ -206,7 +206,8 @@ function parse(input: string): Uint8Array | undefined {
   if (type > EVPN_IP_PREFIX) {
     const bytes = parseHex(fields[0]!.replace(/^0x/, ''));
     if (fields.length !== 1 || bytes === undefined || type > EVPN_TYPE_MAX) return undefined;
-    return bytes.length + trailing[type]! >= shortest[type]! ? new Uint8Array([type, ...bytes]) : undefined;
+    const length = bytes.length + trailing[type]!;
+    return length >= shortest[type]! && length <= 255 ? new Uint8Array([type, ...bytes]) : undefined;
   }
   const distinguisher = found[3] === undefined ? undefined : parseRouteDistinguisher(found[3]);
   const value = parseFields(type, fields);

@@ -17,6 +17,9 @@ import {
 } from './flow-component.ts';
 import { copyMasked } from './ip.ts';
 
+/** What twelve bits of length can say. */
+const VALUE_LENGTH_MAX = 0xfff;
+
 /** By component type; 0 is none. */
 export const flowComponentNames: readonly string[] = [
   '',
@@ -133,7 +136,7 @@ export function parseFlowspec(text: string, addressLength: number, vpn: boolean)
       return undefined;
     }
   }
-  return out.take();
+  return out.length <= VALUE_LENGTH_MAX ? out.take() : undefined;
 }
 
 function parsePattern(text: string, addressLength: number, out: ByteWriter): boolean {
