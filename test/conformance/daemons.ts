@@ -3,7 +3,7 @@
 // between two cases; watchers and the canary are passive neighbours.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DAEMON, EXTERNAL_AS, LOCAL_AS } from './case.ts';
@@ -87,8 +87,8 @@ function leafd(directory: string): DaemonRun {
     });
   };
   const check = (text: string) => {
-    const run = spawnSync(join(checkout, 'bin/leafctl'), ['check', '/dev/stdin'], { input: text });
-    return run.status === 0;
+    writeFileSync(config, text);
+    return spawnSync(join(checkout, 'bin/leafctl'), ['check', config]).status === 0;
   };
   const addPath = { addPath: { receive: true } };
   const choices = [

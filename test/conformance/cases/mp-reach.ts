@@ -41,7 +41,7 @@ export const six = [2, 1] as const;
 export const global = ip(RUNNER6);
 export const linkLocal = ip('fe80::abcd');
 /** RFC 4760 section 7 names 3/9; 3/1 and 3/5 are what RFC 4271 says of lengths. */
-export const faulty = reset([3, 9], [3, 1], [3, 5], [3, 8], [3, 10]);
+export const faulty = reset([3, 9], [3, 1], [3, 4], [3, 5], [3, 8], [3, 10]);
 export const resetOrWithdraw: readonly Expectation[] = [...withdraw, ...faulty];
 
 export type Row = readonly [
