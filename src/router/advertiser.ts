@@ -37,6 +37,8 @@ interface Place {
   isDumped: boolean;
   /** Prefixes of the group the peer came from, held; withdrawn once the new ones are out. */
   leftover: number[];
+  /** The path identifier of each, where ADD-PATH was negotiated. */
+  leftoverPaths: number[];
 }
 
 /** What a peer is told of one family. */
@@ -310,11 +312,11 @@ export class Advertiser {
       this.#stir(kept);
     }
     if (before?.kept === kept) return before;
-    const leftover = before === undefined ? [] : this.#takeLeftover(before);
+    const left = before === undefined ? { leftover: [], leftoverPaths: [] } : this.#takeLeftover(before);
     const member = kept.group.join(peer.index, nextHop);
     this.#stir(kept);
     kept.peers[member] = peer;
-    return { kept, group: kept.group, member, nextHop, isDumped: false, leftover };
+    return { kept, group: kept.group, member, nextHop, isDumped: false, ...left };
   }
 
   #newGroup(
@@ -407,20 +409,27 @@ export class Advertiser {
     kept.peers[member] = undefined;
     for (const id of place.leftover) group.rib.unhold(id);
     place.leftover = [];
+    place.leftoverPaths = [];
   }
 
   /** Leaves a group in mid-session: remembers, and holds, what the peer had of it. */
-  #takeLeftover(place: Place): number[] {
-    const { rib } = place.group;
-    const ids = place.leftover;
+  #takeLeftover(place: Place): Pick<Place, 'leftover' | 'leftoverPaths'> {
+    const { group, member, leftover, leftoverPaths } = place;
+    const { rib } = group;
+    const hasPaths = group.stage.options.addPath !== undefined;
     place.leftover = [];
+    place.leftoverPaths = [];
     for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
-      if (!place.group.hasSent(place.member, id)) continue;
-      rib.hold(id);
-      ids.push(id);
+      if (!group.hasSent(member, id)) continue;
+      const paths = hasPaths ? group.sentPaths(member, id) : [undefined];
+      for (const path of paths) {
+        rib.hold(id);
+        leftover.push(id);
+        if (path !== undefined) leftoverPaths.push(path.pathId);
+      }
     }
     this.#vacate(place);
-    return ids;
+    return { leftover, leftoverPaths };
   }
 
   /** Takes back what the peer had from the groups it was in, and has not been told anew. */
@@ -436,32 +445,43 @@ export class Advertiser {
     if (!stand.owesDefault) return;
     stand.owesDefault = false;
     const rib = this.#defaults.ribOf(family);
-    if (!hasDefault) this.#withdraw(peer, family, routes, rib, [rib.nextPrefix(0)]);
+    const id = rib.nextPrefix(0);
+    // Its identifier, with ADD-PATH, is the number of its path in its rib.
+    if (!hasDefault) this.#withdraw(peer, family, routes, rib, [id, rib.prefixes.bestPath[id]!]);
   }
 
   #withdrawLeftover(peer: Peer, family: number, place: Place, stays: (id: number) => boolean): void {
-    const { group, member, leftover } = place;
+    const { group, member, leftover, leftoverPaths } = place;
     if (leftover.length === 0) return;
     place.leftover = [];
+    place.leftoverPaths = [];
     const { rib } = group;
-    const gone = leftover.filter((id) => !group.hasSent(member, id) && !stays(id));
+    const hasPaths = leftoverPaths.length > 0;
+    const isTold = (id: number, i: number): boolean =>
+      hasPaths
+        ? group.sentPaths(member, id).some(({ pathId }) => pathId === leftoverPaths[i])
+        : group.hasSent(member, id);
+    const gone: number[] = [];
+    for (let i = 0; i < leftover.length; i++)
+      if (!isTold(leftover[i]!, i) && !stays(leftover[i]!)) gone.push(leftover[i]!, leftoverPaths[i] ?? 0);
     this.#withdraw(peer, family, place, rib, gone);
     for (const id of leftover) rib.unhold(id);
   }
 
-  #withdraw(peer: Peer, family: number, place: Place, rib: Rib, ids: readonly number[]): void {
+  /** `gone`: prefix and path identifier by turns. */
+  #withdraw(peer: Peer, family: number, place: Place, rib: Rib, gone: readonly number[]): void {
     const writer = this.#writer;
     const { options } = place.group.stage;
     writer.begin(options.maxMessage, options.asn4);
-    writer.beginUnreach(family, options.nextHopLength !== 4);
+    writer.beginUnreach(family, options.nextHopLength !== 4, options.addPath !== undefined);
     const ship = (): void => {
       if (writer.length > 0) this.#deliver(peer, writer.bytes.slice(0, writer.length));
       writer.reset();
     };
-    for (const id of ids)
-      if (!rib.writeNlri(writer, id, 0, 0)) {
+    for (let i = 0; i < gone.length; i += 2)
+      if (!rib.writeNlri(writer, gone[i]!, 0, gone[i + 1]!)) {
         ship();
-        rib.writeNlri(writer, id, 0, 0);
+        rib.writeNlri(writer, gone[i]!, 0, gone[i + 1]!);
       }
     writer.finish();
     ship();

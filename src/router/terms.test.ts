@@ -229,3 +229,28 @@ test('another AS, router id or cluster of ours: sessions say so, routes are judg
   announce(again, ['10.1.0.0/16'], { origin: 'igp', asPath: '65002 65010' });
   expect(reason(rig, '10.1.0.0/16')).toBe(AS_LOOP);
 });
+
+test('with ADD-PATH a peer has several ways, each taken back by its identifier, also where a reload moves it', () => {
+  const addPath = { receive: false, send: 'all', sendMax: 4 } as const;
+  const capability = { kind: 'addPath', entries: [{ afi: 1, safi: 1, sendReceive: 1 }] } as const;
+  const rig = routeRig([
+    neighbour('192.0.2.2'),
+    neighbour('192.0.2.4'),
+    neighbour('192.0.2.3', { families: 1, byFamily: { [IPV4]: { addPath } } }),
+  ]);
+  const far = [rig.up('192.0.2.2'), rig.up('192.0.2.4', 65004)];
+  const b = rig.up('192.0.2.3', 65003, [capability]);
+  announce(far[0]!, ['10.1.0.0/16', '10.2.0.0/16']);
+  announce(far[1]!, ['10.1.0.0/16'], { origin: 'igp', asPath: '65004 65009' }, '192.0.2.4');
+  const paths = (): (string | undefined)[] =>
+    [...b.has.values()].map(({ attributes }) => attributes.asPath).sort();
+  expect(paths()).toEqual(['65001 65002', '65001 65002', '65001 65004 65009']);
+  const short = policy('short', { match: { asPathLength: { min: 2 } }, action: 'reject' });
+  change(rig, { byFamily: { [IPV4]: { addPath, export: short } } });
+  expect(paths()).toEqual(['65001 65002', '65001 65002']);
+  change(rig, { byFamily: { [IPV4]: { addPath } } });
+  expect(paths()).toHaveLength(3);
+  far[0]!.say(update(IPV4, [prefixNlri('10.1.0.0/16')]));
+  expect(paths()).toEqual(['65001 65002', '65001 65004 65009']);
+  expect(b.peer.counters.establishedCount).toBe(1);
+});
