@@ -68,10 +68,10 @@ export function openOf(capabilities: Capability[] = restartable(), asn = 65002, 
 }
 
 /** An UPDATE that announces 10.x.0.0/16. */
-export function announce(second: number, asn = 65002): Uint8Array {
+export function announce(second: number, asn = 65002, nextHop = '192.0.2.2'): Uint8Array {
   const attributes = encodeAttributes({ origin: 'igp', asPath: String(asn) });
   const writer = new UpdateWriter();
-  const hop = ip('192.0.2.2');
+  const hop = ip(nextHop);
   writer.begin(4096, true);
   writer.beginReach(IPV4, attributes, 0, attributes.length, hop, 0, hop.length);
   writer.addIp4((0x0a00_0000 | (second << 16)) >>> 0, 16);
