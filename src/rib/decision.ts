@@ -5,7 +5,6 @@
 //     c) lowest MED among paths from one neighbour AS   d) external over internal
 //     e) lowest interior cost of the next hop           f) lowest BGP identifier     g) lowest peer address
 //   RFC 4456 9: ORIGINATOR_ID stands for the identifier in f; then the shorter CLUSTER_LIST, then g.
-//
 //   RFC 9494 4.3: LLGR_STALE loses before all else. RFC 5065: a path from another member AS counts as internal.
 //
 // Ours: weight before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
@@ -17,8 +16,9 @@
 // where `linkBandwidth` and all have one (draft-ietf-idr-link-bandwidth).
 //
 // What leads to a new decision: a path announced, withdrawn, dropped or swept; a next hop that changed; an
-// import policy or an option that changed. `choose` is the fast form; `rankFirst` and `rankNext` give
-// the best, the second best and so on, for ADD-PATH; `explain` walks step by step and gives every path its reason. They are written apart on purpose: `Rib.verify` holds one against the other.
+// import policy or an option that changed. `choose` is the fast form; `rankFirst` and `rankNext` give the best, the
+// second best and so on, for ADD-PATH; `explain` walks step by step and gives every path its reason. They are written
+// apart on purpose: `Rib.verify` holds one against the other.
 
 import { type AttributePool, HAS_MED, LLGR_STALE } from './attribute-pool.ts';
 import { growU32 } from './columns.ts';

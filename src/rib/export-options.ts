@@ -58,7 +58,7 @@ export interface ExportOptions {
   /** The members are clients of ours (RFC 4456). */
   rrClients: boolean;
   clusterId: number;
-  /** Internal and confederation groups: put ourselves as next hop for no route, for external peers' ones, or for all. */
+  /** Within the AS or confederation: ourselves as next hop of no route, of external peers' ones, or of all. */
   nextHopSelf: 'never' | 'external' | 'all';
   /** Bytes of our own next hop towards the members: 4, 16 or 32; 0 for families without (RFC 8955). */
   nextHopLength: number;

@@ -338,43 +338,34 @@ export class ExportStage {
   #setNextHop(path: number, wanted: number): void {
     const { nextHops, paths, peers } = this.#rib;
     const { nextHopSelf, nextHopLength } = this.options;
-    if (!this.#isUnicast) {
-      this.#setTunnelNextHop(path, wanted);
-      return;
-    }
     let id = wanted >= 0 ? wanted : paths.nextHopId[path]!;
     if (wanted === -1) {
       const fromExternal = peers.kind[this.source] === PEER_EXTERNAL;
       const self = this.#isExternal
         ? this.options.nextHopUnchanged !== true && this.options.routeServerClient !== true
         : nextHopSelf === 'all' || (nextHopSelf === 'external' && fromExternal);
-      if (self) id = NEXT_HOP_SELF;
+      // A membership sends no packets anywhere, and what we tell of it is ours (RFC 4684 3.2).
+      if (self || this.#isRtc) id = NEXT_HOP_SELF;
     }
-    // A link-local address means nothing to others, an IPv6 one nothing to a peer without RFC 8950, "discard" to nobody.
-    const foreign =
-      id < FIRST_NEXT_HOP ||
-      nextHops.scope[id] !== 0 ||
-      (nextHopLength === 4 && nextHops.addressLength[id] === 16);
-    this.nextHopId = foreign ? NEXT_HOP_SELF : id;
+    if (!this.#isUnicast) this.#setTunnelNextHop(id);
+    else {
+      // A link-local address means nothing to others, an IPv6 one nothing to a peer without RFC 8950, and "discard"
+      // nothing to anybody.
+      const foreign =
+        id < FIRST_NEXT_HOP ||
+        nextHops.scope[id] !== 0 ||
+        (nextHopLength === 4 && nextHops.addressLength[id] === 16);
+      this.nextHopId = foreign ? NEXT_HOP_SELF : id;
+    }
   }
 
-  /**
-   * Labels belong to the next hop that gave them out, and we give out none: it stays as it is, to external peers too,
-   * unless policy or the operator's next-hop-self says otherwise. A membership (RFC 4684 3.2) sends no packets anywhere; its next hop is ourselves.
-   */
-  #setTunnelNextHop(path: number, wanted: number): void {
-    const { nextHops, paths, family, peers } = this.#rib;
-    const { nextHopSelf } = this.options;
-    const fromExternal = peers.kind[this.source] === PEER_EXTERNAL;
-    const asked = nextHopSelf === 'all' || (nextHopSelf === 'external' && fromExternal);
-    const self = this.#isRtc || wanted === NEXT_HOP_SELF || (wanted === -1 && asked);
-    const id = self ? NEXT_HOP_SELF : paths.nextHopId[path]!;
-    this.nextHopId = wanted > NEXT_HOP_SELF ? wanted : id;
-    if (this.nextHopId < FIRST_NEXT_HOP) this.nextHopId = NEXT_HOP_SELF;
-    const { scope, addressLength } = nextHops;
-    const tooLong =
-      family === VPNV4 && this.options.nextHopLength === 4 && addressLength[this.nextHopId] === 16;
-    if (tooLong || scope[this.nextHopId] !== 0) this.#refuse(FOREIGN_NEXT_HOP);
+  /** Labels belong to the next hop that gave them out: one that cannot be told is not replaced by ourselves. */
+  #setTunnelNextHop(id: number): void {
+    const { nextHops, family } = this.#rib;
+    this.nextHopId = id < FIRST_NEXT_HOP ? NEXT_HOP_SELF : id;
+    const isLong =
+      family === VPNV4 && this.options.nextHopLength === 4 && nextHops.addressLength[this.nextHopId] === 16;
+    if (isLong || nextHops.scope[this.nextHopId] !== 0) this.#refuse(FOREIGN_NEXT_HOP);
   }
 }
 

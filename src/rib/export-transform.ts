@@ -35,7 +35,7 @@ export interface Transform {
   forcesLocalPref: boolean;
   /** ORIGINATOR_ID and CLUSTER_LIST stay within the AS. */
   dropsReflection: boolean;
-  /** RFC 4456: who brought the route into the AS, where the set does not say or `forcesOriginator`; 0: not reflecting. */
+  /** RFC 4456: who brought the route into the AS, where the set does not say or `forcesOriginator`; 0 for none. */
   originatorId: number;
   forcesOriginator: boolean;
   /** Our cluster, 0 when not reflecting. */

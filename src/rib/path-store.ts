@@ -223,8 +223,6 @@ export class PathStore {
 
   /** Whether the limit of the peer refuses one more accepted path; then somebody waits for room. */
   #isRefused(peer: number, path: number): boolean {
-    // A path left over from the session before was within the limit then.
-    if (path !== 0 && this.#perPeer.isStale(path) && this.#paths.attrId[path] !== 0) return false;
     const refused = this.#perPeer.isSurplus(peer, path);
     if (refused) this.#perPeer.hasSurplus[peer] = 1;
     return refused;

@@ -402,7 +402,7 @@ test('property: the order of arrival changes neither the best path nor the next 
 type Step =
   | ({ kind: 'announce' } & Announcement)
   | { kind: 'withdraw'; peer: number; prefix: number; pathId: number }
-  | { kind: 'drop' | 'stale' | 'sweep' | 'reimport'; peer: number; choice: number }
+  | { kind: 'drop' | 'stale' | 'longLived' | 'sweep' | 'reimport' | 'limit'; peer: number; choice: number }
   | { kind: 'hop'; hop: number; reachable: boolean; metric: number }
   | { kind: 'work'; budget: number }
   | { kind: 'decide'; budget: number };
@@ -421,7 +421,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      kind: fc.constantFrom('drop' as const, 'stale' as const, 'sweep' as const, 'reimport' as const),
+      kind: fc.constantFrom(...(['drop', 'stale', 'longLived', 'sweep', 'reimport', 'limit'] as const)),
       peer: fc.integer({ min: 0, max: 5 }),
       choice: fc.integer({ min: 0, max: 3 }),
     }),
@@ -468,6 +468,11 @@ function filters(hop: number): (RouteFilter | undefined)[] {
   ];
 }
 
+function isOverLimit({ perPeer }: Rib, peer: number): boolean {
+  const limit = perPeer.limit[peer] ?? 0;
+  return limit > 0 && perPeer.accepted[peer]! > limit;
+}
+
 test('property: after anything that happens, the state equals a full recompute and nothing leaks', () => {
   fc.assert(
     fc.property(
@@ -491,6 +496,8 @@ test('property: after anything that happens, the state equals a full recompute a
           } else if (s.kind === 'work') rib.work(s.budget);
           else if (s.kind === 'decide') rib.decide(s.budget);
           else if (s.kind === 'reimport') rib.setImport(others[s.peer]!, choices[s.choice]);
+          else if (s.kind === 'limit') rib.setLimit(others[s.peer]!, s.choice);
+          else if (s.kind === 'longLived') rib.makeLongLived(others[s.peer]!);
           else {
             if (s.kind === 'drop') rib.dropPeer(others[s.peer]!);
             else if (s.kind === 'stale') rib.markStale(others[s.peer]!);
@@ -517,6 +524,7 @@ test('property: after anything that happens, the state equals a full recompute a
           expect(pool.copyOf(rib.paths.attrIdIn[found!.path]!)).toEqual(attributeBytes(entry.attributes));
           expect(rib.isStale(found!.path)).toBe(entry.stale);
         }
+        expect(others.filter((peer) => isOverLimit(rib, peer))).toEqual([]);
         for (const peer of others) rib.dropPeer(peer);
         settle();
         rib.decide(1);

@@ -1,6 +1,6 @@
-// Route Target Constraint (RFC 4684): which VPN routes a peer wants, as its accepted RTC paths say. All its paths count,
-// not only best ones (section 3.2). A membership is a prefix of origin AS and route target; only the part of the route
-// target is held against routes, and a route goes out when one of its route targets is within one membership.
+// Route Target Constraint (RFC 4684): which VPN routes a peer wants, as its accepted RTC paths say. All its paths
+// count, not only best ones (section 3.2). A membership is a prefix of origin AS and route target; only the part of
+// the route target is held against routes: one of a route's targets has to be within one membership.
 //
 // `RouteTargetFilters` follows the RTC RIB prefix by prefix, so that one more membership costs one step, not a walk.
 

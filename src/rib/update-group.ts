@@ -444,7 +444,7 @@ export class UpdateGroup implements OutOwner {
 
   // ---- views ----
 
-  /** Whether and why the member is sent the prefix or not: a code of export-options.ts; with ADD-PATH, its best path. */
+  /** Whether and why the member is sent the prefix (with ADD-PATH, its best path): a code of export-options.ts. */
   explain(member: number, prefixId: number): number {
     if (this.stage.options.addPath !== undefined)
       return this.explainPaths(member, prefixId)[0]?.reason ?? NO_ROUTE;
