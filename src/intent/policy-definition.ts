@@ -72,7 +72,7 @@ export interface MatchDefinition {
   tag?: NumberMatch | undefined;
   /** EVPN route type by name or number; no other route matches. */
   evpnType?: string | number | readonly (string | number)[] | undefined;
-  /** VNI (24 bits) of an EVPN route of type 2, 3 or 5. */
+  /** VNI (24 bits) of an EVPN route of type 1, 2 or 5: of its first label field. */
   vni?: NumberMatch | undefined;
   /** Of VPN, EVPN and VPN flow specification routes: `65000:1`, parts may be `*`. */
   routeDistinguisher?: string | readonly string[] | undefined;
