@@ -14,6 +14,7 @@ import {
 } from '../../../test/golden/build.ts';
 import { IPV4, IPV6 } from './family.ts';
 import { type UpdateContext, UpdateDecoder, type UpdateView } from './update.ts';
+import { UpdateWriter } from './update-writer.ts';
 
 const external: UpdateContext = { asn4: true, internal: false, families: 3, addPath: 0 };
 const internal: UpdateContext = { ...external, internal: true };
@@ -423,4 +424,47 @@ test('an AS_PATH that does not fit 4-octet form is withdrawn, not cut', () => {
   const view = decodeWith([origin, attribute(0x50, 2, segments), nextHop], old);
   expect(view.fault).toMatchObject({ subcode: 11, disposition: 'withdraw' });
   expect(view.attrsLength).toBe(0);
+});
+
+describe('extended messages (RFC 8654)', () => {
+  // Communities until the body has the length of the greatest message.
+  function greatest(path: Uint8Array, spared = 0): Uint8Array {
+    const others = concat(origin, path, nextHop);
+    const room = 65535 - 19 - 4 - others.length - 4 - 2 - spared;
+    const communities = attribute(0xd0, 8, new Uint8Array(room - (room % 4)).fill(1));
+    return updateBody({ attributes: [others, communities], nlri: nlri('10.0.0.0/8') });
+  }
+
+  test('attributes as long as there can be are kept', () => {
+    const body = greatest(asPath);
+    const view = new UpdateDecoder().decode(body, 0, body.length, external);
+    expect([view.fault, view.sectionCount]).toEqual([undefined, 1]);
+    expect(view.attrsLength).toBeGreaterThan(65000);
+  });
+
+  test('paths of an old peer grow to twice their length', () => {
+    const segments: number[] = [];
+    for (let i = 0; i < 60; i++) segments.push(2, 255, ...new Array<number>(510).fill(1));
+    const body = greatest(attribute(0x50, 2, segments));
+    const view = new UpdateDecoder().decode(body, 0, body.length, old);
+    expect([view.fault, view.sectionCount]).toEqual([undefined, 1]);
+    expect(view.attrsLength).toBeGreaterThan(65000 + 30000);
+  });
+
+  test('the writer makes them where the peer takes them', () => {
+    const body = greatest(asPath, 40);
+    const decoder = new UpdateDecoder();
+    const view = decoder.decode(body, 0, body.length, external);
+    const attributes = attrs(view);
+    const writer = new UpdateWriter();
+    const begin = (max: number): boolean => {
+      writer.begin(max, true);
+      return writer.beginReach(IPV4, view.attrs, 0, view.attrsLength, view.nextHop, 48, 4);
+    };
+    expect([begin(4096), begin(65535)]).toEqual([false, true]);
+    expect(writer.addIp4(0x0a000000, 8)).toBe(true);
+    writer.finish();
+    const again = decoder.decode(writer.bytes, 19, writer.length, external);
+    expect([again.fault, attrs(again) === attributes]).toEqual([undefined, true]);
+  });
 });
