@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { readU32 } from '../lib/bytes.ts';
-import { CacheClient, type CacheSettings } from './client.ts';
+import { CacheClient, type CacheSettings, DELTA_MAX } from './client.ts';
 import { errorReport, resetQuery, serialQuery } from './pdu.ts';
 import { VALID, VrpTable } from './vrp-table.ts';
 
@@ -137,6 +137,19 @@ test('an answer without differences judges nothing anew', () => {
   hear(response(7), endOfData(7, 5));
   expect(calls).toEqual([]);
   expect(client.updatedAtMs).toBe(now);
+});
+
+test('more differences than can be applied at once are dropped, and everything is asked for', () => {
+  sync();
+  passTo(client.nextDeadlineMs());
+  sent = [];
+  hear(response(7));
+  for (let i = 0; i <= DELTA_MAX; i++) hear(prefix4(1, [11, i >> 8, i & 255, 0], 24, 24, 1));
+  hear(endOfData(7, 6));
+  expect(sent).toEqual([resetQuery(1)]);
+  expect([isValid(ten, 8, 1), isValid([11, 0, 0, 0], 24, 1), client.serial]).toEqual([true, false, 5]);
+  hear(response(7), prefix4(1, eleven, 8, 8, 2), endOfData(7, 6));
+  expect([client.vrpCount, client.serial, isValid(eleven, 8, 2)]).toEqual([1, 6, true]);
 });
 
 test('Serial Notify asks at once, for another serial only', () => {

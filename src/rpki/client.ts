@@ -43,8 +43,11 @@ const FIRST_RETRY_MS = 5000;
 const AGAIN_MS = 1000;
 /** Most payloads of one cache; the Internet has well below a million. */
 export const VRPS_MAX = 4_000_000;
-/** Most differences of one answer that are remembered until End of Data; beyond, everything is asked for. */
-const DELTA_MAX = 1_000_000;
+/**
+ * Most differences of one answer that are applied, which happens in one go of some milliseconds at End of Data; where there
+ * are more, everything is asked for, because a whole set is filled in as it comes.
+ */
+export const DELTA_MAX = 16_384;
 
 const NOTHING = new Uint8Array(0);
 
@@ -296,11 +299,8 @@ export class CacheClient {
 
   #payload(bytes: Uint8Array, at: number, length: number): pdu.PduFault | undefined {
     if (this.#isDelta) {
-      if (++this.#deltaCount > DELTA_MAX) {
-        this.#hasSerial = false;
-        return { code: pdu.INTERNAL_ERROR, reason: `more than ${DELTA_MAX} differences` };
-      }
-      this.#delta.push(bytes.slice(at, at + length));
+      if (++this.#deltaCount > DELTA_MAX) this.#delta.length = 0;
+      else this.#delta.push(bytes.slice(at, at + length));
       return undefined;
     }
     if (!pdu.announces(bytes, at)) return withdrawalOfUnknown;
@@ -312,6 +312,11 @@ export class CacheClient {
 
   #endOfData(bytes: Uint8Array, at: number, nowMs: number): pdu.PduFault | undefined {
     if (pdu.headerField(bytes, at) !== this.sessionId) return this.#otherSession(bytes, at);
+    if (this.#deltaCount > DELTA_MAX) {
+      this.#hasSerial = false;
+      this.#query(nowMs);
+      return undefined;
+    }
     let different = true;
     if (this.#isDelta) {
       const fault = this.#applyDelta();
