@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DAEMON, DAEMON6, RUNNER6 } from './case.ts';
-import { type DaemonName, daemonRun, EXTERNAL_RANGE, INTERNAL_RANGE, WATCHERS } from './daemons.ts';
+import { type DaemonName, daemonRun, RANGES, WATCHERS } from './daemons.ts';
 
 const ipCommand = (...words: string[]): void => {
   execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -40,8 +40,8 @@ export function makeNamespaces(prefix: string): void {
   ipCommand('-n', near, 'address', 'add', `${RUNNER6}/64`, 'dev', 'peer', 'nodad');
   const fixed = [...Object.values(WATCHERS).map(({ address }) => address), '10.96.0.31'];
   for (const address of fixed) ipCommand('-n', near, 'address', 'add', `${address}/12`, 'dev', 'peer');
-  for (const range of [EXTERNAL_RANGE, INTERNAL_RANGE])
-    ipCommand('-n', near, 'route', 'add', 'local', `${range}.0.0/16`, 'dev', 'lo');
+  for (const { range } of Object.values(RANGES))
+    ipCommand('-n', near, 'route', 'add', 'local', range, 'dev', 'lo');
 }
 
 export function removeNamespaces(prefix: string): void {

@@ -35,9 +35,12 @@ export const CASE_MARK = 64802;
 
 /**
  * Kinds of sessions a case can be played over. `old*`: without the 4-octet AS capability. `extended`: RFC 8654.
- * `addPath`: we send path identifiers.
+ * `addPath`: we send path identifiers. `customer`, `peering`, `provider`: what we are to the daemon (RFC 9234).
  */
-export type SessionKind = 'external' | 'internal' | 'old' | 'oldInternal' | 'extended' | 'addPath' | 'v6hop';
+export type SessionKind =
+  | ('external' | 'internal' | 'old' | 'oldInternal')
+  | ('extended' | 'addPath' | 'v6hop')
+  | ('customer' | 'peering' | 'provider');
 
 export type WatcherName = 'external' | 'internal' | 'old';
 

@@ -35,13 +35,35 @@ export const WATCHERS = {
 export const CANARY: Neighbour = { name: 'canary', address: '10.96.0.31', asn: 65020 };
 const neighbours: readonly Neighbour[] = [...Object.values(WATCHERS), CANARY];
 
-/** Ranges the attackers come from, as the first two bytes of their addresses. */
-export const EXTERNAL_RANGE = '10.97';
-export const INTERNAL_RANGE = '10.98';
-const ranges = [
-  { name: 'ext', range: `${EXTERNAL_RANGE}.0.0/16`, asn: EXTERNAL_AS },
-  { name: 'int', range: `${INTERNAL_RANGE}.0.0/16`, asn: LOCAL_AS },
-];
+/** Ranges the attackers come from. */
+export interface AttackerRange {
+  readonly name: string;
+  /** The first two bytes of the addresses. */
+  readonly start: string;
+  readonly range: string;
+  readonly asn: number;
+  /** What the daemon is to these peers (RFC 9234). */
+  readonly role?: 'provider' | 'peer' | 'customer';
+}
+
+const attackers = (
+  name: string,
+  start: string,
+  asn: number,
+  role?: AttackerRange['role'],
+): AttackerRange => ({
+  ...{ name, start, range: `${start}.0.0/16`, asn },
+  ...(role === undefined ? {} : { role }),
+});
+
+export const RANGES = {
+  external: attackers('ext', '10.97', EXTERNAL_AS),
+  internal: attackers('int', '10.98', LOCAL_AS),
+  customer: attackers('cust', '10.99', 65011, 'provider'),
+  peering: attackers('peering', '10.100', 65012, 'peer'),
+  provider: attackers('prov', '10.101', 65013, 'customer'),
+} as const satisfies Record<string, AttackerRange>;
+const ranges: readonly AttackerRange[] = Object.values(RANGES);
 
 const allFamilies = [
   ['ipv4', 'ipv6', 'vpnv4', 'vpnv6', 'evpn', 'rtc'],
@@ -61,7 +83,7 @@ const checkout = process.env.LEAFD_CONFORMANCE_TREE ?? fileURLToPath(new URL('..
 // The richest configuration that this build takes: add-path and the further families where it has them.
 function leafd(directory: string): DaemonRun {
   const config = join(directory, 'leafd.json.yaml');
-  const make = (families: readonly string[], more: object) => {
+  const make = (families: readonly string[], more: object, roles = true) => {
     const options = { families, timers: { hold: '90s' }, ...more };
     return JSON.stringify({
       node: { name: 'dut' },
@@ -71,12 +93,9 @@ function leafd(directory: string): DaemonRun {
         routerId: DAEMON,
         profile: 'fabric',
         peers: [
-          ...ranges.map(({ name, range, asn }) => ({
-            name,
-            range,
-            remoteAs: asn,
-            maxPeers: 5000,
-            ...options,
+          ...ranges.map(({ name, range, asn, role }) => ({
+            ...{ name, range, remoteAs: asn, maxPeers: 5000, ...options },
+            ...(role === undefined || !roles ? {} : { role }),
           })),
           ...neighbours.map(({ name, address, asn, client }) => ({
             ...{ name, address, remoteAs: asn, passive: true, ...options },
@@ -95,7 +114,7 @@ function leafd(directory: string): DaemonRun {
     make(allFamilies, addPath),
     make(allFamilies, {}),
     make(['ipv4', 'ipv6'], addPath),
-    make(['ipv4', 'ipv6'], {}),
+    make(['ipv4', 'ipv6'], {}, false),
   ];
   const socket = join(directory, 'leafd.sock');
   const options = ['--config', config, '--socket', socket, '--state', join(directory, 'state')];
@@ -131,7 +150,11 @@ function frr(directory: string): DaemonRun {
     ' no bgp network import-check',
     ' coalesce-time 10',
     ' bgp listen limit 5000',
-    ...ranges.flatMap(({ name, asn }) => [` neighbor ${name} peer-group`, ...lines(name, asn)]),
+    ...ranges.flatMap(({ name, asn, role }) => [
+      ` neighbor ${name} peer-group`,
+      ...lines(name, asn),
+      ...(role === undefined ? [] : [` neighbor ${name} local-role ${role}`]),
+    ]),
     ...ranges.map(({ name, range }) => ` bgp listen range ${range} peer-group ${name}`),
     ...neighbours.flatMap(({ address, asn }) => lines(address, asn)),
     ...['ipv4 unicast', 'ipv6 unicast', 'ipv4 vpn', 'ipv6 vpn', 'l2vpn evpn'].flatMap(family),
@@ -173,8 +196,9 @@ function bird(directory: string): DaemonRun {
     '  enable extended messages on;',
     '}',
     ...ranges.map(
-      ({ name, range, asn }) =>
-        `protocol bgp to_${name} from dut { neighbor range ${range} as ${asn}; direct; dynamic name "${name}"; }`,
+      ({ name, range, asn, role }) =>
+        `protocol bgp to_${name} from dut { neighbor range ${range} as ${asn}; direct; dynamic name "${name}"; ` +
+        `${role === undefined ? '' : `local role ${role}; `}}`,
     ),
     ...neighbours.map(
       ({ name, address, asn, client }) =>

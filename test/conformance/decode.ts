@@ -27,7 +27,7 @@ export function routeKey(afi: number, safi: number, nlri: readonly number[] | Ui
   if (safi !== 128) return `${familyKey(afi, safi)}/${hex(nlri)}`;
   let at = 1;
   while (at + 3 <= nlri.length) {
-    const last = (nlri[at + 2]! & 1) === 1 || hex(nlri.slice(at, at + 3)) === '800000';
+    const last = (nlri[at + 2]! & 1) === 1 || ['800000', '000000'].includes(hex(nlri.slice(at, at + 3)));
     at += 3;
     if (last) break;
   }

@@ -10,7 +10,6 @@ import {
   type Case,
   DAEMON,
   type DialogueCase,
-  EXTERNAL_AS,
   GOOD_MARK,
   type Ground,
   keyOf,
@@ -20,7 +19,7 @@ import {
   type UpdateCase,
   type WatcherName,
 } from './case.ts';
-import { CANARY, type DaemonName, EXTERNAL_RANGE, INTERNAL_RANGE, WATCHERS } from './daemons.ts';
+import { type AttackerRange, CANARY, type DaemonName, RANGES, WATCHERS } from './daemons.ts';
 import { judge, type Observed, type Verdict } from './judge.ts';
 import { Bell, type FamilyName, Speaker, type SpeakerPlan } from './speaker.ts';
 
@@ -93,19 +92,15 @@ export class Runner {
       extended: kind === 'extended',
       ...(kind === 'addPath' ? { addPathSend: ['ipv4', 'ipv6'] as const } : {}),
       extendedNextHop: kind === 'v6hop',
+      ...(kind in roles ? { extraCapabilities: [{ code: 9, value: [roles[kind]!] }] } : {}),
     };
   }
 
-  /** An address nobody has connected from. */
-  #fresh(kind: SessionKind): string {
-    const at = ++this.#addresses;
-    const range = kind === 'internal' || kind === 'oldInternal' ? INTERNAL_RANGE : EXTERNAL_RANGE;
-    return `${range}.${1 + (at >> 8)}.${at & 255}`;
-  }
-
+  /** From an address nobody has connected from. */
   #attackerPlan(kind: SessionKind): SpeakerPlan {
-    const asn = kind === 'internal' || kind === 'oldInternal' ? LOCAL_AS : EXTERNAL_AS;
-    return this.#plan(kind, this.#fresh(kind), asn, kind);
+    const { start, asn } = rangeOf(kind);
+    const at = ++this.#addresses;
+    return this.#plan(kind, `${start}.${1 + (at >> 8)}.${at & 255}`, asn, kind);
   }
 
   // Watchers and the canary, tried again until they stand: a daemon may need its time to listen.
@@ -368,6 +363,14 @@ export class Runner {
     }
     return this.#barrier(probe, one.session);
   }
+}
+
+/** What we say we are (RFC 9234 section 4.1). */
+const roles: Partial<Record<SessionKind, number>> = { provider: 0, customer: 3, peering: 4 };
+
+function rangeOf(kind: SessionKind): AttackerRange {
+  if (kind === 'internal' || kind === 'oldInternal') return RANGES.internal;
+  return kind in roles ? RANGES[kind as 'provider'] : RANGES.external;
 }
 
 function pathsOffered(speaker: Speaker): string {

@@ -5,6 +5,7 @@ import { coreCases } from './core.ts';
 import { dialogueCases } from './dialogue.ts';
 import { familyCases } from './families.ts';
 import { multiprotocolCases } from './multiprotocol.ts';
+import { roleCases } from './roles.ts';
 import { structureCases } from './structure.ts';
 import { valueCases } from './values.ts';
 
@@ -18,6 +19,7 @@ export function allCases(): Case[] {
     ...dialogueCases(),
     ...behaviourCases(),
     ...familyCases(),
+    ...roleCases(),
   ];
   const seen = new Set<string>();
   for (const { id } of cases) {
