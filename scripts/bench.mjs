@@ -19,6 +19,12 @@ const programs = [program, ...(companions[program] ?? [])];
 if (companions[program] !== undefined)
   spawnSync(process.execPath, [join(root, 'scripts', 'build.mjs'), '--quiet'], { stdio: 'inherit' });
 
+// Threads of the daemon's are started from where their source is.
+if (program === 'bfd') {
+  const source = ['--import', 'tsx', join(root, 'bench', 'bfd.ts'), ...rest];
+  process.exit(spawnSync(process.execPath, source, { cwd: root, stdio: 'inherit' }).status ?? 1);
+}
+
 const built = mkdtempSync(join(tmpdir(), 'leafd-bench-built-'));
 await build({
   absWorkingDir: root,

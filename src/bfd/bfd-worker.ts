@@ -12,12 +12,13 @@ import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { isLinkLocal6 } from '../net/ip.ts';
 import { BlockingWait, clearEvent } from '../netlink/blocking-wait.ts';
+import { readMonotonicMs } from '../netlink/monotonic.ts';
 import { withNetns } from '../netlink/netns.ts';
 import { setRealTime } from '../netlink/scheduling.ts';
 import { closeFd, SysError } from '../netlink/sys.ts';
 import { encodeSockaddr } from '../netlink/tcp.ts';
 import { Datagram, openUdpReceiver, openUdpSender, sendDatagram } from '../netlink/udp.ts';
-import { BfdEngine, type Target } from './engine.ts';
+import { BfdEngine, DEADLINE, NOW, type Target } from './engine.ts';
 import { FLAG_CPI, PACKET_BYTES, TAKEN, WE_ARE_ADMIN_DOWN } from './packet.ts';
 import { SessionTable } from './session-table.ts';
 import {
@@ -78,7 +79,7 @@ class BfdThread {
       send: (row: number, packet: Uint8Array) => this.#send(row, packet),
       changed: (row: number) => this.#changed(row),
       freed: (row: number) => this.#freed(row),
-      random: Math.random,
+      random: () => (Math.random() * 1024) | 0,
     };
     this.#engine = new BfdEngine(this.#table, ports, Math.floor(Math.random() * 2 ** 32));
     this.#wait.add(data.wakeFd);
@@ -87,7 +88,7 @@ class BfdThread {
   run(): void {
     const scheduling = setRealTime(PRIORITY);
     Atomics.store(this.#control, CONTROL_SCHEDULING, scheduling === 0 ? 1 : scheduling);
-    this.#tell({ kind: 'ready', timeOriginMs: performance.timeOrigin, schedulingErrno: -scheduling });
+    this.#tell({ kind: 'ready', schedulingErrno: -scheduling });
     while (Atomics.load(this.#control, CONTROL_STOP) === 0) this.#turn();
     // What was ordered before the stop still holds: sessions that leave say so.
     this.#takeOrders();
@@ -95,24 +96,26 @@ class BfdThread {
   }
 
   #turn(): void {
-    const leftMs = Math.min(this.#engine.nextDeadlineMs, this.#retryAtMs) - performance.now();
+    const { clock } = this.#engine;
+    readMonotonicMs(clock, NOW);
+    const leftMs = Math.min(clock[DEADLINE]!, this.#retryAtMs) - clock[NOW]!;
     const count = this.#wait.wait(leftMs <= 0 ? 0 : Math.min(WAIT_MAX_MS, Math.ceil(leftMs)));
     for (let i = 0; i < count; i++) {
       if (this.#wait.ready(i) !== this.#data.wakeFd) continue;
       clearEvent(this.#data.wakeFd);
       this.#takeOrders();
     }
-    const nowMs = performance.now();
-    if (nowMs >= this.#retryAtMs) this.#openReceivers(nowMs);
+    readMonotonicMs(clock, NOW);
+    if (clock[NOW]! >= this.#retryAtMs) this.#openReceivers();
     let drained = true;
-    for (const receiver of this.#receivers) if (!this.#drain(receiver, nowMs)) drained = false;
-    const lateUs = (nowMs - this.#engine.nextDeadlineMs) * 1000;
+    for (const receiver of this.#receivers) if (!this.#drain(receiver)) drained = false;
+    const lateUs = (clock[NOW]! - clock[DEADLINE]!) * 1000;
     if (lateUs > this.#control[CONTROL_WORST_LATE_US]!) this.#control[CONTROL_WORST_LATE_US] = lateUs;
-    this.#engine.tick(nowMs, drained);
+    this.#engine.tick(drained);
   }
 
   /** Reads what has come; whether that was all. */
-  #drain(receiver: Receiver, nowMs: number): boolean {
+  #drain(receiver: Receiver): boolean {
     if (receiver.fd < 0) return true;
     const datagram = this.#datagram;
     for (let i = 0; i < DATAGRAMS_PER_TURN; i++) {
@@ -126,16 +129,16 @@ class BfdThread {
         datagram.source,
         datagram.destination,
         receiver.multihop,
-        nowMs,
       );
       this.#verdicts[verdict]!++;
-      if (verdict !== TAKEN && nowMs >= this.#discardNewsAtMs) this.#discarded(verdict, nowMs);
+      if (verdict !== TAKEN) this.#discarded(verdict);
     }
     return false;
   }
 
-  #discarded(verdict: number, nowMs: number): void {
-    if (verdict === WE_ARE_ADMIN_DOWN) return;
+  #discarded(verdict: number): void {
+    const nowMs = this.#engine.clock[NOW]!;
+    if (verdict === WE_ARE_ADMIN_DOWN || nowMs < this.#discardNewsAtMs) return;
     this.#discardNewsAtMs = nowMs + DISCARD_NEWS_MS;
     const { source } = this.#datagram;
     const bytes = Uint8Array.from({ length: 16 }, (_, i) => source[i >> 2]! >> (24 - (i & 3) * 8));
@@ -154,24 +157,25 @@ class BfdThread {
     for (;;) {
       const received = receiveMessageOnPort(this.#data.port) as { message: Order } | undefined;
       if (received === undefined) return;
-      this.#take(received.message, performance.now());
+      readMonotonicMs(this.#engine.clock, NOW);
+      this.#take(received.message);
     }
   }
 
-  #take(order: Order, nowMs: number): void {
+  #take(order: Order): void {
     switch (order.kind) {
       case 'add':
-        this.#add(order.row, order.target, order.discriminator, nowMs);
+        this.#add(order.row, order.target, order.discriminator);
         return;
       case 'change':
-        this.#engine.change(order.row, order.settings, nowMs);
+        this.#engine.change(order.row, order.settings);
         return;
       case 'leave':
-        this.#engine.leave(order.row, nowMs);
+        this.#engine.leave(order.row);
     }
   }
 
-  #add(row: number, target: Target, discriminator: number, nowMs: number): void {
+  #add(row: number, target: Target, discriminator: number): void {
     const { remote, multihop, ifindex } = target;
     const family = remote.length === 4 ? 4 : 6;
     const scope = family === 6 && isLinkLocal6(remote) ? ifindex : 0;
@@ -179,8 +183,8 @@ class BfdThread {
     this.#addresses[row] = encodeSockaddr(remote, multihop ? MULTIHOP_PORT : SINGLE_HOP_PORT, scope);
     for (const receiver of this.#receivers)
       if (receiver.family === family && receiver.multihop === multihop) receiver.wanted = true;
-    this.#openReceivers(nowMs);
-    this.#engine.add(row, target, discriminator, nowMs);
+    this.#openReceivers();
+    this.#engine.add(row, target, discriminator);
   }
 
   // ---- the engine's ports ----
@@ -229,7 +233,7 @@ class BfdThread {
     }
   }
 
-  #openReceivers(nowMs: number): void {
+  #openReceivers(): void {
     this.#retryAtMs = Number.POSITIVE_INFINITY;
     for (const receiver of this.#receivers) {
       if (!receiver.wanted || receiver.fd >= 0) continue;
@@ -240,7 +244,7 @@ class BfdThread {
         receiver.failed = false;
       } catch (error) {
         if (!(error instanceof SysError || error instanceof LeafdError)) throw error;
-        this.#retryAtMs = nowMs + SOCKET_RETRY_MS;
+        this.#retryAtMs = this.#engine.clock[NOW]! + SOCKET_RETRY_MS;
         if (!receiver.failed) this.#trouble(error);
         receiver.failed = true;
       }

@@ -8,6 +8,7 @@ import { LeafdError } from '../lib/leafd-error.ts';
 import { startThread } from '../lib/thread-real.ts';
 import { formatIp, sameIp } from '../net/ip.ts';
 import { openEvent, raiseEvent } from '../netlink/blocking-wait.ts';
+import { readMonotonicMs } from '../netlink/monotonic.ts';
 import { closeFd, errnoName } from '../netlink/sys.ts';
 import type { Target, Timing } from './engine.ts';
 import {
@@ -38,6 +39,8 @@ const IDLE_MS = 5000;
 const DEATHS_ALLOWED = 5;
 // Sockets and typed arrays live outside the heap: a small one is enough.
 const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 };
+
+const clockCell = new Float64Array(1);
 
 /** What became of a session. `adminDown`: the peer has ended it on purpose, which says nothing about the path. */
 export interface BfdChange {
@@ -315,7 +318,6 @@ class Thread {
   readonly #port: MessagePort;
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
-  #timeOriginMs = performance.timeOrigin;
   #stopping = false;
 
   constructor(
@@ -338,7 +340,6 @@ class Thread {
     const options = { workerData: data, transferList: [port2], resourceLimits };
     this.#worker = startThread(import.meta.url, 'bfd-worker', options);
     port1.on('message', (news: News) => {
-      if (news.kind === 'ready') this.#timeOriginMs = news.timeOriginMs;
       if (!this.#stopping) onNews(news);
     });
     let lastError: Error | undefined;
@@ -377,10 +378,12 @@ class Thread {
 
   session(row: number): BfdSession {
     const { table } = this;
+    // The thread's clock has another zero.
+    readMonotonicMs(clockCell, 0);
     const text = (diagnostic: number): string => diagnosticTexts[diagnostic] ?? `diagnostic ${diagnostic}`;
     return {
       state: stateNames[table.sessionState[row]!]!,
-      sinceMs: table.changedAtMs[row]! + this.#timeOriginMs - performance.timeOrigin,
+      sinceMs: table.changedAtMs[row]! + performance.now() - clockCell[0]!,
       remoteState: stateNames[table.remoteState[row]!]!,
       diagnostic: text(table.localDiag[row]!),
       remoteDiagnostic: text(table.remoteDiag[row]!),

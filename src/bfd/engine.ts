@@ -57,6 +57,10 @@ const SINGLE_HOP_TTL = 255;
 const LINGER_MIN_MS = 100;
 const NEVER = Number.POSITIVE_INFINITY;
 
+// Places in `BfdEngine.clock`.
+export const NOW = 0;
+export const DEADLINE = 1;
+
 /** Intervals in milliseconds, as the operator gives them. */
 export interface Timing {
   readonly minTxMs: number;
@@ -87,12 +91,17 @@ export interface EnginePorts {
   changed(row: number): void;
   /** The row is free again. */
   freed(row: number): void;
-  /** A number in [0, 1) for jitter. */
+  /** A whole number below 1024 for jitter; a fraction would be allocated. */
   random(): number;
 }
 
 export class BfdEngine {
   readonly table: SessionTable;
+  /**
+   * [NOW] is set by the caller before any other call; [DEADLINE] says when `tick` has to be called next, or earlier
+   * (Infinity: never). Milliseconds. In an array, because numbers that are passed on are allocated.
+   */
+  readonly clock = Float64Array.of(0, NEVER);
   readonly #ports: EnginePorts;
   readonly #byDiscriminator: RowIndex;
   readonly #bySender: RowIndex;
@@ -100,7 +109,6 @@ export class BfdEngine {
   readonly #packet = new Uint8Array(PACKET_BYTES);
   /** No row at or above it is in use. */
   #rowEnd = 0;
-  #deadlineMs = NEVER;
 
   /** `seed` keeps strangers from choosing colliding addresses. */
   constructor(table: SessionTable, ports: EnginePorts, seed = 0) {
@@ -111,19 +119,15 @@ export class BfdEngine {
     this.#bySender = new RowIndex(table.capacity);
   }
 
-  /** When `tick` has to be called next, or earlier; Infinity for never. */
-  get nextDeadlineMs(): number {
-    return this.#deadlineMs;
-  }
-
   // ---- what is wanted ----
 
   /**
    * Begins a session in a free row. `discriminator` is not 0, of no other row, and random. A session that is just
    * leaving the same peer makes room at once.
    */
-  add(row: number, target: Target, discriminator: number, nowMs: number): void {
+  add(row: number, target: Target, discriminator: number): void {
     const { table } = this;
+    const nowMs = this.clock[NOW]!;
     writeAddress(table.remote, row, target.remote);
     writeAddress(table.local, row, target.local);
     table.ifindex[row] = target.multihop ? 0 : target.ifindex;
@@ -159,11 +163,11 @@ export class BfdEngine {
     this.#take(row, target.settings);
     table.txInForceUs[row] = table.desiredMinTxUs[row]!;
     table.rxInForceUs[row] = table.requiredMinRxUs[row]!;
-    this.#reschedule(row, nowMs);
+    this.#reschedule(row);
   }
 
   /** Other timing for a session that stays; while it is Up the peer is asked first (sections 6.5, 6.8.3). */
-  change(row: number, settings: Timing, nowMs: number): void {
+  change(row: number, settings: Timing): void {
     const { table } = this;
     if (table.use[row] !== ACTIVE) return;
     table.options[row] = (table.options[row]! & ~OPTION_PASSIVE) | (settings.passive ? OPTION_PASSIVE : 0);
@@ -172,13 +176,14 @@ export class BfdEngine {
     const multiplier = table.detectMult[row]!;
     this.#take(row, settings);
     const same = tx === table.desiredMinTxUs[row] && rx === table.requiredMinRxUs[row];
-    if (!same) this.#intervalsChanged(row, nowMs);
-    if (!same || multiplier !== table.detectMult[row]) this.#announce(row, nowMs);
+    if (!same) this.#intervalsChanged(row);
+    if (!same || multiplier !== table.detectMult[row]) this.#announce(row);
   }
 
   /** Ends a session: AdminDown is told for a detection time (section 6.8.16), then the row is free. */
-  leave(row: number, nowMs: number): void {
+  leave(row: number): void {
     const { table } = this;
+    const nowMs = this.clock[NOW]!;
     if (table.use[row] !== ACTIVE) return;
     const unheard = table.remoteDiscr[row] === 0;
     // How long the peer goes by what it has heard: it counts with our interval and our multiplier.
@@ -186,17 +191,17 @@ export class BfdEngine {
     table.use[row] = LEAVING;
     this.#index();
     table.localDiag[row] = DIAG_ADMIN_DOWN;
-    this.#enter(row, ADMIN_DOWN, nowMs);
+    this.#enter(row, ADMIN_DOWN);
     table.detectAtMs[row] = NEVER;
     if (unheard) {
       this.#free(row);
       return;
     }
-    this.#transmit(row, 0, nowMs);
+    this.#transmit(row, 0);
     table.leaveAtMs[row] = nowMs + lingerMs;
     // Once more, for one packet may be lost.
     table.nextTxMs[row] = nowMs + lingerMs / 2;
-    this.#due(table.nextTxMs[row]!);
+    this.#due(table.nextTxMs, row);
   }
 
   // ---- packets ----
@@ -213,12 +218,11 @@ export class BfdEngine {
     source: Int32Array,
     destination: Int32Array,
     multihop: boolean,
-    nowMs: number,
   ): number {
     if (!multihop && ttl !== SINGLE_HOP_TTL) return BAD_TTL;
     const malformed = checkPacket(bytes, length);
     if (malformed !== TAKEN) return malformed;
-    const discriminator = yourDiscriminatorOf(bytes);
+    const discriminator = yourDiscriminatorOf(bytes) | 0;
     let row: number;
     if (discriminator !== 0) {
       row = this.#withDiscriminator(discriminator);
@@ -231,11 +235,12 @@ export class BfdEngine {
     if (this.table.isMultihop(row) !== multihop) return WRONG_PORT;
     if (multihop && ttl < this.table.minTtl[row]!) return BAD_TTL;
     if ((flagsOf(bytes) & FLAG_AUTH) !== 0) return AUTHENTICATED;
-    return this.#apply(row, bytes, nowMs);
+    return this.#apply(row, bytes);
   }
 
-  #apply(row: number, bytes: Uint8Array, nowMs: number): number {
+  #apply(row: number, bytes: Uint8Array): number {
     const { table } = this;
+    const nowMs = this.clock[NOW]!;
     const flags = flagsOf(bytes);
     const intervalBefore = table.txIntervalUs(row);
     const wasSilent = this.#isSilent(row);
@@ -253,41 +258,41 @@ export class BfdEngine {
     table.remoteDetectMult[row] = multiplierOf(bytes);
     table.lastRxMs[row] = nowMs;
     if (table.sessionState[row] === ADMIN_DOWN) return WE_ARE_ADMIN_DOWN;
-    if ((flags & FLAG_FINAL) !== 0) this.#pollAnswered(row, nowMs);
+    if ((flags & FLAG_FINAL) !== 0) this.#pollAnswered(row);
     table.detectAtMs[row] = nowMs + table.detectionTimeUs(row) / 1000;
-    this.#due(table.detectAtMs[row]!);
-    const moved = this.#follow(row, nowMs);
+    this.#due(table.detectAtMs, row);
+    const moved = this.#follow(row);
     if (intervalBefore !== table.txIntervalUs(row) || wasSilent !== this.#isSilent(row))
-      this.#reschedule(row, nowMs);
+      this.#reschedule(row);
     // A Poll is answered at once, whatever the timers say, unless the row went with the change.
-    if ((flags & FLAG_POLL) !== 0) this.#transmit(row, FLAG_FINAL, nowMs);
-    else if (moved) this.#announce(row, nowMs);
+    if ((flags & FLAG_POLL) !== 0) this.#transmit(row, FLAG_FINAL);
+    else if (moved) this.#announce(row);
     return TAKEN;
   }
 
   /** The state machine of section 6.8.6; whether the state is another one now. */
-  #follow(row: number, nowMs: number): boolean {
+  #follow(row: number): boolean {
     const { table } = this;
     const told = table.remoteState[row]!;
     switch (table.sessionState[row]) {
       case DOWN:
-        if (told === DOWN) return this.#enter(row, INIT, nowMs);
-        return told === INIT && this.#enter(row, UP, nowMs);
+        if (told === DOWN) return this.#enter(row, INIT);
+        return told === INIT && this.#enter(row, UP);
       case INIT:
         if (told === ADMIN_DOWN) break;
-        return told >= INIT && this.#enter(row, UP, nowMs);
+        return told >= INIT && this.#enter(row, UP);
       default:
         if (told >= INIT) return false;
     }
     table.localDiag[row] = DIAG_NEIGHBOR_DOWN;
-    return this.#enter(row, DOWN, nowMs);
+    return this.#enter(row, DOWN);
   }
 
-  #enter(row: number, state: number, nowMs: number): boolean {
+  #enter(row: number, state: number): boolean {
     const { table } = this;
     const before = table.sessionState[row]!;
     table.sessionState[row] = state;
-    table.changedAtMs[row] = nowMs;
+    table.changedAtMs[row] = this.clock[NOW]!;
     if (before === UP) table.flaps[row]!++;
     if (state === UP) {
       table.localDiag[row] = DIAG_NONE;
@@ -295,7 +300,7 @@ export class BfdEngine {
     }
     table.polling[row] = 0;
     table.desiredMinTxUs[row] = this.#desiredTx(row);
-    this.#intervalsChanged(row, nowMs);
+    this.#intervalsChanged(row);
     this.#ports.changed(row);
     return true;
   }
@@ -307,12 +312,13 @@ export class BfdEngine {
    * nobody is declared down, because the packet that proves the opposite may lie in the socket, until a session has
    * had its detection time twice.
    */
-  tick(nowMs: number, drained: boolean): void {
-    if (nowMs < this.#deadlineMs) return;
-    const { table } = this;
+  tick(drained: boolean): void {
+    const { table, clock } = this;
+    const nowMs = clock[NOW]!;
+    if (nowMs < clock[DEADLINE]!) return;
     const { use, detectAtMs, nextTxMs, leaveAtMs } = table;
     // What is scheduled from here on lowers it again.
-    this.#deadlineMs = NEVER;
+    clock[DEADLINE] = NEVER;
     for (let row = 0; row < this.#rowEnd; row++) {
       if (use[row] === FREE) continue;
       if (leaveAtMs[row]! <= nowMs) {
@@ -321,42 +327,42 @@ export class BfdEngine {
       }
       if (detectAtMs[row]! <= nowMs) {
         const lateMs = nowMs - detectAtMs[row]!;
-        if (drained || lateMs > table.detectionTimeUs(row) / 1000) this.#expire(row, nowMs);
+        if (drained || lateMs > table.detectionTimeUs(row) / 1000) this.#expire(row);
       }
-      if (nextTxMs[row]! <= nowMs) this.#periodic(row, nowMs);
-      if (detectAtMs[row]! < this.#deadlineMs) this.#deadlineMs = detectAtMs[row]!;
-      if (nextTxMs[row]! < this.#deadlineMs) this.#deadlineMs = nextTxMs[row]!;
-      if (leaveAtMs[row]! < this.#deadlineMs) this.#deadlineMs = leaveAtMs[row]!;
+      if (nextTxMs[row]! <= nowMs) this.#periodic(row);
+      this.#due(detectAtMs, row);
+      this.#due(nextTxMs, row);
+      this.#due(leaveAtMs, row);
     }
   }
 
   /** Nothing valid came for the detection time (sections 6.8.1, 6.8.4). */
-  #expire(row: number, nowMs: number): void {
+  #expire(row: number): void {
     const { table } = this;
     table.detectAtMs[row] = NEVER;
     if (table.sessionState[row]! >= INIT) {
       table.localDiag[row] = DIAG_DETECTION_EXPIRED;
-      this.#enter(row, DOWN, nowMs);
+      this.#enter(row, DOWN);
       // Told while we still know its discriminator: the way there may be whole.
-      this.#announce(row, nowMs);
+      this.#announce(row);
     }
     table.remoteDiscr[row] = 0;
     table.remoteMinRxUs[row] = 1;
     table.remoteFlags[row] = 0;
-    this.#reschedule(row, nowMs);
+    this.#reschedule(row);
   }
 
-  #periodic(row: number, nowMs: number): void {
-    this.#transmit(row, 0, nowMs);
-    this.#schedule(row, nowMs, nowMs);
+  #periodic(row: number): void {
+    this.#transmit(row, 0);
+    this.#reschedule(row);
   }
 
   /** Sends out of turn what the peer does not know yet, unless it must not be sent to (section 6.8.7). */
-  #announce(row: number, nowMs: number): void {
-    if (!this.#isSilent(row)) this.#periodic(row, nowMs);
+  #announce(row: number): void {
+    if (!this.#isSilent(row)) this.#periodic(row);
   }
 
-  #transmit(row: number, flags: number, nowMs: number): void {
+  #transmit(row: number, flags: number): void {
     const { table } = this;
     const poll = flags === 0 && table.polling[row] !== 0 ? FLAG_POLL : 0;
     writePacket(
@@ -372,7 +378,7 @@ export class BfdEngine {
     );
     if (this.#ports.send(row, this.#packet)) table.packetsOut[row]!++;
     else table.sendErrors[row]!++;
-    if (flags === 0) table.lastTxMs[row] = nowMs;
+    if (flags === 0) table.lastTxMs[row] = this.clock[NOW]!;
   }
 
   /** Whether nothing is sent by the timer (section 6.8.7). */
@@ -385,25 +391,19 @@ export class BfdEngine {
     return demand && bothUp && table.polling[row] === 0;
   }
 
-  /**
-   * The next packet in turn, counted from `fromMs` and not in the past: 75 to 100 % of the interval, to 90 % where one
-   * loss is the end.
-   */
-  #schedule(row: number, fromMs: number, nowMs: number): void {
+  /** The next packet in turn, counted from the last one and not in the past (section 6.8.7). */
+  #reschedule(row: number): void {
     const { table } = this;
     if (this.#isSilent(row)) {
       table.nextTxMs[row] = NEVER;
       return;
     }
+    // 75 to 100 % of the interval, to 90 % where one loss is the end.
     const spread = table.detectMult[row] === 1 ? 0.15 : 0.25;
-    const factor = 0.75 + spread * this.#ports.random();
-    table.nextTxMs[row] = Math.max(nowMs, fromMs + (table.txIntervalUs(row) / 1000) * factor);
-    this.#due(table.nextTxMs[row]!);
-  }
-
-  /** As `schedule`, from the packet sent last, for an interval that has changed. */
-  #reschedule(row: number, nowMs: number): void {
-    this.#schedule(row, this.table.lastTxMs[row]!, nowMs);
+    const factor = 0.75 + (spread * this.#ports.random()) / 1024;
+    const atMs = table.lastTxMs[row]! + (table.txIntervalUs(row) / 1000) * factor;
+    table.nextTxMs[row] = Math.max(this.clock[NOW]!, atMs);
+    this.#due(table.nextTxMs, row);
   }
 
   // ---- intervals ----
@@ -427,7 +427,7 @@ export class BfdEngine {
    * What we say of our intervals is new. While Up, we may send faster and wait longer at once, but send slower and
    * wait shorter only when the peer has answered a Poll (section 6.8.3).
    */
-  #intervalsChanged(row: number, nowMs: number): void {
+  #intervalsChanged(row: number): void {
     const { table } = this;
     const desired = table.desiredMinTxUs[row]!;
     const required = table.requiredMinRxUs[row]!;
@@ -440,10 +440,10 @@ export class BfdEngine {
       table.rxInForceUs[row] = required;
     }
     this.#expectFrom(row);
-    this.#reschedule(row, nowMs);
+    this.#reschedule(row);
   }
 
-  #pollAnswered(row: number, nowMs: number): void {
+  #pollAnswered(row: number): void {
     const { table } = this;
     // The answer may be to what was said before the last change: that needs one of its own.
     if (table.polling[row] === 2) table.polling[row] = 1;
@@ -453,7 +453,7 @@ export class BfdEngine {
       table.rxInForceUs[row] = table.requiredMinRxUs[row]!;
       table.worstGapMs[row] = 0;
       this.#expectFrom(row);
-      this.#reschedule(row, nowMs);
+      this.#reschedule(row);
     }
   }
 
@@ -461,20 +461,21 @@ export class BfdEngine {
     const { table } = this;
     if (table.detectAtMs[row] === NEVER) return;
     table.detectAtMs[row] = table.lastRxMs[row]! + table.detectionTimeUs(row) / 1000;
-    this.#due(table.detectAtMs[row]!);
+    this.#due(table.detectAtMs, row);
   }
 
-  #due(atMs: number): void {
-    if (atMs < this.#deadlineMs) this.#deadlineMs = atMs;
+  #due(column: Float64Array, row: number): void {
+    if (column[row]! < this.clock[DEADLINE]!) this.clock[DEADLINE] = column[row]!;
   }
 
   // ---- finding ----
 
   #withDiscriminator(discriminator: number): number {
+    const { localDiscr } = this.table;
     const index = this.#byDiscriminator;
     for (let slot = index.start(discriminator); ; slot = index.next(slot)) {
       const row = index.row(slot);
-      if (row < 0 || this.table.localDiscr[row] === discriminator) return row;
+      if (row < 0 || (localDiscr[row]! | 0) === discriminator) return row;
     }
   }
 

@@ -49,5 +49,5 @@ export function mixSender(seed: number, ifindex: number, words: Int32Array, at: 
     h ^= h >>> 15;
   }
   h = Math.imul(h, 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return h ^ (h >>> 16);
 }

@@ -36,8 +36,8 @@ export type Order =
   | { readonly kind: 'leave'; readonly row: number };
 
 export type News =
-  /** `timeOriginMs`: what the thread's clock counts from. `schedulingErrno` 0: real-time priority was given. */
-  | { readonly kind: 'ready'; readonly timeOriginMs: number; readonly schedulingErrno: number }
+  /** `schedulingErrno` 0: real-time priority was given. */
+  | { readonly kind: 'ready'; readonly schedulingErrno: number }
   | {
       readonly kind: 'changed';
       readonly row: number;

@@ -42,6 +42,7 @@ export const libcCalls = {
   epoll_wait: declare('int epoll_wait(int epfd, void *events, int max, int timeout)'),
   eventfd: declare('int eventfd(uint32_t value, int flags)'),
   if_nametoindex: declare('uint32_t if_nametoindex(const char *name)'),
+  clock_gettime: declare('int clock_gettime(int id, void *time)'),
   sched_setscheduler: declare('int sched_setscheduler(int pid, int policy, const void *param)'),
 };
 
