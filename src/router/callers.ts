@@ -39,7 +39,9 @@ const words: Readonly<Record<Refusal, string>> = {
 };
 
 /** The operator is told of refusals at most so often. */
-const TELL_EVERY_MS = 10_000;
+const TELL_EVERY_MS = 60_000;
+/** What the operator has asked for, or what a neighbour in good faith runs into, is counted only. */
+const untold: ReadonlySet<Refusal> = new Set(['disabled', 'unexpected', 'paused']);
 const REMEMBERED_MAX = 4096;
 /** Failures in a row that a stranger has free; as for peers that are there (sessions.ts). */
 const FREE_FAILURES = 5;
@@ -63,6 +65,7 @@ export class Refusals {
   /** One refusal; what to tell of it, if anything now. */
   add(why: Refusal, nowMs: number): string | undefined {
     this.counts[why]++;
+    if (untold.has(why)) return undefined;
     if (nowMs - this.#toldAtMs < TELL_EVERY_MS) {
       this.#untold++;
       return undefined;

@@ -198,9 +198,17 @@ export function connectTargetOf(config: RouterConfig, peer: Peer): ConnectTarget
 
 /** TTL to send with and the lowest to accept (RFC 5082; RFC 4271 wants external peers on the link). */
 export function hopsOf(config: RouterConfig, peer: Peer): { ttl: number; minTtl: number } {
-  const settings = peer.config;
+  return hopsFor(config, peer.config, peer.ifindex);
+}
+
+/** As `hopsOf`, for a caller that is no peer yet. */
+export function hopsFor(
+  config: RouterConfig,
+  settings: PeerSettings,
+  ifindex: number,
+): { ttl: number; minTtl: number } {
   if (settings.ttlSecurity) return { ttl: 255, minTtl: 256 - settings.multihop };
-  if (peer.ifindex !== 0) return { ttl: FAR_TTL, minTtl: 0 };
+  if (ifindex !== 0) return { ttl: FAR_TTL, minTtl: 0 };
   const { remoteAs } = settings;
   const localAsn = localAsnTowards(config, settings);
   const mayBeInternal =

@@ -13,9 +13,9 @@ import type { PeerConfig, RangePeer } from './config.ts';
 import { sameSession } from './config.ts';
 import { addressPeerName, type Link, nameOfConfig } from './directory.ts';
 import { Keys } from './keys.ts';
-import { hopsOf, isOnLink } from './offer.ts';
+import { hopsFor, hopsOf, isOnLink } from './offer.ts';
 import { isEnabled, newPeer, type Peer } from './peer.ts';
-import type { RouterPorts } from './ports.ts';
+import type { Arrival, RouterPorts } from './ports.ts';
 import { isRefused, resetsNow } from './reset-reasons.ts';
 import type { Router } from './router.ts';
 
@@ -213,12 +213,15 @@ export class Peers {
   }
 
   /** Somebody connects to us: the peer it is, or undefined when nobody is expected from there. */
-  incoming(remote: Uint8Array, ifindex: number): Peer | undefined {
+  incoming(remote: Uint8Array, ifindex: number, arrival?: Arrival): Peer | undefined {
     const { directory, nowMs } = this.#router;
     const scope = isOnLink(remote) ? ifindex : 0;
-    const peer = directory.byAddress(remote, scope) ?? this.#strangerOf(remote, scope);
+    const known = directory.byAddress(remote, scope);
+    const peer = known ?? this.#strangerOf(remote, scope, arrival);
     if (typeof peer === 'string') return this.refuse(remote, peer);
     if (!isEnabled(peer, nowMs)) return this.refuse(remote, 'disabled');
+    const lack = known && this.#lackOf(known.config, known.ifindex, arrival);
+    if (lack !== undefined) return this.refuse(remote, lack);
     if (peer.config.kind !== 'interface' || (peer.remote !== undefined && sameIp(peer.remote, remote)))
       return peer;
     if (peer.established !== undefined) {
@@ -239,7 +242,7 @@ export class Peers {
   }
 
   /** A peer for a caller from a range, or why there is none. */
-  #strangerOf(remote: Uint8Array, scope: number): Peer | Refusal {
+  #strangerOf(remote: Uint8Array, scope: number, arrival: Arrival | undefined): Peer | Refusal {
     const { directory, nowMs } = this.#router;
     const range = directory.rangeFor(remote);
     if (range === undefined) return 'stranger';
@@ -248,10 +251,23 @@ export class Peers {
     const name = addressPeerName(remote, directory.links.get(scope)?.name);
     if (this.#failed.isPaused(name, nowMs)) return 'paused';
     if (this.#isHalfOpenFull(range)) return 'halfOpen';
+    const lack = this.#lackOf(range, scope, arrival);
+    if (lack !== undefined) return lack;
     const peer = this.add(range, name, { remote, ifindex: scope, dynamic: true });
     const oscillations = this.#failed.take(name, nowMs);
     if (oscillations > 0) peer.main.session = { ...peer.main.session, oscillations };
     return peer;
+  }
+
+  /** What a connection does not show that the settings want of it. */
+  #lackOf(settings: PeerConfig, ifindex: number, arrival: Arrival | undefined): Refusal | undefined {
+    if (arrival === undefined) return undefined;
+    // Nobody can make a TTL come back greater: who is too far was so with the first packet (RFC 5082).
+    const { minTtl } = hopsFor(this.#router.config, settings, ifindex);
+    if (arrival.ttl !== undefined && arrival.ttl < minTtl) return 'tooFar';
+    // An unnumbered neighbour's address has a key from the moment it is heard: who is sooner has signed nothing.
+    const { password } = settings;
+    return password === undefined || arrival.isSigned(password) ? undefined : 'unsigned';
   }
 
   #isHalfOpenFull(range: RangePeer): boolean {

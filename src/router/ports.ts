@@ -32,6 +32,14 @@ export interface BfdTarget {
   settings: BfdSettings;
 }
 
+/** What a connection that came in shows of its sender. */
+export interface Arrival {
+  /** TTL or hop limit of its first packet; undefined where it is not known. */
+  ttl: number | undefined;
+  /** Whether it was signed with this key from the handshake on (RFC 2385). */
+  isSigned(password: string): boolean;
+}
+
 /** What can be changed on a connection that is up. */
 export interface ConnectionTuning {
   ttl: number;

@@ -37,7 +37,7 @@ import { Origination } from './origination.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { isEnabled, type Peer } from './peer.ts';
 import { Peers } from './peers.ts';
-import type { RouterEvent, RouterPorts } from './ports.ts';
+import type { Arrival, RouterEvent, RouterPorts } from './ports.ts';
 import { Refreshes } from './refresh.ts';
 import { type KernelRoute, Resolver } from './resolver.ts';
 import { Restart } from './restart.ts';
@@ -355,8 +355,10 @@ export class Router {
   // ---- transport ----
 
   /** Somebody connects to us: the peer it is, or undefined when nobody is expected from there. */
-  incoming(remote: Uint8Array, ifindex: number): Peer | undefined {
-    return this.peers.incoming(remote, ifindex);
+  incoming(remote: Uint8Array, ifindex: number, arrival?: Arrival): Peer | undefined {
+    const peer = this.peers.incoming(remote, ifindex, arrival);
+    this.#ports.wake();
+    return peer;
   }
 
   accepted(peer: Peer, connection: number, local: Uint8Array): boolean {

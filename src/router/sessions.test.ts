@@ -163,7 +163,7 @@ describe('callers', () => {
     expect(r.router.directory.byName.size).toBe(0);
     expect(r.router.peers.refusals.counts.stranger).toBe(1000);
     expect(refused(r)).toEqual(['10.2.0.0 connection refused: not a configured peer']);
-    r.run(11_000);
+    r.run(61_000);
     r.call('10.2.9.9');
     expect(refused(r)[1]).toBe(
       '10.2.9.9 connection refused: not a configured peer; 999 more since the last such line',

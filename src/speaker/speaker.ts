@@ -177,16 +177,12 @@ export class Speaker {
     // has named the address.
     if (this.#isOwn(remote.address, remote.scopeId) && !this.#isNamed(remote.address, remote.scopeId))
       return this.router.peers.refuse(remote.address, 'ownAddress');
-    const peer = this.router.incoming(remote.address, remote.scopeId);
+    const peer = this.router.incoming(remote.address, remote.scopeId, {
+      ttl: accepted.ttl,
+      isSigned: (password) => isSigned(accepted.fd, remote.address, password),
+    });
     if (peer === undefined) return undefined;
     const hops = this.router.hops(peer);
-    // Nobody can make a TTL come back greater: who is too far was so with the first packet (RFC 5082).
-    if (accepted.ttl !== undefined && accepted.ttl < hops.minTtl)
-      return this.router.peers.refuse(remote.address, 'tooFar');
-    // An unnumbered neighbour's address has a key from the moment it is heard: who is sooner has signed nothing.
-    const { password } = peer.config;
-    if (password !== undefined && !isSigned(accepted.fd, remote.address, password))
-      return this.router.peers.refuse(remote.address, 'unsigned');
     const connection = this.router.sessions.newConnection();
     this.#granted.set(connection, peer);
     return { connection, ...hops };

@@ -139,6 +139,25 @@ describe('an unnumbered session', () => {
   });
 });
 
+describe('TTL security', () => {
+  it('lets a neighbour in that is as near as it may be, and nobody who is farther away', async () => {
+    const near = '{address: 192.0.2.2, remoteAs: external, passive: true, ttlSecurity: true}';
+    const { speaker: made } = speaker(near);
+    expect(await greeting(B, { remote: address('192.0.2.1'), ttl: 254 })).toBe('closed');
+    expect(made.router.peers.refusals.counts.tooFar).toBe(1);
+    expect(made.router.directory.byName.get('192.0.2.2')!.main.session.state).toBe('active');
+    expect(await greeting(B, { remote: address('192.0.2.1'), ttl: 255 })).toBe(OPEN);
+  });
+
+  it('holds for a range, with as many hops as it has', async () => {
+    const far = '{range: 192.0.2.0/24, remoteAs: external, ttlSecurity: 2}';
+    const { speaker: made } = speaker(far);
+    expect(await greeting(B, { remote: address('192.0.2.1'), ttl: 253 })).toBe('closed');
+    expect(made.router.directory.byName.size).toBe(0);
+    expect(await greeting(B, { remote: address('192.0.2.1'), ttl: 254 })).toBe(OPEN);
+  });
+});
+
 describe('a range', () => {
   it('takes strangers, signed where it has a password', async () => {
     speaker('{range: 192.0.2.0/24, remoteAs: external, password: open-sesame}');
