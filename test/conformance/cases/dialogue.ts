@@ -201,7 +201,7 @@ function stateRows(): Row[] {
       'established',
       () => [message(NOTIFICATION, [6, 2, 200, 65])],
       closes,
-      { clause: 'RFC 9003 4: "an invalid UTF-8 … or length … MUST NOT" disturb; it is logged as such' },
+      { clause: 'RFC 9003 2: a length beyond the data makes the communication void, not the Cease' },
     ),
     row(
       'shutdown-text-not-utf8',
@@ -209,7 +209,7 @@ function stateRows(): Row[] {
       'established',
       () => [message(NOTIFICATION, [6, 2, 3, 0xff, 0xfe, 0xc0])],
       closes,
-      { clause: 'RFC 9003 4: invalid UTF-8 is a mere matter of display' },
+      { clause: 'RFC 9003 2, 4: text that is no UTF-8 is a matter of the log alone' },
     ),
     row(
       'shutdown-text-control',
@@ -217,7 +217,7 @@ function stateRows(): Row[] {
       'established',
       () => [message(NOTIFICATION, [6, 4, 4, 27, 91, 50, 74])],
       closes,
-      { clause: 'RFC 9003 4: it is to be displayed safely' },
+      { clause: 'RFC 9003 4, 7: what the peer wrote is shown with care' },
     ),
     row('hold-expires', 'silence beyond the hold time of 3 s', 'established', () => [], reset([4, 0]), {
       clause: EXPIRED,

@@ -47,7 +47,7 @@ const NLRI: Record<string, string> = {
     'RFC 8955 4.2: "components MUST follow strict type ordering … an NLRI not encoded as specified here is malformed"',
 };
 const UNKNOWN_TYPE =
-  'RFC 7606 5.4: "unrecognized … route types … MUST be … discarded", and the session goes on';
+  'RFC 7606 5.4: "MUST handle routes with unrecognized NLRI types within that address family by discarding them"';
 
 type Bad = readonly [id: string, title: string, nlri: readonly number[], expect?: readonly Expectation[]];
 type Good = readonly [id: string, title: string, nlri: (index: number) => readonly number[]];

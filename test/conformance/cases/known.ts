@@ -320,7 +320,7 @@ const later: readonly Known[] = [
     lengths: () => [[1], [1, 0, 11, ...fill(7)], [1, 0, 10, ...fill(7)], [1, 0, 2], [1, 0, 12, ...fill(9)]],
     lengthCount: 5,
     lengthClause:
-      'RFC 7311 3.3: "malformed AIGP attribute … MUST be treated exactly as if the attribute were not present"',
+      'RFC 7311 3.2: "the attribute MUST be treated exactly as if it were an unrecognized non-transitive attribute"',
     malformed: () => discard(AIGP),
     flagsToo: () => either(AIGP),
   },
@@ -368,7 +368,8 @@ const later: readonly Known[] = [
       [3, 0, 3, 0, 0, 1],
     ],
     lengthCount: 6,
-    lengthClause: 'RFC 8669 6: "… considered malformed … the attribute discard action"',
+    lengthClause:
+      'RFC 8669 6: "MUST ignore the received BGP Prefix-SID attribute and not advertise it to other BGP peers"',
     malformed: () => discard(PREFIX_SID),
     flagsToo: () => either(PREFIX_SID),
   },

@@ -24,7 +24,7 @@ export const FAULTY =
 export const TWICE =
   'RFC 7606 3 (g): "If the MP_REACH_NLRI attribute or the MP_UNREACH_NLRI attribute appears more than once … a NOTIFICATION message MUST be sent with the Error Subcode Malformed Attribute List"';
 export const SYNTAX =
-  'RFC 7606 5.3: "The length of any of the included NLRI is greater than 128" for IPv6; "session reset" or "AFI/SAFI disable"';
+  'RFC 7606 5.3: incorrect if "the length of any of the included NLRI is inconsistent with the given AFI/SAFI"; 3 (j): session reset or AFI/SAFI disable';
 export const FLAGS =
   'RFC 7606 3 (c): "Optional or Transitive bits … in conflict with their specified values … treat-as-withdraw"';
 export const HOST =
@@ -323,7 +323,7 @@ export const reachRows: readonly Row[] = [
   [
     'no-nlri',
     'MP_REACH without a prefix',
-    'RFC 7606 5.2: MP_REACH without NLRI is no error by itself',
+    'RFC 7606 5.2: an UPDATE without reachable NLRI is no error while its attributes are in order',
     [...ignore, ...faulty],
     (g) => reach(g, global, []),
   ],

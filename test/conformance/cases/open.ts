@@ -23,8 +23,7 @@ const PARAMETER =
   'RFC 4271 6.2: "If one of the Optional Parameters in the OPEN message is not recognized, then the Error Subcode MUST be set to Unsupported Optional Parameters"';
 const MALFORMED =
   'RFC 4271 6.2: "If one of the Optional Parameters in the OPEN message is recognized, but is malformed, then the Error Subcode MUST be set to 0 (Unspecific)"';
-const IGNORED =
-  'RFC 5492 3: "A BGP speaker … MUST NOT … terminate … if it receives a capability … it does not support" and ignores it';
+const IGNORED = 'RFC 5492 3: a capability that is not supported is ignored; the session is not ended for it';
 const ODD =
   "RFC 5492 4, and the capability's own RFC: a value of the wrong length is no capability; it is refused as malformed or ignored";
 

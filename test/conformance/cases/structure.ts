@@ -35,13 +35,15 @@ import { accept, ignore, reset, withdraw } from './known.ts';
 const LENGTHS =
   'RFC 4271 6.3: "If the Withdrawn Routes Length or Total Attribute Length is too large (i.e., if Withdrawn Routes Length + Total Attribute Length + 23 exceeds the message Length), then the Error Subcode MUST be set to Malformed Attribute List"';
 const SYNTAX =
-  'RFC 7606 5.3: "The length of any of the included NLRI is greater than 32 … session reset" (RFC 4271 6.3: Invalid Network Field)';
+  'RFC 7606 5.3: syntactically incorrect if "the length of any of the included NLRI is greater than 32"; 3 (j): session reset (RFC 4271 6.3: Invalid Network Field)';
 const OVERRUN =
-  'RFC 7606 5.3: "When parsing NLRI contained in the UPDATE message, the length of the last included NLRI exceeds the amount of unconsumed data … session reset"';
+  'RFC 7606 5.3: syntactically incorrect if "the length of the last NLRI found exceeds the amount of unconsumed data remaining in the field"; 3 (j): session reset';
 const SHORT =
   'RFC 7606 4: "fewer than three octets remain (or fewer than four octets, if … Extended Length bit set) when beginning to parse the attribute … treat-as-withdraw"';
 const STRONGEST =
   'RFC 7606 3 (h): "the most severe (or, strongest) approach" of several malformed attributes';
+const UNSURE =
+  'RFC 7606 5.2: "does contain path attributes other than MP_UNREACH_NLRI and doesn\'t encode any reachable NLRI … the session reset approach MUST be used"';
 const BITS = 'RFC 4271 4.3: "the value of trailing bits is irrelevant"';
 
 interface Row {
@@ -361,8 +363,7 @@ const rows: readonly Row[] = [
   {
     id: 'attributes-without-nlri',
     title: 'attributes without NLRI',
-    clause:
-      'RFC 7606 5.2: "an UPDATE message … with path attributes other than MP_UNREACH_NLRI but without NLRI … MUST NOT be considered malformed" for that alone',
+    clause: 'RFC 7606 5.2: an UPDATE without reachable NLRI is no error while its attributes are in order',
     expect: ignore,
     valid: true,
     send: (g) => update({ attributes: base(g) }),
@@ -370,10 +371,45 @@ const rows: readonly Row[] = [
   {
     id: 'faulty-attributes-without-nlri',
     title: 'faulty attributes without NLRI',
-    clause:
-      'RFC 7606 5.2: "If the encoding of NLRI … is such that no routes are affected … a stronger approach … session reset" may be used',
-    expect: [...ignore, { kind: 'reset', codes: [[3]] }],
+    clause: UNSURE,
+    expect: reset([3]),
     send: (g) => update({ attributes: having(g, attribute(WELL_KNOWN, ORIGIN, [9])) }),
+  },
+  {
+    id: 'faulty-attributes-withdrawn',
+    title: 'faulty attributes beside withdrawn routes alone',
+    clause: UNSURE,
+    expect: reset([3]),
+    send: (g) => update({ withdrawn: g.other, attributes: having(g, attribute(WELL_KNOWN, ORIGIN, [9])) }),
+  },
+  {
+    id: 'faulty-attributes-mp-unreach',
+    title: 'faulty attributes beside MP_UNREACH alone',
+    clause: UNSURE,
+    expect: reset([3]),
+    send: (g) =>
+      update({
+        attributes: [
+          mpUnreach([2, 1], prefix('2620::/32')),
+          ...having(g, attribute(WELL_KNOWN, ORIGIN, [9])),
+        ],
+      }),
+  },
+  {
+    id: 'past-end-without-nlri',
+    title: 'an attribute past the end without NLRI',
+    clause: UNSURE,
+    expect: reset([3]),
+    send: (g) =>
+      update({ attributes: [...base(g), { flags: 0xc0, type: 8, value: [1, 2, 3, 4], length: 99 }] }),
+  },
+  {
+    id: 'discard-without-nlri',
+    title: 'a fault to discard without NLRI',
+    clause:
+      'RFC 7606 5.2: session reset for a fault of "an error-handling approach other than attribute discard" only',
+    expect: ignore,
+    send: (g) => update({ attributes: having(g, attribute(WELL_KNOWN, ATOMIC_AGGREGATE, [1])) }),
   },
   {
     id: 'empty',

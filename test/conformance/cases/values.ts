@@ -80,7 +80,7 @@ const CONFED =
 const FIRST =
   'RFC 7606 7.2: "if the check determines that … leftmost … not equal to the … peer … treat-as-withdraw" (RFC 4271 6.3: MAY check)';
 const SET =
-  'RFC 9774 3: "UPDATE messages … MUST NOT … AS_SET or AS_CONFED_SET … treat-as-withdraw" (may be configured otherwise)';
+  'RFC 9774 3: AS_SETs and AS_CONFED_SETs are treated as withdrawn unless the operator wants it otherwise';
 
 type PathRow = readonly [
   id: string,
@@ -316,7 +316,7 @@ function newerRows(): Row[] {
   const known =
     'RFC 9012 13: "contains a TLV whose tunnel type is not recognized … MUST NOT consider the attribute to be malformed"';
   const sid =
-    'RFC 8669 6: "… malformed … attribute discard"; RFC 9252 7: treat-as-withdraw for SRv6 Service TLVs';
+    'RFC 8669 6: "MUST ignore the received BGP Prefix-SID attribute and not advertise it to other BGP peers"; RFC 9252 7: treat-as-withdraw for SRv6 Service TLVs';
   const make =
     (type: number, clause: string, category = NEWER) =>
     (
