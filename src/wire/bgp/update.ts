@@ -458,7 +458,7 @@ export class UpdateDecoder {
       this.#repaired[code] = found?.value;
       if (found === undefined) continue;
       this.#repairedCount++;
-      this.#faultAt(found.fault, start, end);
+      if (found.fault !== undefined) this.#faultAt(found.fault, start, end);
     }
   }
 

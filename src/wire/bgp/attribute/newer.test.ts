@@ -238,6 +238,23 @@ describe('IPv6 extended communities (RFC 7606 section 7.15)', () => {
   });
 });
 
+describe('LARGE_COMMUNITY (RFC 8092 section 3)', () => {
+  const one = '0000fde8 00000001 00000001';
+  const two = '0000fde8 00000001 00000002';
+  test.each([
+    [`${one} ${two} ${one} ${one}`, `${one} ${two}`],
+    [`${one} ${two} `.repeat(20), `${one} ${two}`],
+  ])('redundant values are removed without a word', (sent, left) => {
+    const view = decode(attribute(0xd0, 32, golden(sent)));
+    expect(view.fault).toBeUndefined();
+    expect(kept(view)).toBe(base + hexOf(attribute(0xc0, 32, golden(left))));
+  });
+  test('a long list without any stays', () => {
+    const many = Array.from({ length: 40 }, (_, i) => `0000fde8 00000001 ${i.toString(16).padStart(8, '0')}`);
+    expectKept(0xd0, 32, many.join(' '));
+  });
+});
+
 test('unknown, deprecated and link-state attributes are judged by their flags alone', () => {
   const dpa = attribute(0xc0, 11, [0, 1]);
   const linkState = attribute(0x80, 29, [1]);

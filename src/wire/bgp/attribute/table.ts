@@ -5,7 +5,7 @@
 // A check sees the value as received and answers with a constant, so that the good case and the bad one cost no
 // allocation. NLRI and next hop inside MP_REACH and MP_UNREACH are read by ../update.ts, not here.
 
-import { readU16, readU32 } from '../../../lib/bytes.ts';
+import { ByteWriter, readU16, readU32, sameBytes } from '../../../lib/bytes.ts';
 import { formatCommunity, formatLargeCommunity } from '../../../net/community.ts';
 import { formatExtendedCommunity, formatIp6ExtendedCommunity } from '../../../net/extended-community.ts';
 import { hexText } from '../../../net/hex.ts';
@@ -67,7 +67,7 @@ type Repair = (
   start: number,
   end: number,
   families: number,
-) => { readonly fault: Fault; readonly value: Uint8Array } | undefined;
+) => { readonly fault?: Fault; readonly value: Uint8Array } | undefined;
 
 interface Definition {
   readonly code: number;
@@ -197,6 +197,34 @@ function validInner(bytes: Uint8Array, at: number, value: number, end: number, d
 
 const checkAttrSet: Check = (bytes, start, end) =>
   validAttrSet(bytes, start, end, 1) ? undefined : attrSetBroken;
+
+const LARGE_LENGTH = 12;
+/** Up to here a list is compared with itself, beyond it a set is made. */
+const SHORT_LIST = 16;
+
+// RFC 8092 section 3: "A receiving speaker MUST silently remove redundant BGP Large Community values".
+const repairLarge: Repair = (bytes, start, end) => {
+  if (!hasRedundant(bytes, start, end)) return undefined;
+  const seen = new Set<string>();
+  const kept = new ByteWriter(end - start);
+  for (let at = start; at < end; at += LARGE_LENGTH) {
+    const text = hexText(bytes, at, at + LARGE_LENGTH);
+    if (!seen.has(text)) kept.copy(bytes, at, at + LARGE_LENGTH);
+    seen.add(text);
+  }
+  return kept.length === end - start ? undefined : { value: kept.take() };
+};
+
+// Whether a value is there twice; of long lists this only says that they have to be looked at.
+function hasRedundant(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > SHORT_LIST * LARGE_LENGTH) return true;
+  for (let at = start + LARGE_LENGTH; at < end; at += LARGE_LENGTH) {
+    for (let before = start; before < at; before += LARGE_LENGTH) {
+      if (sameBytes(bytes, at, bytes, before, LARGE_LENGTH)) return true;
+    }
+  }
+  return false;
+}
 
 const u32Text: Format = (bytes, start) => String(readU32(bytes, start));
 const ip4Text: Format = (bytes, start) => formatIp(bytes, start, 4);
@@ -401,9 +429,11 @@ const definitions: readonly Definition[] = [
     code: LARGE_COMMUNITIES,
     name: 'LARGE_COMMUNITY',
     flags: BOTH,
-    clause: 'RFC 8092 6: a length that is zero or no multiple of 12 is treat-as-withdraw',
+    clause:
+      'RFC 8092 6: a length that is zero or no multiple of 12 is treat-as-withdraw; 3: redundant values go',
     validate: listOf(LARGE_COMMUNITIES, 'LARGE_COMMUNITY', 12),
     format: largeText,
+    repair: repairLarge,
   },
   {
     code: OTC,
