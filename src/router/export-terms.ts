@@ -40,7 +40,8 @@ export function exportOptionsOf(
   if (config.confederation !== undefined) options.confederationId = config.confederation.id;
   if (internal && config.bestExternal) options.bestExternal = true;
   if (settings.gracefulShutdown || config.gracefulShutdown) options.gracefulShutdown = true;
-  if (((negotiated.longLived?.families ?? 0) & (1 << family)) !== 0) options.longLived = true;
+  // Having the capability is enough, whichever families it names (RFC 9494 4.3): a helper names none.
+  if (negotiated.longLived !== undefined) options.longLived = true;
   addPaths(options, peer, negotiated, family);
   if (isOutside) addOutside(options, peer, remoteAsn, family);
   return options;

@@ -1,6 +1,6 @@
 // Puts a configuration in force, the first one and every one after it, with as little disturbance as can be: what is
 // the same stays as it is, policies run again over stored paths, and only what was said in OPEN resets a session
-// (config.ts, `sameSession`).
+// (`reset-reasons.ts`).
 
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import type { LocalIdentity } from '../rib/attribute-pool.ts';
