@@ -10,7 +10,7 @@ import { Context, type GlobalOptions } from './context.ts';
 import { OK } from './exit.ts';
 import { addLabCommands } from './lab-commands.ts';
 import { apply, plan } from './plan.ts';
-import type { RouteDescription } from './policy-test.ts';
+import type { PolicyTestOptions } from './policy-test.ts';
 import {
   actOnPeer,
   type RouteOptions,
@@ -133,6 +133,11 @@ const peerActions: readonly (readonly [PeerAction, string])[] = [
   ['enable', 'undo shutdown'],
 ];
 
+const routeHelp = `
+A route is a prefix and any of: next-hop A, as-path "65001 65002", local-pref N, med N, origin O, community C...,
+large-community C..., ext-community C..., rpki valid|invalid|notFound, tag N, from PEER, neighbor-as ASN, source S,
+igp-metric N, family F.`;
+
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
@@ -171,24 +176,21 @@ function addConfiguration(root: Command, bind: Bind): void {
     .command('policy')
     .description('policies of a configuration')
     .command('test')
-    .description('what a policy does with a route; no daemon needed')
+    .description('what a policy does with a route, rule by rule; no daemon needed')
     .argument('<file>')
-    .argument('<policy>')
-    .argument('<prefix>')
-    .option('--as-path <asns>', '"65001 65002"')
-    .option('--origin <origin>', 'igp, egp or incomplete')
-    .option('--next-hop <address>')
-    .option('--med <number>')
-    .option('--local-pref <number>')
-    .option('--community <community>', 'may be repeated', collect)
-    .option('--large-community <community>', 'may be repeated', collect)
-    .option('--extended-community <community>', 'may be repeated', collect)
-    .option('--peer <name>', 'the peer it was learned from')
-    .option('--peer-as <asn>')
-    .option('--source <source>', 'local, connected, static, kernel or bgp')
+    .option(
+      '--route <route>',
+      `'10.0.0.0/8 as-path "65001 65002" community 65000:1'; may be repeated`,
+      collect,
+    )
+    .option('--routes <file>', 'a route a line')
+    .option('--policy <name>', 'this policy, or a chain: a,b')
+    .option('--peer <peer>', "the peer's policy for the family of the route")
+    .option('--as <direction>', 'import (default) or export')
+    .addHelpText('after', routeHelp)
     .action(
-      bind(async (context, file: string, policy: string, prefix: string, route: RouteDescription) =>
-        (await import('./policy-test.ts')).policyTest(context, file, policy, prefix, route),
+      bind(async (context, file: string, options: PolicyTestOptions) =>
+        (await import('./policy-test.ts')).policyTest(context, file, options),
       ),
     );
   root

@@ -26,7 +26,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 export function suggestion(word: string, known: readonly string[]): string | undefined {
   const near = nearest(word, known);
   if (near !== undefined) return `did you mean "${near}"?`;
-  return known.length > 0 && known.length <= 24 ? `known: ${known.join(', ')}` : undefined;
+  return known.length > 0 && known.length <= 16 ? `known: ${known.join(', ')}` : undefined;
 }
 
 function editDistance(a: string, b: string): number {

@@ -5,6 +5,7 @@
 import { applyChange } from './change.ts';
 import { holds, resetOutput } from './evaluate.ts';
 import { ACCEPT, type CompiledPolicy, NEXT, type PolicyInput, type PolicyOutput, REJECT } from './program.ts';
+import { sawOf } from './saw.ts';
 
 export interface RuleTrace {
   /** The policy the rule stands in, where it is not the whole: a called one, or a part of a chain. */
@@ -17,6 +18,8 @@ export interface RuleTrace {
   held: readonly string[];
   /** The condition that did not hold. */
   failed?: string;
+  /** What each of these conditions looked at, in the same order. */
+  saw: readonly string[];
   /** What the rule changed, when it matched. */
   changed: readonly string[];
   action: 'accept' | 'reject' | 'next';
@@ -88,6 +91,8 @@ function traceRule(policy: CompiledPolicy, rule: number, input: PolicyInput, out
   const action = actionWords[policy.action[rule] as keyof typeof actionWords];
   let condition = conditionStart;
   while (condition < conditionEnd && holds(policy, condition, input, out)) condition++;
+  const asked = Math.min(condition + 1, conditionEnd) - conditionStart;
+  const saw = Array.from({ length: asked }, (_, i) => sawOf(policy, conditionStart + i, input, out));
   const held = conditions.slice(0, condition - conditionStart);
   const named = {
     ...(within !== policy.name && { policy: within }),
@@ -95,10 +100,10 @@ function traceRule(policy: CompiledPolicy, rule: number, input: PolicyInput, out
   };
   if (condition < conditionEnd) {
     const failed = conditions[condition - conditionStart]!;
-    return { index, ...named, matched: false, held, failed, changed: [], action };
+    return { index, ...named, matched: false, held, failed, saw, changed: [], action };
   }
   const changeEnd = policy.changeEnd[rule]!;
   for (let change = rule === 0 ? 0 : policy.changeEnd[rule - 1]!; change < changeEnd; change++)
     applyChange(policy, change, input, out);
-  return { index, ...named, matched: true, held, changed: changes, action };
+  return { index, ...named, matched: true, held, saw, changed: changes, action };
 }
