@@ -269,7 +269,7 @@ export class ExportStage {
     }
     query.peer = this.source;
     query.nextHopId = this.#rib.paths.nextHopId[path]!;
-    askAboutPrefix(query, this.#rib.prefixes, prefixId);
+    askAboutPrefix(query, this.#rib.prefixes, prefixId, this.#rib.paths.nlriDataOf(path));
     filter.evaluate(query, this.#verdict);
   }
 

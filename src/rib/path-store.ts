@@ -78,7 +78,7 @@ export class PathStore {
 
   /** Runs the import for one prefix of the announcement under way. */
   runImportFor(id: number): void {
-    askAboutPrefix(this.#import.query, this.#prefixes, id);
+    askAboutPrefix(this.#import.query, this.#prefixes, id, this.nlriDataIn);
     this.#import.run(this.#peer, this.#attrIdIn, this.#nextHopIdIn);
   }
 
@@ -183,7 +183,7 @@ export class PathStore {
     this.#attrIdIn = paths.attrIdIn[path]!;
     this.#nextHopIdIn = paths.receivedNextHop(path);
     this.nlriDataIn = paths.nlriDataOf(path);
-    askAboutPrefix(this.#import.query, this.#prefixes, id);
+    askAboutPrefix(this.#import.query, this.#prefixes, id, this.nlriDataIn);
     this.#import.run(peer, this.#attrIdIn, this.#nextHopIdIn, this.#perPeer.isLongLived(path));
     const imported = this.#import.attrId;
     let attrId = imported;

@@ -213,8 +213,8 @@ export class Rib {
     const store = this.#store;
     const id = this.prefixes.keys!.add(key, keyStart, keyEnd);
     const data = this.nlriData.intern(rest, 0, restLength);
-    if (perPrefix) store.runImportFor(id);
     store.nlriDataIn = data;
+    if (perPrefix) store.runImportFor(id);
     store.putImported(id, pathId);
     if (perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
     this.nlriData.release(data);

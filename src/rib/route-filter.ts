@@ -12,6 +12,8 @@ export interface RouteQuery {
   peer: number;
   /** Prefix id of the RIB; only filled, as all that follows, for filters that read the prefix. */
   prefixId: number;
+  /** What the NLRI carries beside its key (nlri-data.ts), 0 for nothing. */
+  nlriDataId: number;
   /** The prefix, most significant word first (IPv4 in `a`). */
   a: number;
   b: number;
@@ -62,6 +64,7 @@ export function emptyQuery(): RouteQuery {
   return {
     peer: 0,
     prefixId: 0,
+    nlriDataId: 0,
     a: 0,
     b: 0,
     c: 0,
@@ -105,8 +108,9 @@ export function askAbout(query: RouteQuery, pool: AttributePool, attrId: number)
 }
 
 /** Fills the part of the query that is about the prefix. */
-export function askAboutPrefix(query: RouteQuery, prefixes: Prefixes, id: number): void {
+export function askAboutPrefix(query: RouteQuery, prefixes: Prefixes, id: number, nlriDataId = 0): void {
   query.prefixId = id;
+  query.nlriDataId = nlriDataId;
   if (prefixes.keys !== undefined) {
     query.prefixLength = -1;
     return;

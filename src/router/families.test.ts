@@ -1,6 +1,7 @@
 // Families whose NLRI is more than a prefix, from one peer through the router to another.
 
 import { expect, test, vi } from 'vitest';
+import { policy } from '../../test/sim/bed.ts';
 import { MP_REACH } from '../wire/bgp/attribute/table.ts';
 import { EVPN, FLOWSPEC4, RTC, VPNV4 } from '../wire/bgp/family.ts';
 import { OPTIONAL_ATTRIBUTE_ERROR, updateFault } from '../wire/bgp/fault.ts';
@@ -139,4 +140,19 @@ test('a family that is given up goes alone, and its later routes are not heard',
   expect(router.directory.byName.get('192.0.2.2')!.faults.counts).toMatchObject([
     { name: 'MP_REACH_NLRI', disposition: 'disable', count: 1 },
   ]);
+});
+
+test('policies judge VPN and EVPN routes by what is in their NLRI', () => {
+  const rules = policy(
+    'vni',
+    { match: { family: 'evpn', evpnType: 3 }, action: 'reject' },
+    { match: { routeDistinguisher: '65000:1', prefixes: ['10.7.0.0/16'] }, action: 'reject' },
+  );
+  const families = (1 << EVPN) | (1 << VPNV4);
+  const { a, b } = two(families, { ...internal, import: rules }, internal);
+  a.say(update(EVPN, [multicast, unknown], { attributes: within, nextHop: '192.0.2.2' }));
+  const other = fromHex('68 000641 0000fde800000002 0a07');
+  a.say(update(VPNV4, [vpn, other], { attributes: within, nextHop: '192.0.2.2' }));
+  expect([...b.has.keys()].filter((key) => key.startsWith('65000'))).toEqual(['65000:2:10.7.0.0/16']);
+  expect([...b.has.values()].map(({ nlri }) => nlri.slice(0, 2)).sort()).toEqual(['09', '68']);
 });

@@ -9,6 +9,7 @@ import { defaultPolicies } from '../intent/profile.ts';
 import { ByteWriter, readU32, writeU32 } from '../lib/bytes.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { evaluate } from '../policy/evaluate.ts';
+import { clearNlri, fillNlri } from '../policy/nlri-input.ts';
 import {
   ACCEPT,
   type CompiledPolicy,
@@ -25,7 +26,7 @@ import {
 import { LOCAL_PEER } from '../rib/peer-table.ts';
 import type { Rib } from '../rib/rib.ts';
 import { NEXT_HOP_KEEP, type RouteFilter, type RouteQuery, type RouteVerdict } from '../rib/route-filter.ts';
-import { originAsn } from '../rpki/origin.ts';
+import { type ExportedPath, exportedOriginAsn, originAsn } from '../rpki/origin.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import { setU32Attribute, u32Attribute } from '../wire/bgp/attribute/canonical.ts';
 import { LOCAL_PREF, MED } from '../wire/bgp/attribute/table.ts';
@@ -47,6 +48,8 @@ export interface PolicyChoice {
   draining?: true;
   /** Export: the peer has a default route from us, whatever we have. */
   noDefault?: true;
+  /** Export to the outside: what happens to the path, where the policy asks for its origin (RFC 8893). */
+  exported?: ExportedPath;
 }
 
 /** How a route stands (RFC 6811): 0 not found, 1 valid, 2 invalid; `originAsn` 0 where it cannot be told. */
@@ -115,7 +118,10 @@ export class FilterFactory {
     const given = peer.config.byFamily?.[family]?.defaultOriginate ?? peer.config.defaultOriginate;
     const hasOwn = given !== undefined && (family === IPV4 || family === IPV6);
     const noDefault = hasOwn ? ({ noDefault: true } as const) : {};
-    if (policy !== undefined) return { name: policy.name, policy, ownOnly, rejectsAll: false, ...noDefault };
+    if (policy !== undefined) {
+      const exported = !internal && policy.readsRpki ? { exported: this.#exportedPath(peer) } : {};
+      return { name: policy.name, policy, ownOnly, rejectsAll: false, ...noDefault, ...exported };
+    }
     const name = defaultPolicies(this.#profile(), internal).export;
     return {
       name,
@@ -124,6 +130,20 @@ export class FilterFactory {
       rejectsAll: name === 'reject-all',
       ...noDefault,
     };
+  }
+
+  #exportedPath({ config, index }: Peer): ExportedPath {
+    const { localAs, removePrivateAs, asOverride } = config;
+    return {
+      ownAsn: localAs?.asn ?? this.#ownAsn,
+      ...(removePrivateAs && { removePrivateAs }),
+      ...(asOverride && { overriddenAsn: this.#router.peerTable.asn[index]! }),
+    };
+  }
+
+  /** The AS the world outside knows us by. */
+  get #ownAsn(): number {
+    return this.#config.confederation?.id ?? this.#config.asn;
   }
 
   importFor(peer: Peer, negotiated: Negotiated, family: number): RouteFilter | undefined {
@@ -156,6 +176,8 @@ export class FilterFactory {
     input.c = four ? 0 : readU32(prefix.bytes, 8);
     input.d = four ? 0 : readU32(prefix.bytes, 12);
     input.length = prefix.length;
+    clearNlri(input);
+    input.igpMetric = 0;
     this.#asLocal(source);
     input.tag = tag ?? 0;
     input.attrs = attributes;
@@ -167,28 +189,55 @@ export class FilterFactory {
     return this.#output.attrsChanged ? this.#output.attrs.take() : attributes;
   }
 
-  /** The state of a route of the input record. */
-  #originState(input: PolicyInput): number {
-    if (this.#validate === undefined || (input.family !== IPV4 && input.family !== IPV6)) return 0;
-    const origin = originAsn(
-      input.attrs,
-      input.start,
-      input.end,
-      this.#config.confederation?.id ?? this.#config.asn,
+  /** What there is in an NLRI that is more than a prefix. */
+  #fillNlri(rib: Rib, prefixId: number, dataId: number): void {
+    const keys = rib.prefixes.keys!;
+    const at = keys.offset(prefixId);
+    const key = keys.page(prefixId);
+    const data = rib.nlriData;
+    const rest = dataId === 0 ? key : data.page(dataId);
+    const restAt = dataId === 0 ? 0 : data.offset(dataId);
+    fillNlri(
+      this.#input,
+      rib.family,
+      key,
+      at,
+      at + keys.length[prefixId]!,
+      rest,
+      restAt,
+      restAt + data.length(dataId),
     );
+  }
+
+  /** The state of a route of the input record. */
+  #originState(input: PolicyInput, exported?: ExportedPath): number {
+    if (this.#validate === undefined || (input.family !== IPV4 && input.family !== IPV6)) return 0;
+    const { attrs, start, end } = input;
+    const origin =
+      exported === undefined
+        ? originAsn(attrs, start, end, this.#ownAsn)
+        : exportedOriginAsn(attrs, start, end, exported);
     return this.#validate(input.family, input.a, input.b, input.c, input.d, input.length, origin);
   }
 
   /** The policy input of a received path, for an explanation; valid until the next use of a filter. */
   inputFor(rib: Rib, prefixId: number, attrId: number, peer: number, nextHopId: number): PolicyInput {
-    const { address, words, length } = rib.table;
     const input = this.#input;
     input.family = rib.family;
-    input.a = address[prefixId * words]!;
-    input.b = words === 1 ? 0 : address[prefixId * 4 + 1]!;
-    input.c = words === 1 ? 0 : address[prefixId * 4 + 2]!;
-    input.d = words === 1 ? 0 : address[prefixId * 4 + 3]!;
-    input.length = length[prefixId]!;
+    clearNlri(input);
+    if (rib.form === 'opaque') {
+      input.length = -1;
+      const path = rib.prefixes.firstPath[prefixId]!;
+      this.#fillNlri(rib, prefixId, path === 0 ? 0 : rib.paths.nlriDataOf(path));
+    } else {
+      const { address, words, length } = rib.table;
+      input.a = address[prefixId * words]!;
+      input.b = words === 1 ? 0 : address[prefixId * 4 + 1]!;
+      input.c = words === 1 ? 0 : address[prefixId * 4 + 2]!;
+      input.d = words === 1 ? 0 : address[prefixId * 4 + 3]!;
+      input.length = length[prefixId]!;
+    }
+    input.igpMetric = this.#router.nextHopTable.metric[nextHopId]!;
     input.attrs = rib.pool.page(attrId);
     input.start = rib.pool.offset(attrId);
     input.end = input.start + rib.pool.length[attrId]!;
@@ -206,10 +255,11 @@ export class FilterFactory {
   #filter(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter | undefined {
     if (choice.rejectsAll) return rejecting;
     // What accepts everything unchanged need not be asked.
-    const { policy, ownOnly, draining, noDefault } = choice;
+    const { policy, ownOnly, draining, noDefault, exported } = choice;
     const isOpen = policy === undefined || (policy.ruleCount === 0 && policy.defaultVerdict === ACCEPT);
     if (isOpen && !ownOnly && draining === undefined && noDefault === undefined) return undefined;
-    const key = `${direction} ${family} ${ownOnly} ${draining === true} ${noDefault === true} ${choice.name}`;
+    const path = exported === undefined ? '' : JSON.stringify(exported);
+    const key = `${direction} ${family} ${ownOnly} ${draining === true} ${noDefault === true} ${choice.name} ${path}`;
     const filters = policy === undefined ? this.#byName : this.#filtersOf(policy);
     let filter = filters.get(key);
     if (filter === undefined) filters.set(key, (filter = this.#make(choice, family, direction)));
@@ -240,7 +290,8 @@ export class FilterFactory {
           verdict.accept = false;
           return;
         }
-        if (policy !== undefined) this.#run(policy, family, direction, setsMed, query, verdict);
+        if (policy !== undefined)
+          this.#run(policy, choice.exported, family, direction, setsMed, query, verdict);
         if (draining === true && verdict.accept) this.#lower(query, verdict);
       },
     };
@@ -258,6 +309,7 @@ export class FilterFactory {
 
   #run(
     policy: CompiledPolicy,
+    exported: ExportedPath | undefined,
     family: number,
     direction: 'import' | 'export',
     setsMed: boolean,
@@ -272,13 +324,16 @@ export class FilterFactory {
     input.c = query.c;
     input.d = query.d;
     input.length = query.prefixLength;
+    if (family > IPV6 && policy.readsPrefix)
+      this.#fillNlri(this.#router.ribs[family]!, query.prefixId, query.nlriDataId);
     input.attrs = query.bytes;
     input.start = query.start;
     input.end = query.end;
     input.localAsn = this.#config.asn;
     this.#fillOrigin(policy, query);
     this.#setNextHop(query.nextHopId);
-    if (policy.readsRpki) input.rpki = this.#originState(input);
+    if (policy.readsRpki) input.rpki = this.#originState(input, exported);
+    input.igpMetric = this.#router.nextHopTable.metric[query.nextHopId]!;
     const accepted = evaluate(policy, input, output) === ACCEPT;
     verdict.accept = accepted;
     if (!accepted) return;
@@ -301,12 +356,15 @@ export class FilterFactory {
   }
 
   #fillOrigin(policy: CompiledPolicy, query: RouteQuery): void {
-    if (query.peer === LOCAL_PEER) {
-      const isPrefix = query.prefixLength >= 0;
-      this.#asLocal(policy.readsPeer && isPrefix ? this.#localSource(query) : 'local');
+    if (query.peer !== LOCAL_PEER) {
+      this.#asLearned(query.peer);
       return;
     }
-    this.#asLearned(query.peer);
+    const { origination } = this.#router;
+    const asked = query.prefixLength >= 0 && (policy.readsPeer || policy.readsTag);
+    const prefix = asked ? this.#prefixOf(query) : undefined;
+    this.#asLocal((policy.readsPeer ? prefix && origination.sourceOf(prefix) : undefined) ?? 'local');
+    if (prefix !== undefined && policy.readsTag) this.#input.tag = origination.tagOf(prefix);
   }
 
   #asLearned(peer: number): void {
@@ -331,11 +389,11 @@ export class FilterFactory {
     this.#input.localAsn = this.#config.asn;
   }
 
-  #localSource(query: RouteQuery): LocalSource {
+  #prefixOf(query: RouteQuery): Prefix {
     const words = this.#input.family === IPV4 ? [query.a] : [query.a, query.b, query.c, query.d];
     const bytes = new Uint8Array(words.length * 4);
     for (let i = 0; i < words.length; i++) writeU32(bytes, i * 4, words[i]!);
-    return this.#router.origination.sourceOf({ bytes, length: query.prefixLength }) ?? 'local';
+    return { bytes, length: query.prefixLength };
   }
 
   /** Next hops that policies set live as long as the router: they are few. */

@@ -1,7 +1,16 @@
 // Routes of our own: the operator's, through gateways or to nowhere, aggregates, and what the machine has.
 
 import { expect, test } from 'vitest';
-import { bed, installed4, policy, prefixes, routes, UP_MS, type World } from '../../test/sim/bed.ts';
+import {
+  bed,
+  installed4,
+  policy,
+  prefixes,
+  routes,
+  UP_MS,
+  type World,
+  withPeer,
+} from '../../test/sim/bed.ts';
 import { parseIp } from '../net/ip.ts';
 import { prefix } from '../sim/clos.ts';
 import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
@@ -158,4 +167,18 @@ test('a redistributed route tells the metric of the kernel to external peers of 
   world.router('a').kernelRouteAdded({ ...route, bytes: prefix('10.5.0.0/16').bytes, length: 16 });
   world.run(500);
   expect(attributesOf(world, 'b', '10.5.0.0/16').med).toBe(30);
+});
+
+test('the tag of a route of ours is what policies read on its way out', () => {
+  const tagged = policy('tagged', { match: { tag: 7 }, action: 'accept' }, { action: 'reject' });
+  const statics = ['198.51.100.0/24', '203.0.113.0/24'].map((text, i) => ({
+    prefix: prefix(text),
+    to: blackhole,
+    tag: 7 + i,
+  }));
+  const world = pair({ statics });
+  expect(prefixes(world, 'b')).toEqual(['198.51.100.0/24', '203.0.113.0/24']);
+  world.node('a').configure(withPeer(world, 'a', { export: tagged }));
+  world.run(500);
+  expect(prefixes(world, 'b')).toEqual(['198.51.100.0/24']);
 });
