@@ -62,6 +62,9 @@ export type { UpdateView } from './update-view.ts';
 /** Where NEXT_HOP lies in the next hop scratch; that of MP_REACH lies at 0. */
 const CLASSIC_NEXT_HOP = 48;
 
+/** Faults told of one message, and one more for each stronger answer after them. */
+const FAULTS_MAX = 32;
+
 export class UpdateDecoder {
   readonly #faults: Fault[] = [];
   readonly #view: UpdateView = emptyView(this.#faults);
@@ -149,12 +152,20 @@ export class UpdateDecoder {
   }
 
   #fault(fault: Fault): void {
+    if (!this.#isTold(fault)) return;
     this.#faults.push(fault);
     this.#view.fault = strongest(this.#view.fault, fault);
   }
 
+  // A message can be full of faults: of many only those are told that change its answer.
+  #isTold(fault: Fault): boolean {
+    if (this.#faults.length < FAULTS_MAX) return true;
+    return strongest(this.#view.fault, fault) !== this.#view.fault;
+  }
+
   // A fault that can be shown: what stands in [start, end) of the message.
   #faultAt(fault: Fault, start: number, end: number): void {
+    if (!this.#isTold(fault)) return;
     this.#fault(locatedFault(fault, this.#bytes, this.#bodyStart, start, end));
   }
 
@@ -175,6 +186,7 @@ export class UpdateDecoder {
   #attributeFault(fault: Fault): void {
     const start = this.#attributeStart;
     const end = this.#attributeEnd;
+    if (!this.#isTold(fault)) return;
     const shown = fault.disposition === 'reset' ? { ...fault, data: this.#bytes.slice(start, end) } : fault;
     this.#faultAt(shown, start, end);
   }

@@ -289,6 +289,14 @@ test('several faults: all are told, the strongest decides', () => {
   expect(view.fault).toMatchObject({ attribute: 22, disposition: 'withdraw' });
 });
 
+test('of a message full of faults not all are told, but the strongest always', () => {
+  const repeats = Array.from({ length: 500 }, () => attribute(0x40, 1, [0]));
+  const view = decode(...repeats, attribute(0xc0, 35, []), attribute(0x40, 99, []));
+  expect(view.faults.length).toBe(34);
+  expect(view.faults.slice(-2).map(({ disposition }) => disposition)).toEqual(['withdraw', 'reset']);
+  expect(view.fault).toMatchObject({ disposition: 'reset', attribute: 99 });
+});
+
 test('every row quotes its clause', () => {
   for (const { name, clause } of attributeTable) expect(clause, name).toMatch(/^RFC \d+ \d/);
 });

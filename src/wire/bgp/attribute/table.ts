@@ -208,9 +208,10 @@ const repairLarge: Repair = (bytes, start, end) => {
   const seen = new Set<string>();
   const kept = new ByteWriter(end - start);
   for (let at = start; at < end; at += LARGE_LENGTH) {
-    const text = hexText(bytes, at, at + LARGE_LENGTH);
-    if (!seen.has(text)) kept.copy(bytes, at, at + LARGE_LENGTH);
-    seen.add(text);
+    const units = [0, 2, 4, 6, 8, 10].map((i) => readU16(bytes, at + i));
+    const value = String.fromCharCode(...units);
+    if (!seen.has(value)) kept.copy(bytes, at, at + LARGE_LENGTH);
+    seen.add(value);
   }
   return kept.length === end - start ? undefined : { value: kept.take() };
 };
