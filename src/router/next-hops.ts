@@ -117,14 +117,19 @@ export class NextHops {
     const four = rib.family === IPV4;
     if (this.#tracked.isEmpty(four)) return;
     const { changes, table } = rib;
-    const { address, length } = table;
+    const { address, length, words } = table;
+    const lowest = this.#tracked.lowest(four);
+    const highest = this.#tracked.highest(four);
     for (let i = 0; i < changes.count; i++) {
       const id = changes.ids[i]!;
-      if (four) this.routeChanged(true, address[id]!, 0, 0, 0, length[id]!);
+      const a = address[id * words]!;
+      const bits = length[id]!;
+      // With a table under way nearly all routes are beside all next hops.
+      if (a > highest || (bits >= 32 ? a : (a | (-1 >>> bits)) >>> 0) < lowest) continue;
+      if (four) this.routeChanged(true, a, 0, 0, 0, bits);
       else {
         const at = id * 4;
-        const [b, c, d] = [address[at + 1]!, address[at + 2]!, address[at + 3]!];
-        this.routeChanged(false, address[at]!, b, c, d, length[id]!);
+        this.routeChanged(false, a, address[at + 1]!, address[at + 2]!, address[at + 3]!, bits);
       }
     }
   }

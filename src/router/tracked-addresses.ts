@@ -20,6 +20,16 @@ export class TrackedAddresses {
     return (four ? this.#four : this.#six).length === 0;
   }
 
+  /** The first word of the lowest address of a family that is not empty. */
+  lowest(four: boolean): number {
+    return (four ? this.#four : this.#six)[0]!.a;
+  }
+
+  /** The first word of the highest. */
+  highest(four: boolean): number {
+    return (four ? this.#four : this.#six).at(-1)!.a;
+  }
+
   add(id: number, address: Uint8Array): void {
     const four = address.length === 4;
     const a = readU32(address, 0);
