@@ -35,6 +35,7 @@ export const AIGP = 26;
 export const LARGE_COMMUNITIES = 32;
 export const OTC = 35;
 export const PREFIX_SID = 40;
+export const ATTR_SET = 128;
 
 /** Flags of attributes: well-known, optional non-transitive, optional transitive, and single bits. */
 export const WELL_KNOWN = 0x40;

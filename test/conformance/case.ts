@@ -97,6 +97,8 @@ interface CaseHead {
   readonly valid?: boolean;
   /** Capabilities of the daemon without which the case says nothing. */
   readonly needs?: readonly number[];
+  /** The bytes go out in pieces of this size, each in a turn of its own. */
+  readonly piece?: number;
 }
 
 export interface UpdateCase extends CaseHead {
@@ -119,6 +121,8 @@ export interface DialogueCase extends CaseHead {
   readonly withinMs?: number;
   /** After the bytes we fall silent: no keepalives. */
   readonly silent?: boolean;
+  /** A second connection from the same address, or one from an address nobody knows, and what it says. */
+  readonly second?: { readonly from: 'same' | 'stranger'; readonly says: (parts: OpenParts) => Uint8Array };
   /** Wanted of what the daemon sent, beside the expectation. */
   readonly sent?: (speaker: { refreshes: readonly string[]; endsOfRib: ReadonlySet<string> }) => boolean;
 }

@@ -45,6 +45,11 @@ export interface RunnerOptions {
   readonly onResult?: (result: CaseResult) => void;
 }
 
+/** An address that no neighbour has. */
+const STRANGER = '10.96.0.2';
+/** How long a second connection is listened to; a daemon may keep it until its OPEN is judged. */
+const SECOND_MS = 500;
+
 const canaryPrefixes = ['198.51.100.0/24', '203.0.113.0/24', '192.0.2.0/24'];
 const ordinary: readonly FamilyName[] = [
   ...(['ipv4', 'ipv6', 'vpnv4', 'vpnv6', 'evpn', 'rtc'] as const),
@@ -232,7 +237,7 @@ export class Runner {
     }
     const made = this.#options.planted === true ? announce(ground, base(ground)) : one.send(ground);
     const messages = made instanceof Uint8Array ? [made] : made;
-    for (const bytes of messages) attacker.send(bytes);
+    await attacker.sendAll(messages, one.piece);
     const sent = messages.map(hex).join(' ');
     let observed: Observed | undefined;
     let verdict: Verdict | undefined;
@@ -323,7 +328,8 @@ export class Runner {
       if (lack !== undefined) return { verdict: { kind: 'notApplicable', why: lack }, sent: '' };
       const ground = this.#ground(one.session, 'ipv4', this.#cases++, probe);
       const messages = one.send(ground, parts);
-      for (const bytes of messages) probe.send(bytes);
+      await probe.sendAll(messages, one.piece);
+      if (one.second !== undefined) await this.#second(one.second, probe, parts);
       const sent = messages.map(hex).join(' ');
       const staying = one.expect.some((each) => each.kind === 'accept' || each.kind === 'ignore');
       const passed = staying && (await this.#stands(one, probe, patience));
@@ -337,6 +343,21 @@ export class Runner {
     } finally {
       probe.close();
     }
+  }
+
+  /** Another connection beside a session; it is over before the session is looked at. */
+  async #second(
+    second: NonNullable<DialogueCase['second']>,
+    probe: Speaker,
+    parts: Parameters<typeof open>[0],
+  ): Promise<void> {
+    const local = second.from === 'same' ? probe.plan.local : STRANGER;
+    const other = new Speaker({ ...probe.plan, local }, this.bell);
+    if (await other.connect(this.#options.patienceMs)) {
+      other.send(second.says(parts));
+      await this.bell.until(() => other.ended !== undefined || probe.ended !== undefined, SECOND_MS);
+    }
+    other.close();
   }
 
   /** As far as the case wants the session to be before its bytes. */

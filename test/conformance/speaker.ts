@@ -100,7 +100,6 @@ export class Speaker {
   keepalives = 0;
   ended: Ending | undefined;
   fault: string | undefined;
-  /** The last bytes sent, for reports. */
   #socket: Socket | undefined;
   #buffer: Buffer = Buffer.alloc(0);
   #timer: NodeJS.Timeout | undefined;
@@ -178,6 +177,19 @@ export class Speaker {
 
   send(bytes: Uint8Array): void {
     if (this.ended === undefined && this.#socket?.writable === true) this.#socket.write(bytes);
+  }
+
+  /** Sends messages, as they are or all together in pieces, each of which the kernel gets by itself. */
+  async sendAll(messages: readonly Uint8Array[], piece?: number): Promise<void> {
+    if (piece === undefined) {
+      for (const bytes of messages) this.send(bytes);
+      return;
+    }
+    const all = Buffer.concat(messages);
+    for (let at = 0; at < all.length; at += piece) {
+      this.send(all.subarray(at, at + piece));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   close(): void {

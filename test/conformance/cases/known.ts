@@ -9,6 +9,7 @@ import {
   AS4_AGGREGATOR,
   AS4_PATH,
   ATOMIC_AGGREGATE,
+  ATTR_SET,
   CLUSTER_LIST,
   COMMUNITIES,
   EXT_COMMUNITIES,
@@ -372,6 +373,26 @@ const later: readonly Known[] = [
       'RFC 8669 6: "MUST ignore the received BGP Prefix-SID attribute and not advertise it to other BGP peers"',
     malformed: () => discard(PREFIX_SID),
     flagsToo: () => either(PREFIX_SID),
+  },
+  {
+    name: 'ATTR_SET',
+    type: ATTR_SET,
+    flags: OPTIONAL_TRANSITIVE,
+    newer: true,
+    sessions: both,
+    value: () => [...u32(64512), 0x40, 1, 1, 0, 0x40, 2, 0],
+    lengths: () => [
+      [],
+      [0, 0, 1],
+      [...u32(64512), 0x40],
+      [...u32(64512), 0x40, 1, 9, 0],
+      [...u32(64512), 0x40, 1, 1, 9],
+    ],
+    lengthCount: 5,
+    lengthClause:
+      'RFC 7606 7.16: ATTR_SET is malformed when too short or when an attribute within it is; treat-as-withdraw',
+    malformed: () => withdraw,
+    carried: 'all',
   },
 ];
 
