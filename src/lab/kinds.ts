@@ -120,30 +120,34 @@ function leafdPlan(node: LabNode, directory: string, paths: LabPaths): DaemonPla
   };
 }
 
-// zebra, then bgpd, and bfdd where BFD is spoken; with one shared file each daemon would complain of the other's lines, so vtysh hands it out.
+// zebra, then bgpd, and bfdd where BFD is spoken; with one shared file each daemon would complain of the other's lines,
+// so vtysh hands it out. bfdd asks for zebra once and then not for ten seconds, in which the paths of bgpd get lost:
+// it is started when zebra listens.
 function frrPlan(node: LabNode, directory: string): DaemonPlan {
   const config = configFileOf(node, directory);
+  const zebra = join(directory, 'zserv.api');
   const daemon = (program: string, ...more: string[]): ProcessPlan => ({
     node: node.name,
     program,
     argv: [
       join(FRR_DIRECTORY, program),
-      ...['--vty_socket', directory, '-z', join(directory, 'zserv.api')],
+      ...['--vty_socket', directory, '-z', zebra],
       ...['-i', join(directory, `${program}.pid`), '--log', 'stdout'],
       ...more,
     ],
     env: {},
     readyPath: join(directory, `${program}.vty`),
   });
+  // A new zebra makes this socket last of all; that of a former one is removed with any other ready path.
+  const processes = [{ ...daemon('zebra'), readyPath: zebra }, daemon('bgpd')];
+  if (/^\s*(neighbor \S+ )?bfd\b/m.test(node.config)) {
+    const bfdd = daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'));
+    const wait = 'until [ -S "$0" ]; do sleep 0.02; done; exec "$@"';
+    processes.push({ ...bfdd, argv: ['/bin/sh', '-c', wait, zebra, ...bfdd.argv] });
+  }
   return {
     files: [{ path: config, text: node.config }],
-    processes: [
-      daemon('zebra'),
-      ...(/^\s*(neighbor \S+ )?bfd\b/m.test(node.config)
-        ? [daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'))]
-        : []),
-      daemon('bgpd'),
-    ],
+    processes,
     load: ['vtysh', '--vty_socket', directory, '-f', config],
     owner: 'frr',
   };
