@@ -5,7 +5,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
-import { AS_CONFED_SET, AS_SET } from '../wire/bgp/attribute/as-path.ts';
+import { AS_CONFED_SEQUENCE, AS_CONFED_SET, AS_SET } from '../wire/bgp/attribute/as-path.ts';
 import type { AsPathNode } from './as-path-pattern.ts';
 
 // Instructions. `x` is an operand: a target, or for ASN the index of its ranges; SPLIT also has `y`.
@@ -16,6 +16,23 @@ const JUMP = 3;
 const AT_START = 4;
 const AT_END = 5;
 const MATCH = 6;
+const DIGITS = 7;
+const AT_EDGE = 8;
+
+/** Edges between two places of a path, as bits. */
+const SET_BEGIN = 1;
+const SET_END = 2;
+const CONFED_BEGIN = 4;
+const CONFED_END = 8;
+const edgeBits = {
+  setBegin: SET_BEGIN,
+  setEnd: SET_END,
+  confedBegin: CONFED_BEGIN,
+  confedEnd: CONFED_END,
+} as const;
+
+/** ASNs of which the answer of an expression over digits is remembered; then all is forgotten. */
+const MAX_REMEMBERED = 1 << 16;
 
 /** The largest program; a pattern of 4096 characters stays below it. */
 export const MAX_INSTRUCTIONS = 16_384;
@@ -25,6 +42,7 @@ interface Program {
   x: number[];
   y: number[];
   ranges: (readonly number[])[];
+  expressions: RegExp[];
 }
 
 function emit(program: Program, op: number, x = 0, y = 0): number {
@@ -38,6 +56,12 @@ function compileNode(program: Program, node: AsPathNode): void {
   switch (node.kind) {
     case 'asn':
       emit(program, ASN, program.ranges.push(node.ranges) - 1);
+      return;
+    case 'digits':
+      emit(program, DIGITS, program.expressions.push(node.expression) - 1);
+      return;
+    case 'edge':
+      emit(program, AT_EDGE, edgeBits[node.edge]);
       return;
     case 'any':
       emit(program, ANY);
@@ -90,6 +114,16 @@ function compileRepeat(program: Program, node: AsPathNode & { kind: 'repeat' }):
   program.y[split] = program.op.length;
 }
 
+function beginOf(segment: number): number {
+  if (segment === AS_SET) return SET_BEGIN;
+  return segment === AS_CONFED_SEQUENCE || segment === AS_CONFED_SET ? CONFED_BEGIN : 0;
+}
+
+function endOf(segment: number): number {
+  if (segment === AS_SET) return SET_END;
+  return segment === AS_CONFED_SEQUENCE || segment === AS_CONFED_SET ? CONFED_END : 0;
+}
+
 /** More alternatives than this are as good as none. */
 const MAX_REQUIRED = 64;
 
@@ -134,6 +168,8 @@ export class AsPathMatcher {
   readonly #x: Uint16Array;
   readonly #y: Uint16Array;
   readonly #ranges: readonly Uint32Array[];
+  readonly #expressions: readonly RegExp[];
+  readonly #remembered: readonly Map<number, boolean>[];
   readonly #anchored: boolean;
   /** Where threads go on at the present position, and the instructions there that wait for an ASN. */
   readonly #pending: Uint16Array;
@@ -148,7 +184,7 @@ export class AsPathMatcher {
 
   constructor(node: AsPathNode) {
     this.required = requiredAsns(node);
-    const program: Program = { op: [], x: [], y: [], ranges: [] };
+    const program: Program = { op: [], x: [], y: [], ranges: [], expressions: [] };
     compileNode(program, node);
     emit(program, MATCH);
     const size = program.op.length;
@@ -157,6 +193,8 @@ export class AsPathMatcher {
     this.#x = Uint16Array.from(program.x);
     this.#y = Uint16Array.from(program.y);
     this.#ranges = program.ranges.map((ranges) => Uint32Array.from(ranges));
+    this.#expressions = program.expressions;
+    this.#remembered = program.expressions.map(() => new Map());
     this.#anchored = this.#op[0] === AT_START;
     this.#pending = new Uint16Array(size);
     this.#waiting = new Uint16Array(size);
@@ -168,23 +206,32 @@ export class AsPathMatcher {
   matches(bytes: Uint8Array, start: number, end: number): boolean {
     let pendingCount = 0;
     let segmentEnd = start;
+    let type = 0;
     let isSet = false;
     let first = true;
     for (let at = start; ; first = false) {
-      if (at === segmentEnd && at < end) {
-        isSet = bytes[at] === AS_SET || bytes[at] === AS_CONFED_SET;
-        segmentEnd = at + 2 + 4 * bytes[at + 1]!;
-        at += 2;
-      }
+      let edge = 0;
       const last = at >= end;
-      if (this.#expand(pendingCount, first, last)) return true;
+      if (at === segmentEnd) {
+        edge = endOf(type);
+        if (!last) {
+          type = bytes[at]!;
+          edge |= beginOf(type);
+          isSet = type === AS_SET || type === AS_CONFED_SET;
+          segmentEnd = at + 2 + 4 * bytes[at + 1]!;
+          at += 2;
+        }
+      }
+      if (this.#expand(pendingCount, first, last, edge)) return true;
       if (last || (this.#waitingCount === 0 && this.#anchored)) return false;
       // One place of the path: a whole set, or one ASN of a sequence.
       const placeEnd = isSet ? segmentEnd : at + 4;
       pendingCount = 0;
       for (let i = 0; i < this.#waitingCount; i++) {
         const here = this.#waiting[i]!;
-        if (this.#op[here] === ASN && !this.#accepts(this.#x[here]!, bytes, at, placeEnd)) continue;
+        const op = this.#op[here];
+        if (op === ASN && !this.#accepts(this.#x[here]!, bytes, at, placeEnd)) continue;
+        if (op === DIGITS && !this.#hasDigits(this.#x[here]!, bytes, at, placeEnd)) continue;
         this.#pending[pendingCount++] = here + 1;
       }
       at = placeEnd;
@@ -194,7 +241,7 @@ export class AsPathMatcher {
   /**
    * Follows all threads, and a new one from the beginning, to the instructions that wait. True on a match.
    */
-  #expand(pendingCount: number, first: boolean, last: boolean): boolean {
+  #expand(pendingCount: number, first: boolean, last: boolean, edge: number): boolean {
     if (++this.#position === 0xffffffff) {
       this.#seen.fill(0);
       this.#position = 1;
@@ -224,10 +271,29 @@ export class AsPathMatcher {
           case AT_END:
             if (last) stack[depth++] = at + 1;
             break;
+          case AT_EDGE:
+            if ((edge & this.#x[at]!) !== 0) stack[depth++] = at + 1;
+            break;
           default:
             this.#waiting[this.#waitingCount++] = at;
         }
       }
+    }
+    return false;
+  }
+
+  /** Whether the digits of any ASN in [from, to) are those asked for; each ASN is asked once. */
+  #hasDigits(index: number, bytes: Uint8Array, from: number, to: number): boolean {
+    const remembered = this.#remembered[index]!;
+    for (let at = from; at < to; at += 4) {
+      const asn = readU32(bytes, at);
+      let answer = remembered.get(asn);
+      if (answer === undefined) {
+        if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+        answer = this.#expressions[index]!.test(String(asn));
+        remembered.set(asn, answer);
+      }
+      if (answer) return true;
     }
     return false;
   }

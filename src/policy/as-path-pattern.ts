@@ -7,12 +7,17 @@
 //   ^ $          begin, end of the path         _ or a space    between two ASNs (so `_65001_` is "contains")
 //   (a|b)        either                         * + ?           repeat the ASN or group before
 //
+//   65[0-9]+     an ASN of these digits         \{ \}          begin, end of an AS_SET
+//   6500[0-4]    likewise                       \( \)          begin, end of a confederation segment
+//
 // A pattern is found anywhere in the path unless ^ or $ hold it. An AS_SET is one place where any member
 // matches; members of confederation segments are ASNs like others. `[0-9]+` is read as "one ASN", for the
-// sake of habit. Not taken over: anything within an ASN's digits (`65[0-9]+`), which is a range in disguise.
+// sake of habit.
 
 export type AsPathNode =
   | { kind: 'asn' /** Pairs of low and high, ascending. */; ranges: readonly number[] }
+  | { kind: 'digits' /** Over the decimal text of an ASN. */; expression: RegExp }
+  | { kind: 'edge' /** Where the path must stand between two places. */; edge: AsPathEdge }
   | { kind: 'any' }
   | { kind: 'empty' }
   | { kind: 'start' }
@@ -20,6 +25,18 @@ export type AsPathNode =
   | { kind: 'sequence'; nodes: readonly AsPathNode[] }
   | { kind: 'either'; nodes: readonly AsPathNode[] }
   | { kind: 'repeat'; node: AsPathNode; least: 0 | 1; unbounded: boolean };
+
+/** The begin or end of a segment that is written in braces or parentheses. */
+export type AsPathEdge = 'setBegin' | 'setEnd' | 'confedBegin' | 'confedEnd';
+
+const edges: Readonly<Record<string, AsPathEdge>> = {
+  '{': 'setBegin',
+  '}': 'setEnd',
+  '\\{': 'setBegin',
+  '\\}': 'setEnd',
+  '\\(': 'confedBegin',
+  '\\)': 'confedEnd',
+};
 
 /** What is wrong with a pattern, and where (an offset into its text). */
 export interface AsPathPatternError {
@@ -94,7 +111,7 @@ function readRepeat(reader: Reader): AsPathNode {
   for (;;) {
     const sign = reader.text[reader.at];
     if (sign !== '*' && sign !== '+' && sign !== '?') return node;
-    if ('^$_ '.includes(first)) return fail(reader, `${sign} repeats nothing`);
+    if ('^$_ {}\\'.includes(first)) return fail(reader, `${sign} repeats nothing`);
     reader.at++;
     node = { kind: 'repeat', node, least: sign === '+' ? 1 : 0, unbounded: sign !== '?' };
   }
@@ -102,7 +119,14 @@ function readRepeat(reader: Reader): AsPathNode {
 
 function readAtom(reader: Reader): AsPathNode {
   const sign = reader.text[reader.at]!;
+  const digits = readDigits(reader);
+  if (digits !== undefined) return digits;
   if (sign >= '0' && sign <= '9') return readAsn(reader);
+  const edgeText = sign === '\\' ? reader.text.slice(reader.at, reader.at + 2) : sign;
+  if (Object.hasOwn(edges, edgeText)) {
+    reader.at += edgeText.length;
+    return { kind: 'edge', edge: edges[edgeText]! };
+  }
   switch (sign) {
     case '.':
       reader.at++;
@@ -152,6 +176,28 @@ function readAsn(reader: Reader): AsPathNode {
   if (reader.text[reader.at] === '[')
     return fail(reader, 'digits and [ within one ASN; write a range such as [64500-64599]');
   return { kind: 'asn', ranges: [asn, asn] };
+}
+
+/** A class of digits, maybe repeated; and an ASN that is written with at least one and more beside it. */
+const digitClass = /\[(?:\d+|(?:\d-\d)+)\](?:[+*?]|\{\d{1,2}(?:,\d{0,2})?\})?/;
+const digitsText = new RegExp(`(?:\\d|${digitClass.source})+`, 'y');
+
+/** More repeats within one ASN would take long to try, and nobody means them. */
+const MAX_DIGIT_REPEATS = 4;
+
+function readDigits(reader: Reader): AsPathNode | undefined {
+  digitsText.lastIndex = reader.at;
+  const text = digitsText.exec(reader.text)?.[0];
+  // Digits alone are an ASN, a class alone a range or `[0-9]+`.
+  if (text === undefined || /^\d+$/.test(text) || text.replace(digitClass, '') === '') return undefined;
+  if ((text.match(/[+*?}]/g) ?? []).length > MAX_DIGIT_REPEATS)
+    return fail(reader, `more than ${MAX_DIGIT_REPEATS} repeats within one ASN`);
+  reader.at += text.length;
+  try {
+    return { kind: 'digits', expression: new RegExp(`^(?:${text})$`) };
+  } catch {
+    return fail(reader, `${text} is no ASN`);
+  }
 }
 
 function readRanges(reader: Reader): AsPathNode {
