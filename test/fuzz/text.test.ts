@@ -30,6 +30,8 @@ const alphabets = [
   '0123456789abcdef:-./%[](){}, rtsoAx\u0000é',
 ];
 
+const opaqueFamilies = families.filter(({ form }) => form === 'opaque').map(({ id }) => id);
+
 function nearly(rng: Rng): string {
   const samples = [
     formatIp(randomBytes(rng, 4)),
@@ -49,18 +51,16 @@ function nearly(rng: Rng): string {
     formatMac(randomBytes(rng, 6)),
     formatEsi(randomBytes(rng, 10)),
   ];
-  return rng.pick(rng.chance(0.5) ? samples : nlriTexts(rng));
+  return rng.chance(0.7) ? rng.pick(samples) : nlriText(rng);
 }
 
-// One route of each family whose NLRI is more than a prefix.
-function nlriTexts(rng: Rng): string[] {
-  return nlriCodecs.flatMap((codec, family) => {
-    if (codec === undefined) return [];
-    const key = new ByteWriter();
-    const bytes = new Uint8Array(validOf(rng, family));
-    codec.split(bytes, 0, key, new ByteWriter());
-    return [codec.text(key.bytes, 0, key.length)];
-  });
+// A route of a family whose NLRI is more than a prefix.
+function nlriText(rng: Rng): string {
+  const family = rng.pick(opaqueFamilies);
+  const codec = nlriCodecs[family]!;
+  const key = new ByteWriter();
+  codec.split(new Uint8Array(validOf(rng, family)), 0, key, new ByteWriter());
+  return codec.text(key.bytes, 0, key.length);
 }
 
 // What a text gives must be a route that can be sent.
@@ -126,7 +126,7 @@ const parsers: readonly Parser[] = [
 test.each(parsers)('$name', ({ name, parse, format }) => {
   const rng = new Rng(seed);
   let read = 0;
-  for (let n = caseCount(0.3 / parsers.length); n > 0; n--) {
+  for (let n = caseCount(0.05); n > 0; n--) {
     const candidate = text(rng);
     const value = parse(candidate);
     if (value === undefined) continue;
