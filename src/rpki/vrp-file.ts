@@ -1,8 +1,8 @@
 // Payloads out of a local JSON file: what rpki-client and Routinator write (`{"roas": [{"asn", "prefix",
 // "maxLength"}]}`), or local assertions in the form of RFC 8416 section 3.4.1 (`{"slurmVersion": 1,
-// "locallyAddedAssertions": …}`). Text in, payloads out, or what is wrong and where; a file is taken whole or not at all.
-// Filters of RFC 8416 take payloads away from a cache's data, which is the cache's own work: a file that has some is
-// refused rather than half understood.
+// "locallyAddedAssertions": …}`). Text in, payloads out, or what is wrong and where; a file is taken whole or not at
+// all. Filters of RFC 8416 take payloads away from a cache's data, which is the cache's own work: a file that has some
+// is refused rather than half understood.
 
 import { readU32 } from '../lib/bytes.ts';
 import { parseAsn } from '../net/asn.ts';

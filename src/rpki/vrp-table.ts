@@ -204,8 +204,8 @@ export class VrpTable {
   }
 
   /**
-   * RFC 6811 section 2: how the payloads in use judge a route with this origin AS; 0 stands for an origin that cannot be
-   * told (an AS_SET), which matches nothing, and neither does a payload of AS 0 (RFC 6483 section 4).
+   * RFC 6811 section 2: how the payloads in use judge a route with this origin AS; 0 stands for an origin that cannot
+   * be told (an AS_SET), which matches nothing, and neither does a payload of AS 0 (RFC 6483 section 4).
    */
   validate(
     family: VrpFamily,

@@ -1,6 +1,6 @@
 // Records of MRT files (RFC 6396 section 2, extended timestamps section 3): the walk over a file, one header after the
-// other. What is in a record is read by table-dump.ts and bgp4mp.ts. A file that is cut off or lies about its lengths is
-// a fault with its place, never an exception: such files come out of other people's archives.
+// other. What is in a record is read by table-dump.ts and bgp4mp.ts. A file that is cut off or lies about its lengths
+// is a fault with its place, never an exception: such files come out of other people's archives.
 
 import { readU16, readU32 } from '../../lib/bytes.ts';
 

@@ -1,6 +1,6 @@
-// Dumps of routing tables: TABLE_DUMP (RFC 6396 section 4.2, 2-octet ASNs, one route a record) and TABLE_DUMP_V2 (section
-// 4.3, with add-path RFC 8050 section 4.1: one prefix a record, its peers in an index table). An entry can be written as
-// the UPDATE that would announce it, which is how tests and the benchmark bring real tables to life.
+// Dumps of routing tables: TABLE_DUMP (RFC 6396 section 4.2, 2-octet ASNs, one route a record) and TABLE_DUMP_V2
+// (section 4.3, with add-path RFC 8050 section 4.1: one prefix a record, its peers in an index table). An entry can be
+// written as the UPDATE that would announce it, which is how tests bring real tables to life.
 
 import { assert } from '../../lib/assert.ts';
 import { type ByteWriter, readU16, readU32 } from '../../lib/bytes.ts';
@@ -61,8 +61,8 @@ export interface DumpPeers {
 }
 
 /**
- * What a record of a table dump holds; undefined for a subtype that is not known. `peers` is the last index table of the
- * file, which the routes of TABLE_DUMP_V2 refer to.
+ * What a record of a table dump holds; undefined for a subtype that is not known. `peers` is the last index table of
+ * the file, which the routes of TABLE_DUMP_V2 refer to.
  */
 export function readTableDump(
   bytes: Uint8Array,
