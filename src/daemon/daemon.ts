@@ -226,8 +226,8 @@ async function startFib(intent: Intent, log: Log, late: { speaker?: Speaker }): 
     prefSrc4,
     prefSrc6,
     hashKey: secretHashKey(),
-    onAcked: (seq, failed) => {
-      refused(failed.length);
+    onAcked: (seq, failed, refusedCount) => {
+      refused(refusedCount);
       late.speaker?.fibAcked(seq, failed);
     },
     onRecovered: (family, words, length) => late.speaker?.fibRecovered(family, words, length),

@@ -76,6 +76,8 @@ interface PendingBatch {
   seq: number;
   remaining: number;
   failed: number[];
+  /** Of the failed ones, those that the kernel refused; the others wait for a link or a source address. */
+  refused: number;
 }
 
 export interface RouteFailure {
@@ -142,7 +144,7 @@ export class FibState {
   apply(batch: FibBatch): void {
     const table = this.tables[batch.family]!;
     const number = this.#nextBatch++ & 0x3fff_ffff;
-    const pending: PendingBatch = { seq: batch.seq, remaining: batch.count, failed: [] };
+    const pending: PendingBatch = { seq: batch.seq, remaining: batch.count, failed: [], refused: 0 };
     this.#batches.set(number, pending);
     const wide = table.prefixes.words === 4;
     const words = batch.words;
@@ -508,7 +510,7 @@ export class FibState {
       if (table.batch[id] !== NONE) table.flags[id]! |= REPORTED;
     } else if ((table.flags[id]! & REPORTED) !== 0 && table.desired[id] !== NONE) this.#recover(table, id);
     if ((table.flags[id]! & FAILED) !== 0) this.clearFailure(table, id);
-    this.#settleBatch(table, id, waiting);
+    this.#settleBatch(table, id, waiting, false);
     if (!waiting) table.flags[id]! &= ~REPORTED;
     table.releaseIfIdle(id);
   }
@@ -537,22 +539,23 @@ export class FibState {
     this.failures.delete(failureKey(table, id));
   }
 
-  #settleBatch(table: FibTable, id: number, failed: boolean): void {
+  #settleBatch(table: FibTable, id: number, failed: boolean, refused = failed): void {
     const number = table.batch[id]!;
     if (number === NONE) return;
     const pending = this.#batches.get(number)!;
     table.batch[id] = NONE;
     pending.remaining--;
     if (failed) pending.failed.push(table.batchIndex[id]!);
+    if (refused) pending.refused++;
   }
 
   /** Batches that are complete, in order; a later one waits for an earlier one. */
-  takeAcknowledged(): { seq: number; failed: number[] }[] {
-    const done: { seq: number; failed: number[] }[] = [];
+  takeAcknowledged(): { seq: number; failed: number[]; refused: number }[] {
+    const done: { seq: number; failed: number[]; refused: number }[] = [];
     for (const [number, pending] of this.#batches) {
       if (pending.remaining > 0) break;
       this.#batches.delete(number);
-      done.push({ seq: pending.seq, failed: pending.failed });
+      done.push({ seq: pending.seq, failed: pending.failed, refused: pending.refused });
     }
     return done;
   }

@@ -71,8 +71,11 @@ export interface FibOptions {
   compareEveryMs?: number;
   /** Secret of the tables of prefixes (lib/hash-key.ts); absent: a fixed one. */
   hashKey?: HashKey;
-  /** The kernel has the batch, but for the indexes that it refused or that wait; batches come in order. */
-  onAcked: (seq: number, failed: readonly number[]) => void;
+  /**
+   * The kernel has the batch, but for the indexes that it refused (`refused` of them) or that wait; batches come in
+   * order.
+   */
+  onAcked: (seq: number, failed: readonly number[], refused: number) => void;
   /** A prefix that was among the failed of an earlier batch is in the kernel now. `words`: 1 or 4. */
   onRecovered?: (family: number, words: readonly number[], length: number) => void;
   /** For tests: another kernel, another writer. */
@@ -304,7 +307,8 @@ export class Fib {
   /** Writes what there is to write and tells what is complete. */
   #turn(): void {
     this.#pump();
-    for (const batch of this.state.takeAcknowledged()) this.#options.onAcked(batch.seq, batch.failed);
+    for (const { seq, failed, refused } of this.state.takeAcknowledged())
+      this.#options.onAcked(seq, failed, refused);
     if (this.state.recovered.length > 0) {
       const recovered = this.state.recovered;
       this.state.recovered = [];
