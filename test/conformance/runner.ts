@@ -247,7 +247,7 @@ export class Runner {
     for (const round of rounds) {
       let open = true;
       while (passed < round && open) {
-        open = await this.#barrier(attacker, one.session);
+        open = await this.#barrier(attacker, one.session, messages.length);
         if (open) passed++;
       }
       observed = this.#observe(one.family, key, attacker, open);
@@ -265,7 +265,7 @@ export class Runner {
   }
 
   /** Announces a route and waits for it at the watchers; false when it did not arrive. */
-  async #barrier(attacker: Speaker, kind: SessionKind): Promise<boolean> {
+  async #barrier(attacker: Speaker, kind: SessionKind, messages = 1): Promise<boolean> {
     const at = ++this.#barriers;
     const ground = this.#ground(kind, 'ipv4', 0, attacker);
     const nlri = prefix(`30.${(at >> 8) & 255}.${at & 255}.0/24`);
@@ -274,7 +274,9 @@ export class Runner {
     const watchers = [...this.#watchers.values()];
     const arrived = () => watchers.every((watcher) => watcher.routes.has(key) || watcher.ended !== undefined);
     const over = () => attacker.ended !== undefined || !this.daemon.alive;
-    await this.bell.until(() => arrived() || over(), this.#options.patienceMs);
+    // A flood may take its time.
+    const patienceMs = this.#options.patienceMs * (messages > 100 ? 5 : 1);
+    await this.bell.until(() => arrived() || over(), patienceMs);
     return arrived() && !over();
   }
 

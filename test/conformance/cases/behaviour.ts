@@ -32,8 +32,10 @@ import {
   type Expectation,
   type Ground,
   LOCAL_AS,
+  nextHopOf,
   type SessionKind,
 } from '../case.ts';
+import { FAMILIES, type FamilyName } from '../speaker.ts';
 import { accept, withdraw } from './known.ts';
 import { both, by, carrying, community, is, lacks, path, pathIs, type Row, seen } from './seen.ts';
 import { addPathRows, octetRows, shapeRows } from './shapes.ts';
@@ -390,6 +392,62 @@ function passingRows(): Row[] {
   return rows;
 }
 
+const MEMBERSHIP =
+  'RFC 4684 3.2: "When advertising an RT membership NLRI to a route-reflector client, the Originator attribute shall be set to the router-id of the advertiser, and the Next-hop attribute shall be set to the local address for that session"';
+
+/** What is true of IPv4 unicast is true of the other families: these rows are played for each of them. */
+const everywhere =
+  /^(loop-(middle|first)|originator-own|cluster-own$|no-export\.|no-advertise\.|path\.(ext|int)|local-pref|med\.|reflected|originator-kept|cluster-prepended|not-reflected|origin-2|atomic|large|aigp)/;
+
+function familyRows(): Row[] {
+  const others = Object.keys(FAMILIES).filter((name) => name !== 'ipv4') as FamilyName[];
+  const rows = [...loopRows(), ...communityRows(), ...passingRows()].filter(({ id }) => everywhere.test(id));
+  const membership: Row = {
+    ...{
+      id: 'rtc.reflected-as-own',
+      title: 'a membership reflected as our own',
+      session: 'internal',
+      family: 'rtc',
+    },
+    clause: MEMBERSHIP,
+    expect: seen(by({ internal: is(ORIGINATOR_ID, ip(DAEMON)) })),
+    send: carrying(),
+  };
+  const rest = others.flatMap((family) => [
+    ...rows
+      .filter(({ session }) => session !== 'old')
+      .filter(({ id }) => family !== 'rtc' || !/^(reflected|originator-kept)/.test(id))
+      .map((row) => ({
+        ...row,
+        family,
+        id: `${family}.${row.id}${row.id.includes('.') ? '' : `.${row.session}`}`,
+      })),
+    ...both.map(
+      (session): Row => ({
+        ...{
+          id: `${family}.next-hop.${session}`,
+          title: 'the next hop towards internal peers',
+          session,
+          family,
+        },
+        clause:
+          'RFC 4271 5.1.3, RFC 4760 3: "When sending a message to an internal peer … SHOULD NOT modify the NEXT_HOP"',
+        expect: seen(
+          by({
+            // To its clients a reflector is the next hop of memberships (RFC 4684 section 3.2).
+            internal: (route, _, ground) =>
+              route.nextHop.startsWith(hex(family === 'rtc' ? ip(DAEMON) : nextHopOf(family, ground.local)))
+                ? undefined
+                : `the next hop is ${route.nextHop}`,
+          }),
+        ),
+        send: carrying(),
+      }),
+    ),
+  ]);
+  return [...rest, membership];
+}
+
 export function behaviourCases(): Case[] {
   const of = (category: string, rows: readonly Row[], valid = true): Case[] =>
     rows.map((row) => ({
@@ -406,6 +464,7 @@ export function behaviourCases(): Case[] {
     ...of('behaviour: attributes passed', passingRows()),
     ...of('behaviour: 4-octet AS numbers', octetRows()),
     ...of('behaviour: shapes', shapeRows()),
+    ...of('behaviour: other families', familyRows()),
     ...of('behaviour: add-path', addPathRows()),
   ];
 }
