@@ -510,9 +510,15 @@ export class FibState {
       if (table.batch[id] !== NONE) table.flags[id]! |= REPORTED;
     } else if ((table.flags[id]! & REPORTED) !== 0 && table.desired[id] !== NONE) this.#recover(table, id);
     if ((table.flags[id]! & FAILED) !== 0) this.clearFailure(table, id);
-    this.#settleBatch(table, id, waiting, false);
+    this.#settleBatch(table, id, waiting, waiting && this.#lacksRefusedObject(table.desired[id]!));
     if (!waiting) table.flags[id]! &= ~REPORTED;
     table.releaseIfIdle(id);
+  }
+
+  /** Whether what a waiting route waits for is an object that the kernel did not take. */
+  #lacksRefusedObject(setId: number): boolean {
+    const object = this.objects.sets[setId]!.object;
+    return object.errno !== 0 || object.members.some((member) => member.object.errno !== 0);
   }
 
   #recover(table: FibTable, id: number): void {

@@ -31,6 +31,7 @@ let kernel: FakeKernel;
 let fib: Fib;
 let foreign: Rtnl;
 let acks: { seq: number; failed: number[] }[];
+let refused: number;
 let recovered: string[];
 let eth0: number;
 let eth1: number;
@@ -38,12 +39,16 @@ let seq = 0;
 
 async function start(options: { prefSrc4?: Uint8Array; hashKey?: HashKey } = {}): Promise<void> {
   acks = [];
+  refused = 0;
   recovered = [];
   fib = await Fib.start({
     ...options,
     rtnl: kernel.rtnl(),
     writer: kernel.writer(OURS),
-    onAcked: (number, failed) => acks.push({ seq: number, failed: [...failed] }),
+    onAcked: (number, failed, refusedCount) => {
+      acks.push({ seq: number, failed: [...failed] });
+      refused += refusedCount;
+    },
     onRecovered: (family, words, length) => recovered.push(`${family} ${words[0]!.toString(16)}/${length}`),
   });
 }
@@ -224,6 +229,7 @@ test('foreign routes are never replaced or deleted', async () => {
   fib.apply(batch(IPV4, [0x0a000000, 0x0a000100], 1));
   await fib.settled();
   expect(acks).toEqual([{ seq: 1, failed: [0] }]);
+  expect(refused).toBe(1);
   expect(fib.routes({ different: true }).routes).toMatchObject([{ state: 'conflict', errno: 'EEXIST' }]);
   // A foreign hand takes the place of one of ours: it keeps it.
   hand(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route4(0x0a000100, 4, 20));
@@ -246,6 +252,7 @@ test('a refusal is told with errno and text, retried, and told as recovered', as
   fib.apply(batch(IPV4, [0x0a000000], 1));
   await new Promise((resolve) => setTimeout(resolve, 30));
   expect(acks).toEqual([{ seq: 1, failed: [0] }]);
+  expect(refused).toBe(1);
   expect(fib.routes().routes).toMatchObject([
     { state: 'error', errno: 'ENOMEM', text: 'no memory', installed: false },
   ]);
@@ -262,6 +269,7 @@ test('an object refused leaves its routes waiting, not failing one by one', asyn
   fib.apply(batch(IPV4, [0x0a000000], 1));
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(acks).toEqual([{ seq: 1, failed: [0] }]);
+  expect(refused).toBe(1);
   expect(fib.objects()).toMatchObject([
     { state: 'error', errno: 'EINVAL', text: 'Nexthop has invalid gateway' },
   ]);
@@ -304,6 +312,7 @@ test('routes follow their source address', async () => {
   fib.apply(batch(IPV4, [0x0a000000], 1));
   await fib.settled();
   expect(acks).toEqual([{ seq: 1, failed: [0] }]);
+  expect(refused).toBe(0);
   const address = {
     ifindex: 1,
     family: 2,
