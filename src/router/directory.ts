@@ -32,7 +32,7 @@ export class Directory {
   readonly #unnumbered = new Map<number, Peer>();
   /** Peers with a link-local address, by the name of its interface. */
   readonly #onNamed = new Map<string, Set<Peer>>();
-  /** How many peers each range has. */
+  /** How many peers each configuration has. */
   #counts = new Map<PeerConfig, number>();
   #configs: PeerConfig[] = [];
   #ranges: RangePeer[] = [];
@@ -53,14 +53,14 @@ export class Directory {
         this.#addresses.set(nameOfConfig(config), config);
   }
 
-  /** Counts the peers of the ranges anew, after peers have been given other configurations. */
+  /** Counts the peers anew, after peers have been given other configurations. */
   recount(): void {
     this.#counts = new Map();
     for (const peer of this.byName.values()) this.#count(peer, 1);
   }
 
   #count({ config }: Peer, change: 1 | -1): void {
-    if (config.kind === 'range') this.#counts.set(config, (this.#counts.get(config) ?? 0) + change);
+    this.#counts.set(config, (this.#counts.get(config) ?? 0) + change);
   }
 
   add(peer: Peer): void {
@@ -122,7 +122,7 @@ export class Directory {
     return this.#byAddress.get(formatIp(remote));
   }
 
-  /** How many peers a range has at this moment. */
+  /** How many peers a configuration has at this moment. */
   countOf(config: PeerConfig): number {
     return this.#counts.get(config) ?? 0;
   }

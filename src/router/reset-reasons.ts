@@ -3,9 +3,9 @@
 // its two OPENs amount to (`resetsNow`): an offer that the peer does not take up changes nothing, so nothing is reset.
 //
 // Ends the session: another AS of ours or an AS of the peer that is no longer allowed, roles, families, ADD-PATH,
-// extended messages, graceful restart on or off, the local address. Live: policies, limits, BFD, weights, passwords
-// and TTLs (set on the open connection), descriptions. With the next session: hold time, keepalive, connect retry,
-// passive, port, restart times, helper or full: a session that works is worth more than these.
+// extended messages, the local address. Live: policies, limits, BFD, weights, passwords and TTLs (set on the open
+// connection), whether routes of the peer are kept when it goes. With the next session, for one that works is worth
+// more than these: hold time, keepalive, connect retry, passive, port, and how graceful restart is offered.
 
 import { checkOpen, type Negotiated, negotiate } from '../session/negotiate.ts';
 import { capabilitiesOf } from '../session/offer-extent.ts';
@@ -37,8 +37,6 @@ export function resetReasons(before: PeerConfig, after: PeerConfig): string[] {
     );
   if (before.extendedMessages !== after.extendedMessages)
     reasons.push('extendedMessages changes, if it offers that');
-  if ((before.gracefulRestart === 'off') !== (after.gracefulRestart === 'off'))
-    reasons.push('gracefulRestart changes, if it offers that');
   if (differs(bytesOf(before.localAddress), bytesOf(after.localAddress)))
     reasons.push('localAddress changes');
   return reasons;
@@ -82,8 +80,6 @@ function outcomeDiffers(before: Negotiated, after: Negotiated): string[] {
   check('the next hop of IPv4 over IPv6', ({ extendedNextHop }) => extendedNextHop);
   check('the length of messages', ({ extendedMessage }) => extendedMessage);
   check('link-local next hops', ({ linkLocalNextHop }) => linkLocalNextHop);
-  check('gracefulRestart', ({ gracefulRestart }) => gracefulRestart?.notification);
-  check('long-lived graceful restart', ({ longLived }) => longLived === undefined);
   check('the confederation', ({ confederation, internal }) => `${confederation} ${internal}`);
   return reasons;
 }

@@ -246,7 +246,7 @@ describe('a change of settings', () => {
     ],
     ['a role that fits', {}, { role: 'provider' }, 'role changes'],
     ['a role that does not', {}, { role: 'customer' }, 'the peer says it is customer'],
-    ['graceful restart off', {}, { gracefulRestart: 'off' }, 'gracefulRestart changes'],
+    ['graceful restart off', {}, { gracefulRestart: 'off' }, undefined],
     ['graceful restart as a helper', {}, { gracefulRestart: 'helper' }, undefined],
     ['extended messages, which the peer lacks', {}, { extendedMessages: false }, undefined],
     ['the local address', {}, { localAddress: ip('192.0.2.1') }, 'localAddress changes'],
@@ -268,7 +268,7 @@ describe('a change of settings', () => {
         'the peer says it is customer',
         'no address family in common',
       ];
-      const kept = !refused.includes(expected ?? '') && after.gracefulRestart !== 'off';
+      const kept = !refused.includes(expected ?? '');
       expect(r.routes()).toEqual(kept ? ['10.1'] : []);
       if (expected !== undefined) {
         const reasons = resetReasons(peerAt(PEER, before), peerAt(PEER, { ...before, ...after }));
@@ -288,6 +288,23 @@ describe('a change of settings', () => {
     r.router.configure({ ...r.router.config, peers: [peerAt(PEER)] });
     expect([...r.keys]).toEqual([]);
     expect(r.tuned[1]!.tuning).toMatchObject({ minTtl: 0, password: null });
+  });
+
+  test('graceful restart that is turned off keeps nothing from then on, though the session was up before', () => {
+    for (const off of [
+      { gracefulRestart: undefined },
+      { peers: [peerAt(PEER, { gracefulRestart: 'off' })] },
+    ]) {
+      const r = rig([peerAt(PEER)]);
+      const connection = r.up(PEER, openOf(both));
+      r.say(connection, announce(1));
+      const { gracefulRestart: _, ...plain } = r.router.config;
+      r.router.configure('peers' in off ? { ...r.router.config, ...off } : plain);
+      expect(r.routes()).toEqual(['10.1']);
+      r.router.connectionLost(connection);
+      r.run(1);
+      expect(r.routes()).toEqual([]);
+    }
   });
 
   test('a shut peer is told why (RFC 9003)', () => {
