@@ -240,6 +240,9 @@ function resolveRpki(config: RpkiConfig | undefined, findings: Findings): RpkiIn
       if (ms % 1000 !== 0 || ms < low * 1000 || ms > high * 1000)
         complain(findings, [...path, key], `must be whole seconds from ${low}s to ${high}s (RFC 8210)`);
     }
+    const { refreshMs = 0, retryMs = 0, expireMs } = resolved;
+    if (expireMs !== undefined && expireMs <= Math.max(refreshMs, retryMs))
+      complain(findings, [...path, 'expire'], 'must be longer than refresh and retry (RFC 8210)');
     if (index === RPKI_SERVERS_MAX) complain(findings, path, `is one more than ${RPKI_SERVERS_MAX} servers`);
     return resolved;
   });

@@ -298,6 +298,12 @@ test('intervals are the operator’s, else the cache’s within the bounds of RF
   client.connected(now);
   hear(response(7), endOfData(7, 5, 0, 99_999, 1));
   expect(client).toMatchObject({ refreshMs: 1000, retryMs: 7_200_000, expireMs: 7_201_000 });
+  make({ expireMs: 600_000 });
+  sync();
+  expect(client).toMatchObject({ refreshMs: 300_000, retryMs: 150_000, expireMs: 600_000 });
+  make({ refreshMs: 86_400_000 });
+  sync();
+  expect(client).toMatchObject({ refreshMs: 86_400_000, retryMs: 600_000, expireMs: 87_000_000 });
   make({ refreshMs: 2000, retryMs: 1000, expireMs: 9000 });
   sync();
   expect(client).toMatchObject({ refreshMs: 2000, retryMs: 1000, expireMs: 9000 });

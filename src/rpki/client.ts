@@ -333,14 +333,24 @@ export class CacheClient {
     this.updatedAtMs = Math.max(1, nowMs);
     this.state = 'synced';
     this.lastError = undefined;
-    const told = pdu.intervalsOf(bytes, at);
+    this.#setIntervals(pdu.intervalsOf(bytes, at));
+    this.#deadlineMs = nowMs + this.refreshMs;
+    if (different) this.#ports.changed();
+    return undefined;
+  }
+
+  /** The operator's word counts before the cache's; where only one of two is his, the other fits itself to it. */
+  #setIntervals(told: pdu.Intervals | undefined): void {
     const { refreshMs, retryMs, expireMs } = this.#settings;
     this.refreshMs = refreshMs ?? (told === undefined ? REFRESH_MS : told.refreshS * 1000);
     this.retryMs = retryMs ?? (told === undefined ? RETRY_MS : told.retryS * 1000);
     this.expireMs = expireMs ?? (told === undefined ? EXPIRE_MS : told.expireS * 1000);
-    this.#deadlineMs = nowMs + this.refreshMs;
-    if (different) this.#ports.changed();
-    return undefined;
+    // Data must not expire before they can have been refreshed (RFC 8210 section 6).
+    if (expireMs === undefined) this.expireMs = Math.max(this.expireMs, this.refreshMs + this.retryMs);
+    else {
+      if (refreshMs === undefined) this.refreshMs = Math.min(this.refreshMs, Math.floor(expireMs / 2));
+      if (retryMs === undefined) this.retryMs = Math.min(this.retryMs, Math.floor(expireMs / 4));
+    }
   }
 
   /** All differences or none: what was done is undone when one of them does not fit (RFC 8210 section 12, 6 and 7). */
