@@ -1,6 +1,6 @@
-// `leafctl policy test FILE --route '…'`: what policies of a configuration do with routes that are described in words,
-// rule by rule: what each condition asked for and what it saw. No daemon is asked, so a policy can be tried before it is
-// put in force. Loaded when needed.
+// `leafctl policy test FILE --route '…'`: what policies of a configuration do with routes that are described in
+// words, rule by rule: what each condition asked for and what it saw. No daemon is asked, so a policy can be tried
+// before it is put in force. Loaded when needed.
 
 import { readFileSync } from 'node:fs';
 import { loadConfigFile } from '../intent/files.ts';

@@ -136,7 +136,7 @@ const peerActions: readonly (readonly [PeerAction, string])[] = [
 const routeHelp = `
 A route is a prefix and any of: next-hop A, as-path "65001 65002", local-pref N, med N, origin O, community C...,
 large-community C..., ext-community C..., rpki valid|invalid|notFound, tag N, from PEER, neighbor-as ASN, source S,
-igp-metric N, family F.`;
+igp-metric N; or the text of an NLRI, with family F and maybe vni N.`;
 
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];

@@ -3,8 +3,8 @@
 //   PREFIX [next-hop A] [as-path "65001 65002"] [local-pref N] [med N] [origin O] [community C…] [large-community C…]
 //          [ext-community C…] [rpki S] [tag N] [from PEER] [neighbor-as ASN] [source S] [igp-metric N]
 //
-// In place of PREFIX an NLRI of another family in its own text, with `family F` before or behind. A list goes on until
-// the next word that is a key. What is wrong is told with the word it is about.
+// In place of PREFIX an NLRI of another family in its own text, with `family F` behind it, and maybe `vni N`. A list
+// goes on until the next word that is a key. What is wrong is told with the word it is about.
 
 import { nearest } from '../intent/suggest.ts';
 import { readU32 } from '../lib/bytes.ts';
@@ -36,6 +36,7 @@ const keys = [
   'neighbor-as',
   'source',
   'igp-metric',
+  'vni',
   'family',
 ] as const;
 type Key = (typeof keys)[number];
@@ -72,6 +73,7 @@ export function parseRoute(
   if (rpki !== undefined) input.rpki = codeOf('rpki', rpki, originStateCodes);
   input.tag = numberOf(values, 'tag') ?? 0;
   input.igpMetric = numberOf(values, 'igp-metric') ?? 0;
+  input.vni = numberOf(values, 'vni') ?? input.vni;
   return { text: head, input };
 }
 

@@ -52,3 +52,27 @@ test('a refused reload keeps what is in force and tells place and number of prob
   expect(configuration.loaded.lastError).toMatchObject({ code: 'config-invalid', where: { file } });
   expect(configuration.intent.bgp.asn).toBe(65001);
 });
+
+test('plan says which session would reset and why, by the router that would do it', async () => {
+  const head = 'bgp: {asn: 65001, loopbacks: [10.0.0.1/32], profile: fabric, peers: [';
+  const peer = (more: string) => `${head}{address: 192.0.2.1, remoteAs: 65002${more}}]}\n`;
+  writeFileSync(file, peer(''));
+  const configuration = Configuration.read(file);
+  const planned = async (more: string) => {
+    const answer = await configuration.plan([{ file, text: peer(more) }]);
+    return answer.kind === 'done' ? answer.view.changes.map((one) => `${one.effect}: ${one.text}`) : [];
+  };
+  expect(await planned(', role: customer, families: [ipv4, evpn]')).toEqual([
+    'session reset: peer 192.0.2.1: families ipv4 ipv6 -> ipv4 evpn ' +
+      '(role changes; without ipv6; with evpn, if it offers that)',
+    'session reset: peer 192.0.2.1: role customer',
+  ]);
+  expect(await planned(', gracefulRestart: helper')).toEqual([
+    'live: peer 192.0.2.1: gracefulRestart full -> helper',
+  ]);
+  expect(await planned(', timers: {hold: 30s}')).toEqual([
+    'live: peer 192.0.2.1: timers.hold 90s -> 30s, with the next session',
+    'live: peer 192.0.2.1: timers.keepalive 30s -> 10s, with the next session',
+  ]);
+  expect(await planned(', shutdown: true')).toEqual(['session reset: peer 192.0.2.1: shut down']);
+});

@@ -18,6 +18,7 @@ import { compilePolicies } from '../policy/compile.ts';
 import type { CompiledPolicy } from '../policy/program.ts';
 import type { RouterConfig } from '../router/config.ts';
 import { routerConfigOf } from '../router/from-intent.ts';
+import { resetReasons } from '../router/reset-reasons.ts';
 
 export interface Loaded {
   files: string[];
@@ -85,7 +86,10 @@ export class Configuration {
   async plan(files: ConfigFile[]): Promise<ConfigAnswer<PlanView>> {
     const result = load(files);
     if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
-    return { kind: 'done', view: planView(diffIntents(this.intent, result.intent), result.warnings) };
+    const { intent } = result;
+    const router = routerConfigOf(intent, this.#policiesOf(intent));
+    const changes = this.#changes(intent, router);
+    return { kind: 'done', view: planView(changes, result.warnings) };
   }
 
   /** Puts the files in force; they stay where they are, the next start reads its own. */
@@ -119,16 +123,24 @@ export class Configuration {
     return jsonSchema();
   }
 
+  /** Policies that stay the same are the same objects, so that no route is judged again. */
+  #policiesOf(intent: Intent): ReadonlyMap<string, CompiledPolicy> {
+    const same = isDeepStrictEqual(intent.policies, this.intent.policies);
+    return same ? this.#policies : compilePolicies(intent.policies);
+  }
+
+  #changes(intent: Intent, router: RouterConfig): Change[] {
+    return withReasons(diffIntents(this.intent, intent), this.intent, this.router, intent, router);
+  }
+
   async #apply(files: ConfigFile[]): Promise<ConfigAnswer<ApplyView>> {
     const result = load(files);
     if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
     const { intent } = result;
-    const changes = diffIntents(this.intent, intent);
     const { asn, bgpId, clusterId } = this.#started.router;
-    // Policies that stay the same are the same objects, so that no route is judged again.
-    const same = isDeepStrictEqual(intent.policies, this.intent.policies);
-    const policies = same ? this.#policies : compilePolicies(intent.policies);
+    const policies = this.#policiesOf(intent);
     const router: RouterConfig = { ...routerConfigOf(intent, policies), asn, bgpId };
+    const changes = this.#changes(intent, router);
     if (clusterId !== undefined) router.clusterId = clusterId;
     const before = this.intent;
     await this.#putInForce({ intent, router, before });
@@ -141,6 +153,32 @@ export class Configuration {
     const view = planView(changes, result.warnings);
     return { kind: 'done', view: { ...view, applied: true, needRestart: this.needRestart() } };
   }
+}
+
+/**
+ * What the intents say might cost a session, settled by what the router says: a peer that it would not reset is
+ * changed live, and of one that it would reset the reasons are told, once.
+ */
+function withReasons(
+  changes: readonly Change[],
+  before: Intent,
+  routerBefore: RouterConfig,
+  after: Intent,
+  routerAfter: RouterConfig,
+): Change[] {
+  const told = new Set<string>();
+  return changes.map((change) => {
+    if (change.owner !== 'peer' || change.kind !== 'change' || change.effect !== 'session reset')
+      return change;
+    const was = before.bgp.peers.findIndex((peer) => peer.key === change.what);
+    const is = after.bgp.peers.findIndex((peer) => peer.key === change.what);
+    if (was < 0 || is < 0 || after.bgp.peers[is]!.shutdown !== before.bgp.peers[was]!.shutdown) return change;
+    const reasons = resetReasons(routerBefore.peers[was]!, routerAfter.peers[is]!);
+    if (reasons.length === 0) return { ...change, effect: 'live' };
+    if (told.has(change.what)) return change;
+    told.add(change.what);
+    return { ...change, text: `${change.text} (${reasons.join('; ')})` };
+  });
 }
 
 function load(files: readonly ConfigFile[]): LoadResult {

@@ -1,5 +1,6 @@
-// What changes about peers between two intents: each value with what it costs to put in force. A value that was said
-// in OPEN, or decides how the connection is made, takes a new session; what routes are judged by takes a refresh.
+// What changes about peers between two intents: each value with what it costs to put in force. What routes are judged
+// by takes a refresh; what both sides agreed on takes a new session; what was only said in OPEN, or only decides how a
+// connection is made, waits for the next one: a session that works is worth more.
 
 import { formatIp } from '../net/ip.ts';
 import { type Change, type Effect, onOff, valueChange } from './change.ts';
@@ -42,27 +43,35 @@ export function diffPeers(before: BgpIntent, after: BgpIntent): Change[] {
   return changes;
 }
 
-type Field = readonly [name: string, effect: Effect, show: (peer: PeerIntent) => string | undefined];
+type Field = readonly [
+  name: string,
+  effect: Effect,
+  show: (peer: PeerIntent) => string | undefined,
+  remark?: string,
+];
 
-/** A peer's values. What was said in OPEN, or decides how the connection is made, takes a new session. */
+/** Ends the text of a change that is live in so far as it costs nothing. */
+const waits = ', with the next session';
+
+/** A peer's values. */
 const peerFields: readonly Field[] = [
   ['name', 'live', (p) => p.name],
   ['group', 'live', (p) => p.group],
   ['description', 'live', (p) => p.description],
   ['remoteAs', 'session reset', (p) => remoteAsText(p.remoteAs)],
-  ['port', 'session reset', (p) => String(p.port)],
+  ['port', 'live', (p) => String(p.port), waits],
   ['families', 'session reset', (p) => p.families.join(' ')],
-  ['ttlSecurity', 'session reset', (p) => p.ttlSecurityHops?.toString()],
-  ['multihop', 'session reset', (p) => p.multihopTtl?.toString()],
-  ['passive', 'live', (p) => onOff(p.passive)],
+  ['ttlSecurity', 'live', (p) => p.ttlSecurityHops?.toString()],
+  ['multihop', 'live', (p) => p.multihopTtl?.toString()],
+  ['passive', 'live', (p) => onOff(p.passive), waits],
   [
     'localAddress',
     'session reset',
     (p) => (p.localAddress === undefined ? undefined : formatIp(p.localAddress)),
   ],
-  ['timers.hold', 'session reset', (p) => formatDuration(p.timers.holdMs)],
-  ['timers.keepalive', 'session reset', (p) => formatDuration(p.timers.keepaliveMs)],
-  ['timers.connectRetry', 'live', (p) => formatDuration(p.timers.connectRetryMs)],
+  ['timers.hold', 'live', (p) => formatDuration(p.timers.holdMs), waits],
+  ['timers.keepalive', 'live', (p) => formatDuration(p.timers.keepaliveMs), waits],
+  ['timers.connectRetry', 'live', (p) => formatDuration(p.timers.connectRetryMs), waits],
   ['idleHold', 'live', (p) => optionalDuration(p.idleHoldMs)],
   ['shutdownText', 'live', (p) => p.shutdownText],
   ...familyFields((p) => p),
@@ -156,7 +165,8 @@ function removalText(removal: PeerIntent['removePrivateAs']): string | undefined
 function bfdText(bfd: BfdIntent | undefined): string | undefined {
   if (bfd === undefined) return undefined;
   const passive = bfd.passive ? ' passive' : '';
-  return `${bfd.multiplier} x ${formatDuration(bfd.minTxMs)}, receive ${formatDuration(bfd.minRxMs)}, TTL ${bfd.minTtl}${passive}`;
+  const receive = `receive ${formatDuration(bfd.minRxMs)}`;
+  return `${bfd.multiplier} x ${formatDuration(bfd.minTxMs)}, ${receive}, TTL ${bfd.minTtl}${passive}`;
 }
 
 function diffPeer(before: PeerIntent, after: PeerIntent): Change[] {
@@ -173,11 +183,11 @@ function diffPeer(before: PeerIntent, after: PeerIntent): Change[] {
     entry(after.shutdown ? 'session reset' : 'live', after.shutdown ? 'shut down' : 'no longer shut down');
   if (!sameSecret(before.password, after.password)) {
     const verb = before.password === undefined ? 'set' : after.password === undefined ? 'removed' : 'changed';
-    entry('session reset', `password ${verb}`);
+    entry('live', `password ${verb}`);
   }
-  for (const [name, effect, show] of peerFields) {
+  for (const [name, effect, show, remark = ''] of peerFields) {
     const change = valueChange(show(before), show(after));
-    if (change !== undefined) entry(effect, `${name} ${change.text}`);
+    if (change !== undefined) entry(effect, `${name} ${change.text}${remark}`);
   }
   return changes;
 }

@@ -49,10 +49,47 @@ test('a new and a lost peer touch no other', () => {
   ]);
 });
 
-test('what OPEN said costs the session, through a group too', () => {
+test('what only OPEN says waits for the next session, through a group too', () => {
   expect(changed('hold: 9s', 'hold: 30s')).toEqual([
-    'session reset: change peer eth*: timers.hold 9s -> 30s',
-    'session reset: change peer eth*: timers.keepalive 3s -> 10s',
+    'live: change peer eth*: timers.hold 9s -> 30s, with the next session',
+    'live: change peer eth*: timers.keepalive 3s -> 10s, with the next session',
+  ]);
+});
+
+test('what both sides agreed on costs the session; what single families say has its name', () => {
+  expect(
+    changed('group: g, import: p', 'group: g, import: p, families: {ipv4: {}, evpn: {import: p}}'),
+  ).toEqual([
+    'session reset: change peer eth*: families ipv4 ipv6 -> ipv4 evpn',
+    'soft refresh: change peer eth*: families.evpn.import p',
+  ]);
+  expect(changed('remoteAs: 65002', 'remoteAs: 65002, role: peer, bfd: true, weight: 5')).toEqual([
+    'session reset: change peer 192.0.2.1: role peer',
+    'live: change peer 192.0.2.1: bfd 3 x 300ms, receive 300ms, TTL 255',
+    'soft refresh: change peer 192.0.2.1: weight 0 -> 5',
+  ]);
+});
+
+test('static routes, aggregates and validation change by name', () => {
+  const routes =
+    '  routes: [{prefix: 10.9.0.0/16, via: 192.0.2.9}]\n  aggregates: [{prefix: 10.0.0.0/8}]\n  groups:';
+  expect(changed('  groups:', routes)).toEqual([
+    'live: add route 10.9.0.0/16: via 192.0.2.9',
+    'live: add aggregate 10.0.0.0/8: with more specifics',
+  ]);
+  expect(
+    changed('policies:', 'rpki: {servers: [{address: a.example, port: 323, retry: 9s}]}\npolicies:'),
+  ).toEqual(['live: add rpki a.example port 323: retry 9s']);
+});
+
+test('a policy that is called is part of those that call it', () => {
+  const calling = base.replace('action: accept}', 'call: q, action: accept}');
+  const [before, after] = ['accept', 'reject'].map((action) =>
+    intent(`${calling}  q: {rules: [{action: ${action}}]}\n`),
+  );
+  expect(diffIntents(before!, after!).map((one) => `${one.effect}: ${one.text}`)).toEqual([
+    'soft refresh: policy p: used by eth*',
+    'soft refresh: policy q: used by policy p',
   ]);
 });
 
@@ -71,7 +108,7 @@ test('what the daemon and the router do at once is not told to cost more', () =>
 
 test('a password changes without being told', () => {
   const lines = changed('password: old', 'password: fresh');
-  expect(lines).toEqual(['session reset: change peer eth*: password changed']);
+  expect(lines).toEqual(['live: change peer eth*: password changed']);
 });
 
 test('policies: a changed set is a soft refresh for those who use it', () => {

@@ -144,8 +144,9 @@ function routeTexts({ bgp }: Intent): Texts {
     bgp.routes.map(({ prefix, to, policy, tag }) => {
       const via = to.kind === 'blackhole' ? to.kind : `via ${formatIp(to.address)}`;
       const scope = to.kind === 'gateway' && to.interface !== undefined ? ` dev ${to.interface}` : '';
-      const rest = `${policy === undefined ? '' : ` policy ${chainText(policy)}`}${tag === undefined ? '' : ` tag ${tag}`}`;
-      return [prefixText(prefix), via + scope + rest];
+      const through = policy === undefined ? '' : ` policy ${chainText(policy)}`;
+      const tagged = tag === undefined ? '' : ` tag ${tag}`;
+      return [prefixText(prefix), via + scope + through + tagged];
     }),
   );
 }

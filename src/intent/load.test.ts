@@ -48,6 +48,16 @@ describe('taken', () => {
   });
 });
 
+test('the examples are good configurations, policies and all', () => {
+  const names = readdirSync('examples').filter((name) => /^(?!.*\.lab\.).*\.yaml$/.test(name));
+  expect(names.length).toBeGreaterThan(0);
+  for (const name of names) {
+    const text = readFileSync(`examples/${name}`, 'utf8');
+    const result = loadConfig([{ file: name, text }], localOptions());
+    expect(problemLines([...result.problems, ...result.warnings])).toEqual([]);
+  }
+});
+
 describe('resolved', () => {
   test('defaults', () => {
     const { intent } = load('bgp: {asn: 65101, loopbacks: ["2001:db8::1/128", 10.0.0.11/32]}');

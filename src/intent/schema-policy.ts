@@ -86,7 +86,12 @@ function communityItem(parse: CommunityParser, form: string, wildcards: boolean)
 
 const expressionHint = 'a regular expression stands between slashes: /^65000:[0-9]+$/';
 
-const widened = (value: string): string => value.replaceAll('*', '1');
+/** With a number in place of each part that is `*`; a part like `1*` stays and is no number. */
+const widened = (value: string): string =>
+  value
+    .split(':')
+    .map((part) => (part === '*' ? '1' : part))
+    .join(':');
 
 const kinds = {
   standard: [parseCommunity, '65000:1 or a well-known name such as no-export'],

@@ -1,5 +1,5 @@
-// What a policy can ask of NLRI that is more than a prefix, read out of its key and rest (layouts: nlri/vpn.ts, evpn.ts,
-// flowspec.ts): the IP prefix or address in it, the route distinguisher, the EVPN route type, the VNI.
+// What a policy can ask of NLRI that is more than a prefix, read out of its key and rest (layouts: nlri/vpn.ts,
+// evpn.ts, flowspec.ts): the IP prefix or address in it, the route distinguisher, the EVPN route type, the VNI.
 
 import { readU32 } from '../lib/bytes.ts';
 import { ESI_LENGTH } from '../net/mac.ts';
