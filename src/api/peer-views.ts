@@ -6,6 +6,7 @@ import type { PeerConfig } from '../router/config.ts';
 import { isEnabled, type Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { describeDown } from '../session/reason.ts';
+import { roles } from '../session/role.ts';
 import type { RemoteAs } from '../session/state.ts';
 import type { Capability } from '../wire/bgp/capability.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
@@ -272,6 +273,19 @@ function capabilityText(capability: Capability): string {
       return `fqdn ${capability.host}`;
     case 'gracefulRestart':
       return `gracefulRestart ${capability.timeS} s${capability.restartState ? ', restarted' : ''}`;
+    case 'longLivedGracefulRestart': {
+      const times = capability.families.map((one) => `${familyText(one.afi, one.safi)} ${one.staleTimeS} s`);
+      return ['longLivedGracefulRestart', ...times].join(' ');
+    }
+    case 'role':
+      return `role ${roles[capability.role] ?? capability.role}`;
+    case 'addPath': {
+      const ways = capability.entries.map((one) => {
+        const way = ['', 'receive', 'send', 'send and receive'][one.sendReceive] ?? one.sendReceive;
+        return `${familyText(one.afi, one.safi)} ${way}`;
+      });
+      return `addPath ${ways.join(', ')}`;
+    }
     case 'unknown':
       return `code ${capability.code}`;
     default:

@@ -265,7 +265,8 @@ export class Router {
   /** Ends every session so that peers keep our routes (a restart), or drop them (`final`). */
   stop(final: boolean): void {
     for (const peer of this.directory.byName.values())
-      this.sessions.stop(peer, final ? 'adminDown' : 'localRestart', final ? 'leafd stops' : undefined);
+      if (final) this.sessions.stop(peer, 'adminDown', peer.config.shutdownText ?? 'leafd stops');
+      else this.sessions.stop(peer, 'localRestart');
   }
 
   // ---- origin validation (RFC 6811) ----
