@@ -6,6 +6,7 @@ import { dialogueCases } from './dialogue.ts';
 import { familyCases } from './families.ts';
 import { multiprotocolCases } from './multiprotocol.ts';
 import { roleCases } from './roles.ts';
+import { sizeCases } from './sizes.ts';
 import { streamCases } from './streams.ts';
 import { structureCases } from './structure.ts';
 import { valueCases } from './values.ts';
@@ -22,6 +23,7 @@ export function allCases(): Case[] {
     ...familyCases(),
     ...roleCases(),
     ...streamCases(),
+    ...sizeCases(),
   ];
   const seen = new Set<string>();
   for (const { id } of cases) {
