@@ -1,11 +1,13 @@
-// Aggregates (RFC 4271 section 9.2.2.2, without AS_SETs as RFC 9774 wants it): a prefix of ours that is there as long as
-// a more specific route within it is. What it says is what its routes have in common: the ORIGIN that is the worst of
-// theirs, and of their AS paths the beginning that all share, within leading AS_SEQUENCEs. Where that leaves an AS out,
-// or one of the routes is an aggregate of that kind itself, ATOMIC_AGGREGATE says so; AGGREGATOR names us. Packets to
-// what no more specific route covers are discarded: sent on by a default route they could come back for ever.
+// Aggregates (RFC 4271 section 9.2.2.2, without AS_SETs as RFC 9774 wants it): a prefix of ours that is there as
+// long as a more specific route within it is. What it says is what its routes have in common: the ORIGIN that is
+// the worst of theirs, and of their AS paths the beginning that all share, within leading AS_SEQUENCEs. Where that
+// leaves an AS out, or one of the routes is an aggregate of that kind itself, ATOMIC_AGGREGATE says so; AGGREGATOR
+// names us. Packets to what no more specific route covers are discarded: sent on by a default route they could
+// come back for ever.
 //
-// Which routes contribute is followed change by change; what they have in common is worked out again once a turn, and
-// no sooner again than it took attribute sets to look at, in milliseconds, so that a table that comes in costs little.
+// Which routes contribute is followed change by change; what they have in common is worked out again once a turn,
+// and no sooner again than it took attribute sets to look at, in milliseconds, so that a table that comes in costs
+// little.
 
 import { readU32 } from '../lib/bytes.ts';
 import { formatIp4 } from '../net/ip.ts';

@@ -77,7 +77,9 @@ export interface PeerSettings extends FamilySettings {
   shutdown: boolean;
   /** Told to the peer when it is shut down (RFC 9003). */
   shutdownText?: string;
-  /** Another AS that the peer knows us by. `noPrepend`: not put before what it sends us; `replaceAs`: ours hidden from it. */
+  /**
+   * Another AS that the peer knows us by. `noPrepend`: not put before what it sends us; `replaceAs`: ours hidden from it.
+   */
   localAs?: { asn: number; noPrepend: boolean; replaceAs: boolean };
   /** How often our own AS may be in a path from the peer. */
   allowAsIn: number;
@@ -105,7 +107,9 @@ export interface PeerSettings extends FamilySettings {
   asSet: 'refuse' | 'accept';
   /** RFC 8326: what is sent carries GRACEFUL_SHUTDOWN. What is received with it from outside gets LOCAL_PREF 0. */
   gracefulShutdown: boolean;
-  /** RFC 7999: host routes with BLACKHOLE from this peer are discarded in the kernel; else the community means nothing. */
+  /**
+   * RFC 7999: host routes with BLACKHOLE from this peer are discarded in the kernel; else the community means nothing.
+   */
   blackhole: boolean;
   weight: number;
   port: number;
@@ -154,7 +158,9 @@ export interface RouterConfig {
   multipath: number;
   /** AS paths of equal length but different content may share the load. */
   multipathRelax: boolean;
-  /** Weights of next hops follow the link bandwidth communities when all paths have one (draft-ietf-idr-link-bandwidth). */
+  /**
+   * Weights of next hops follow the link bandwidth communities when all paths have one (draft-ietf-idr-link-bandwidth).
+   */
   linkBandwidth: boolean;
   alwaysCompareMed: boolean;
   /** A path without MED counts as the worst, not as 0. */

@@ -1,6 +1,6 @@
-// Default routes for peers that get one from us whatever we have ourselves (`defaultOriginate`). They live in ribs of
-// their own, one route each, so that all that groups, sessions and policies do with routes they do with these too. The
-// rib of the family is then told to keep its own default route from such peers (filters.ts).
+// Default routes for peers that get one from us whatever we have ourselves (`defaultOriginate`). They live in ribs
+// of their own, one route each, so that all that groups, sessions and policies do with routes they do with these
+// too. The rib of the family is then told to keep its own default route from such peers (filters.ts).
 
 import { NEXT_HOP_SELF } from '../rib/next-hop-table.ts';
 import { LOCAL_PEER } from '../rib/peer-table.ts';

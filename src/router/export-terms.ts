@@ -1,8 +1,8 @@
-// On which terms a peer is told of routes: the options of its update groups, from what was negotiated and configured, and
-// our own next hop towards it.
+// On which terms a peer is told of routes: the options of its update groups, from what was negotiated and
+// configured, and our own next hop towards it.
 //
-// Routes of VPNs and EVPN keep their next hop also towards external peers unless the operator says otherwise: it is the
-// one that decapsulates, and this router swaps no labels and ends no tunnels (docs/decisions/0014).
+// Routes of VPNs and EVPN keep their next hop also towards external peers unless the operator says otherwise: it
+// is the one that decapsulates, and this router swaps no labels and ends no tunnels (docs/decisions/0014).
 
 import type { ExportOptions } from '../rib/export-options.ts';
 import type { Negotiated } from '../session/negotiate.ts';

@@ -88,7 +88,7 @@ test('an external peer gets VPN and EVPN routes with the next hop as received, u
   }
 });
 
-test('a route whose next hop cannot be reached is not passed on, whatever its family; flow specifications have none', () => {
+test('what cannot be reached is not passed on, whatever its family; flow specifications have no next hop', () => {
   const { a, b } = two((1 << EVPN) | (1 << FLOWSPEC4), internal, internal);
   a.say(update(EVPN, [multicast], { attributes: within, nextHop: '203.0.113.1' }));
   expect(b.has.size).toBe(0);

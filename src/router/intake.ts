@@ -1,9 +1,9 @@
 // From an UPDATE to paths in the rib: decode, intern the attributes once, choose which next hop counts, hand each
-// section over where it stands in the message. What RFC 7606 makes of a bad message the decoder has decided; here it is
-// carried out and handed to the log. Limits on prefixes are checked behind every message that announces.
+// section over where it stands in the message. What RFC 7606 makes of a bad message the decoder has decided; here
+// it is carried out and handed to the log. Limits on prefixes are checked behind every message that announces.
 //
-// Routes of families without a next hop (flowspec, RFC 8955 section 4) and of RTC, whose next hop nobody forwards to
-// (RFC 4684), have this router as next hop: it can always be reached.
+// Routes of families without a next hop (flowspec, RFC 8955 section 4) and of RTC, whose next hop nobody forwards
+// to (RFC 4684), have this router as next hop: it can always be reached.
 
 import { sameBytes } from '../lib/bytes.ts';
 import { formatIp, isLinkLocal6 } from '../net/ip.ts';
@@ -58,6 +58,12 @@ export class Intake {
   open(peer: Peer, context: UpdateContext): void {
     this.#contexts.set(peer, context);
     this.#warned.delete(peer);
+  }
+
+  /** The settings of an Established peer have changed: UPDATEs are read, and limits are held against it, by these. */
+  reconfigure(peer: Peer, context: UpdateContext): void {
+    this.#contexts.set(peer, context);
+    this.#checkLimits(peer, peer.families);
   }
 
   close(peer: Peer): void {
@@ -177,7 +183,9 @@ export class Intake {
       const beyond = action === 'drop' ? ', those beyond are refused' : '';
       const text = `${received} ${families[family]!.name} prefixes, the limit is ${limit}${beyond}`;
       this.#warn(peer, 'beyond', family, text);
-      if (action === 'restart' || action === 'shutdown') this.#host.tooManyPrefixes(peer, family, limit);
+      if (action !== 'restart' && action !== 'shutdown') continue;
+      this.#host.tooManyPrefixes(peer, family, limit);
+      return;
     }
   }
 

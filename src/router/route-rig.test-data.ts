@@ -5,7 +5,6 @@ import { ByteWriter } from '../lib/bytes.ts';
 import { VirtualClock } from '../lib/clock.ts';
 import { formatIp, parseIp } from '../net/ip.ts';
 import { formatPrefix } from '../net/prefix.ts';
-import { fabricPeer, fabricRouter } from '../sim/clos.ts';
 import { type AttributesView, describeAttributes, encodeAttributes } from '../wire/bgp/attribute/describe.ts';
 import type { Capability } from '../wire/bgp/capability.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
@@ -15,7 +14,7 @@ import { nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
 import { encodeOpen } from '../wire/bgp/open.ts';
 import { UpdateDecoder } from '../wire/bgp/update.ts';
 import { messageLengthAt, UpdateWriter } from '../wire/bgp/update-writer.ts';
-import type { AddressPeer, RouterConfig } from './config.ts';
+import { type AddressPeer, defaultPeerSettings, defaultRouterSettings, type RouterConfig } from './config.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardingMember, RouterEvent } from './ports.ts';
 import { Router } from './router.ts';
@@ -25,7 +24,9 @@ export const ip = (text: string): Uint8Array => parseIp(text)!;
 /** A passive external peer on the link. */
 export function neighbour(address: string, settings: Partial<AddressPeer> = {}): AddressPeer {
   return {
-    ...fabricPeer(false),
+    ...defaultPeerSettings,
+    remoteAs: { kind: 'external' },
+    families: 0b11,
     passive: true,
     holdTimeMs: 90_000,
     keepaliveMs: 30_000,
@@ -105,7 +106,18 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
     set.splice(0, set.length, ...members.map(memberText));
   };
   const acks: number[] = [];
-  const router: Router = new Router({ ...fabricRouter('r', 65001, 0x0a00_0001), peers, ...settings }, clock, {
+  const config: RouterConfig = {
+    ...defaultRouterSettings,
+    nodeName: 'r',
+    asn: 65001,
+    bgpId: 0x0a00_0001,
+    profile: 'fabric',
+    networks: [],
+    redistribute: {},
+    peers,
+    ...settings,
+  };
+  const router: Router = new Router(config, clock, {
     connect: () => {},
     close: () => {},
     send: (connection, bytes, length) => {

@@ -1,5 +1,6 @@
-// Route Target Constraint as a whole (RFC 4684): which peers are told of VPN routes by what they want, what they want as
-// it changes, and that we want everything where the operator says so: we have no VPN of our own that would know.
+// Route Target Constraint as a whole (RFC 4684): which peers are told of VPN routes by what they want, what they
+// want as it changes, and that we want everything where the operator says so: we have no VPN of our own that would
+// know.
 
 import { NEXT_HOP_SELF } from '../rib/next-hop-table.ts';
 import { LOCAL_PEER } from '../rib/peer-table.ts';

@@ -7,6 +7,7 @@ import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
+import type { UpdateContext } from '../wire/bgp/update-context.ts';
 import { familySettings } from './config.ts';
 import type { Peer } from './peer.ts';
 import type { RouterPorts } from './ports.ts';
@@ -30,7 +31,7 @@ export class SessionRoutes {
     peer.establishedAtMs = nowMs;
     peer.counters.establishedCount++;
     this.identify(peer, negotiated);
-    this.#openIntake(peer, negotiated);
+    this.#router.intake.open(peer, contextOf(peer, negotiated));
     restart.peerEstablished(peer, negotiated);
     this.applyPolicies(peer, negotiated);
     const name = negotiated.fqdn?.host;
@@ -47,21 +48,6 @@ export class SessionRoutes {
     peer.downAtMs = nowMs;
     peer.lastDown = reason;
     this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
-  }
-
-  #openIntake(peer: Peer, negotiated: Negotiated): void {
-    const { asn4, internal, confederation, families, addPathReceive } = negotiated;
-    const isOutside = !internal && !confederation;
-    // Paths of our own member AS have confederation segments as well as those of another.
-    const inConfederation = confederation || (internal && this.#router.config.confederation !== undefined);
-    this.#router.intake.open(peer, {
-      asn4,
-      internal,
-      confederation: inConfederation,
-      families,
-      addPath: addPathReceive,
-      firstAsn: isOutside && peer.config.enforceFirstAs ? negotiated.remoteAsn : 0,
-    });
   }
 
   /** What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. */
@@ -83,8 +69,8 @@ export class SessionRoutes {
     const negotiated = peer.negotiated!;
     if (this.#identified.get(peer) !== JSON.stringify(columnsOf(peer, negotiated)))
       this.identify(peer, negotiated);
-    this.#openIntake(peer, negotiated);
     this.applyPolicies(peer, negotiated);
+    this.#router.intake.reconfigure(peer, contextOf(peer, negotiated));
   }
 
   /** Import filters and update groups of an Established peer, from what the configuration says now. */
@@ -136,6 +122,19 @@ export class SessionRoutes {
     const data = new Uint8Array([afi >> 8, afi, safi, limit >>> 24, limit >>> 16, limit >>> 8, limit]);
     sessions.stop(peer, 'maxPrefixes', undefined, data);
   }
+}
+
+function contextOf(peer: Peer, negotiated: Negotiated): UpdateContext {
+  const { asn4, internal, confederation, families, addPathReceive } = negotiated;
+  const isOutside = !internal && !confederation;
+  return {
+    asn4,
+    internal,
+    confederation,
+    families,
+    addPath: addPathReceive,
+    firstAsn: isOutside && peer.config.enforceFirstAs ? negotiated.remoteAsn : 0,
+  };
 }
 
 function columnsOf(peer: Peer, negotiated: Negotiated): PeerColumns {
