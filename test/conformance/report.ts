@@ -70,6 +70,8 @@ export function summarize(
   };
 }
 
+const count = (summary: Summary, what: string): number => summary.wrong[what] ?? 0;
+
 export function reportText(summary: Summary): string {
   const width = Math.max(...Object.keys(summary.categories).map((name) => name.length));
   const lines = Object.entries(summary.categories).map(([name, { right, applicable }]) =>
@@ -88,6 +90,7 @@ export function reportText(summary: Summary): string {
     `${summary.daemon}: ${summary.right}/${summary.applicable} right of ${summary.cases} cases ` +
       `(${summary.malformed} malformed), ${summary.notApplicable} do not apply, ` +
       `${(summary.tookMs / 1000).toFixed(1)} s${sums.length > 0 ? `; wrong: ${sums.join(', ')}` : ''}`,
+    `wrong resets ${count(summary, 'reset')}, crashes ${count(summary, 'crash')}, others harmed ${count(summary, 'collateral')}`,
     ...lines,
     '',
   ].join('\n');

@@ -1,3 +1,5 @@
+// All cases, in the order they are played; no two may have one name.
+
 import type { Case } from '../case.ts';
 import { absentCases } from './absent.ts';
 import { behaviourCases } from './behaviour.ts';

@@ -42,13 +42,16 @@ function carries(known: Known, value: (ground: Ground) => readonly number[]): Ch
   };
 }
 
+const isInternal = (session: SessionKind): boolean => session === 'internal' || session === 'oldInternal';
+const isOld = (session: SessionKind): boolean => session === 'old' || session === 'oldInternal';
+
 /** What becomes of a valid attribute: passed, or dropped where it does not belong. */
 function valid(known: Known, session: SessionKind): readonly Expectation[] {
   const [first] = known.malformed(session);
-  const outside = session !== 'internal' && [LOCAL_PREF, 9, 10].includes(known.type);
+  const outside = !isInternal(session) && [LOCAL_PREF, 9, 10].includes(known.type);
   if (outside) return discard(known.type);
   // Attributes that a speaker may decline to pass: AS4_* from a 4-octet speaker, AIGP, Prefix-SID.
-  const shy = first?.kind === 'discard' && known.carried === undefined && session !== 'old';
+  const shy = first?.kind === 'discard' && known.carried === undefined && !isOld(session);
   return [{ kind: 'accept', check: carries(known, known.value) }, ...(shy ? discard(known.type) : [])];
 }
 

@@ -65,7 +65,8 @@ export interface Known {
 
 const external = (session: SessionKind): boolean => session !== 'internal' && session !== 'oldInternal';
 const both: readonly SessionKind[] = ['external', 'internal'];
-const three: readonly SessionKind[] = ['external', 'internal', 'old'];
+/** Sessions of all sizes of AS numbers. */
+const all: readonly SessionKind[] = ['external', 'internal', 'old', 'oldInternal'];
 const cut = (value: readonly number[]) => value.slice(0, -1);
 const either = (type: number): readonly Expectation[] => [{ kind: 'withdraw' }, { kind: 'discard', type }];
 const around = (value: readonly number[]): readonly (readonly number[])[] => [
@@ -98,7 +99,7 @@ const ofRoute: readonly Known[] = [
     name: 'AS_PATH',
     type: AS_PATH,
     flags: WELL_KNOWN,
-    sessions: three,
+    sessions: all,
     value: (ground) => segment(2, ground.internal ? [CASE_MARK] : [ground.asn, CASE_MARK], ground.octets),
     second: [2, 1, 0, 0, 0, 9],
     lengths: ({ octets, asn }) => [
@@ -164,7 +165,7 @@ const ofRoute: readonly Known[] = [
     name: 'AGGREGATOR',
     type: AGGREGATOR,
     flags: OPTIONAL_TRANSITIVE,
-    sessions: three,
+    sessions: all,
     value: ({ octets }) => [...(octets === 4 ? u32(64900) : u16(64900)), ...ip('192.0.2.9')],
     lengths: ({ octets }) => {
       const wide = [...u32(64900), ...ip('192.0.2.9')];
@@ -235,7 +236,7 @@ const later: readonly Known[] = [
     name: 'AS4_PATH',
     type: AS4_PATH,
     flags: OPTIONAL_TRANSITIVE,
-    sessions: three,
+    sessions: all,
     value: () => segment(2, [CASE_MARK]),
     lengths: () => [
       [],
@@ -255,7 +256,7 @@ const later: readonly Known[] = [
     name: 'AS4_AGGREGATOR',
     type: AS4_AGGREGATOR,
     flags: OPTIONAL_TRANSITIVE,
-    sessions: three,
+    sessions: all,
     value: () => [...u32(4200000001), ...ip('192.0.2.9')],
     ...fixed([...u32(4200000001), ...ip('192.0.2.9')]),
     lengthClause:

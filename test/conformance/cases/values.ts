@@ -91,7 +91,7 @@ type PathRow = readonly [
   sessions?: readonly SessionKind[],
 ];
 
-const three: readonly SessionKind[] = ['external', 'internal', 'old'];
+const all: readonly SessionKind[] = ['external', 'internal', 'old', 'oldInternal'];
 const outside: readonly SessionKind[] = ['external', 'old'];
 
 const paths: readonly PathRow[] = [
@@ -180,7 +180,7 @@ const paths: readonly PathRow[] = [
 ];
 
 function pathCases(): Case[] {
-  return paths.flatMap(([id, title, clause, value, expect = withdraw, sessions = three]) =>
+  return paths.flatMap(([id, title, clause, value, expect = withdraw, sessions = all]) =>
     ofRow({
       id: `as-path.${id}`,
       title: `AS_PATH with ${title}`,
@@ -303,7 +303,7 @@ function as4Rows(): Row[] {
     flags: OPTIONAL_TRANSITIVE,
     type: AS4_PATH,
     value: () => value,
-    sessions: ['old'],
+    sessions: ['old', 'oldInternal'],
     expect: discard(AS4_PATH),
   }));
 }
