@@ -118,6 +118,21 @@ describe('ADD-PATH (RFC 7911)', () => {
     expect(via(net, member)).toEqual(['01']);
   });
 
+  test('when the number of a path goes to another source, both hear of it', () => {
+    const net = network(ALL);
+    const peers = [1, 2, 3].map((n) => net.peer('external', n));
+    const [toA, toB, toC] = peers.map((peer) => net.join(peer));
+    net.say(peers[0]!, P, { asPath: [7] }, net.hop(1));
+    net.settle();
+    const pathIds = (): number[][] => [toA!, toB!, toC!].map((member) => [...pathsOf(net, member).keys()]);
+    expect(pathIds()).toEqual([[], [1], [1]]);
+    net.rib.withdrawOne(peers[0]!, P, 0, 0, 0, 24, 0);
+    net.say(peers[1]!, P, { asPath: [7] }, net.hop(1));
+    net.settle();
+    expect(pathIds()).toEqual([[1], [], [1]]);
+    expect(verifyGroup(net.group)).toEqual([]);
+  });
+
   test('one that joins late has what the others have; a slow one catches up path by path', () => {
     const net = network(routeReflector);
     const peers = [1, 2, 3].map((n) => net.peer('external', n));

@@ -88,25 +88,29 @@ export class BestOut {
     const stage = this.#stage;
     const owner = this.#owner;
     const oldAttr = this.attrId[id]!;
-    const oldHop = this.hopOf(id);
-    const oldData = this.#dataOf(id);
-    const oldSource = this.source[id]!;
     const attr = stage.attrId;
     const hop = attr === 0 ? 0 : stage.nextHopId;
     const data = attr === 0 ? 0 : stage.nlriDataId;
-    const isSame = attr === oldAttr && hop === oldHop && data === oldData;
+    if (oldAttr === 0) {
+      if (attr === 0) return;
+      owner.collect(id, 0, attr, hop, data, owner.sourceMember(stage.source));
+      this.#store(id, attr, hop, data, stage.source);
+      return;
+    }
+    const oldSource = this.source[id]!;
+    const isSame = attr === oldAttr && hop === this.hopOf(id) && data === this.#dataOf(id);
     if (isSame && (attr === 0 || stage.source === oldSource)) {
       if (attr !== 0) this.#rib.pool.release(attr);
       return;
     }
-    const oldMember = oldAttr === 0 ? -1 : owner.sourceMember(oldSource);
+    const oldMember = owner.sourceMember(oldSource);
     const member = attr === 0 ? -1 : owner.sourceMember(stage.source);
     if (attr === 0) owner.collect(id, 0, 0, 0, 0, oldMember);
     else if (isSame) {
       // Only the source differs: nobody is concerned but the two peers it came from.
       if (oldMember >= 0) owner.collect(id, 0, attr, hop, data, ONLY + oldMember);
     } else owner.collect(id, 0, attr, hop, data, member);
-    if (attr !== 0 && oldAttr !== 0 && member >= 0 && member !== oldMember)
+    if (attr !== 0 && member >= 0 && member !== oldMember)
       owner.collect(id, 0, 0, 0, 0, ONLY + member);
     this.#store(id, attr, hop, data, stage.source);
   }

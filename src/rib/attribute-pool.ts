@@ -324,8 +324,8 @@ export class AttributePool {
     let member = 0;
     let flags = 0;
     let first = -1;
-    const { asn, confederationId = 0 } = this.#identity;
-    const outside = confederationId === 0 ? asn : confederationId;
+    const { asn } = this.#identity;
+    const outside = this.#identity.confederationId || asn;
     for (let at = start; at < end; ) {
       const type = page[at]!;
       const count = page[at + 1]!;

@@ -262,11 +262,17 @@ export class Decision {
     this.weights = undefined;
     this.best = 0;
     if (count === 0) return;
+    if (count === 1) {
+      this.best = candidates[0]!;
+      this.nextHops[0] = this.#paths.nextHopId[this.best]!;
+      this.nextHopCount = 1;
+      return;
+    }
     const best = this.#bestCandidate();
     this.best = best;
     this.#addNextHop(best);
     const limit = Math.min(this.options.multipath, SET_MEMBERS_MAX);
-    if (count === 1 || limit === 1) return;
+    if (limit === 1) return;
     if (count > limit) candidates.subarray(0, count).sort((a, b) => this.#compareTies(a, b));
     for (let i = 0; i < count && this.nextHopCount < limit; i++)
       if (candidates[i] !== best && this.#sharesLoad(candidates[i]!, best)) this.#addNextHop(candidates[i]!);

@@ -70,6 +70,7 @@ const COMMUNITIES_DUE = 4;
 const ORIGINATOR_DUE = 8;
 const CLUSTER_DUE = 16;
 const OTC_DUE = 32;
+const NOTHING_DUE = 256;
 
 /** Writes the attributes as they are sent. False when they outgrow what an attribute can hold. */
 export function transformAttributes(
@@ -86,10 +87,14 @@ export function transformAttributes(
     (transform.originatorId !== 0 ? ORIGINATOR_DUE : 0) |
     (transform.clusterId !== 0 ? CLUSTER_DUE : 0) |
     (transform.otc !== 0 ? OTC_DUE : 0);
+  let dueFrom = firstDue(due);
   for (let at = start; ; ) {
     const code = at < end ? bytes[at + 1]! : 256;
     // What the set lacks goes in before the first attribute of a higher code.
-    if (due !== 0) due = writeDue(out, transform, due, code);
+    if (code > dueFrom) {
+      due = writeDue(out, transform, due, code);
+      dueFrom = firstDue(due);
+    }
     if (at >= end) return true;
     const next = valueEnd(bytes, at);
     if (code === AS_PATH && (due & PATH_DUE) !== 0) {
@@ -109,6 +114,16 @@ export function transformAttributes(
     }
     at = next;
   }
+}
+
+/** The lowest code of what is due, or one above all. */
+function firstDue(due: number): number {
+  if ((due & PATH_DUE) !== 0) return AS_PATH;
+  if ((due & LOCAL_PREF_DUE) !== 0) return LOCAL_PREF;
+  if ((due & COMMUNITIES_DUE) !== 0) return COMMUNITIES;
+  if ((due & ORIGINATOR_DUE) !== 0) return ORIGINATOR_ID;
+  if ((due & CLUSTER_DUE) !== 0) return CLUSTER_LIST;
+  return (due & OTC_DUE) !== 0 ? OTC : NOTHING_DUE;
 }
 
 /** Writes what is due before an attribute with this code; returns what is due behind it. */

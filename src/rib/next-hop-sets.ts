@@ -35,6 +35,8 @@ export class NextHopSets {
   ];
   /** Of sets whose members have unequal weights. */
   #weights: (Uint8Array | undefined)[] = [];
+  /** How many such there are. */
+  #weighted = 0;
   readonly #index = new IdHash();
   #free = new IdQueue();
   readonly #nextHops: NextHopTable;
@@ -86,6 +88,7 @@ export class NextHopSets {
     this.count[id] = count;
     this.#members[id] = ids.slice(0, count);
     this.#weights[id] = weights?.slice(0, count);
+    if (weights !== undefined) this.#weighted++;
     for (let i = 0; i < count; i++) this.#nextHops.retain(ids[i]!);
     return id;
   }
@@ -114,6 +117,7 @@ export class NextHopSets {
     const members = this.#members[id]!;
     for (let i = 0; i < members.length; i++) this.#nextHops.release(members[i]!);
     this.#members[id] = this.#members[NO_SET]!;
+    if (this.#weights[id] !== undefined) this.#weighted--;
     this.#weights[id] = undefined;
     this.count[id] = 0;
   }
@@ -133,6 +137,7 @@ export class NextHopSets {
     const members = this.#members[id]!;
     if (members.length !== count) return false;
     for (let i = 0; i < count; i++) if (members[i] !== ids[i]) return false;
+    if (this.#weighted === 0 && weights === undefined) return true;
     const known = this.#weights[id];
     if (known === undefined || weights === undefined) return known === weights;
     for (let i = 0; i < count; i++) if (known[i] !== weights[i]) return false;

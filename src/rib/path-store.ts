@@ -41,6 +41,8 @@ export class PathStore {
   readonly #nlriData: NlriData;
   readonly #import: ImportStage;
   readonly #scan: PathScan;
+  /** NLRI are keys of bytes, which may carry data. */
+  readonly #isOpaque: boolean;
   /** The announcement under way: what `put` stores. */
   #peer = 0;
   #attrIdIn = 0;
@@ -58,6 +60,7 @@ export class PathStore {
     this.#nlriData = parts.nlriData;
     this.#import = parts.import;
     this.#scan = parts.scan;
+    this.#isOpaque = parts.prefixes.keys !== undefined;
   }
 
   /** Begins an announcement of at most `prefixesMax` prefixes. */
@@ -94,7 +97,9 @@ export class PathStore {
 
   /** Stores what the import has made of the announcement under way, or that there is no such route. */
   putImported(id: number, pathId: number): void {
-    if (this.#prefixes.isRoutable(id)) this.put(id, pathId, this.#import.attrId, this.#import.reason);
+    const { attrId, reason } = this.#import;
+    const routable = this.#isOpaque ? this.#prefixes.isRoutableKey(id) : this.#prefixes.isRoutable(id);
+    if (routable) this.put(id, pathId, attrId, reason);
     else this.put(id, pathId, 0, NOT_ROUTABLE);
   }
 
@@ -125,15 +130,11 @@ export class PathStore {
       this.#perPeer.uncount(path);
       this.#pool.release(paths.attrIdIn[path]!);
       this.#dropAccepted(path);
-      if (paths.nlriDataId.length > 0) this.#nlriData.release(paths.nlriDataId[path]!);
+      if (this.#isOpaque) this.#nlriData.release(paths.nlriDataOf(path));
     }
     paths.attrIdIn[path] = this.#attrIdIn;
     this.#pool.refs[this.#attrIdIn]!++;
-    if (this.nlriDataIn !== 0) paths.withNlriData();
-    if (paths.nlriDataId.length > 0) {
-      paths.nlriDataId[path] = this.nlriDataIn;
-      this.#nlriData.retain(this.nlriDataIn);
-    }
+    if (this.#isOpaque) this.#setNlriData(path);
     this.#setAccepted(path, attrId, reason);
     this.#perPeer.count(path);
     if (attrId !== 0) {
@@ -163,10 +164,7 @@ export class PathStore {
     this.#perPeer.uncount(path);
     this.#pool.release(paths.attrIdIn[path]!);
     this.#dropAccepted(path);
-    if (paths.nlriDataId.length > 0) {
-      this.#nlriData.release(paths.nlriDataId[path]!);
-      paths.nlriDataId[path] = 0;
-    }
+    if (this.#isOpaque) this.#nlriData.release(paths.nlriDataOf(path));
     paths.give(path);
     if (wasAccepted) this.markDirty(id);
     else this.releaseIfUnused(id);
@@ -221,6 +219,13 @@ export class PathStore {
     prefixes.retire(id);
   }
 
+  #setNlriData(path: number): void {
+    if (this.nlriDataIn !== 0) this.#paths.withNlriData();
+    if (this.#paths.nlriDataId.length === 0) return;
+    this.#paths.nlriDataId[path] = this.nlriDataIn;
+    this.#nlriData.retain(this.nlriDataIn);
+  }
+
   /** Whether the limit of the peer refuses one more accepted path; then somebody waits for room. */
   #isRefused(peer: number, path: number): boolean {
     const refused = this.#perPeer.isSurplus(peer, path);
@@ -263,7 +268,7 @@ export class PathStore {
       paths.weight[path] === this.#import.weight &&
       paths.nextHopId[path] === (reason === 0 ? this.#import.nextHopId : this.#nextHopIdIn) &&
       paths.receivedNextHop(path) === this.#nextHopIdIn &&
-      paths.nlriDataOf(path) === this.nlriDataIn
+      (!this.#isOpaque || paths.nlriDataOf(path) === this.nlriDataIn)
     );
   }
 

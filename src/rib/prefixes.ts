@@ -138,15 +138,17 @@ export class Prefixes {
 
   /** Whether the prefix can be a route at all (RFC 4271 6.3). */
   isRoutable(id: number): boolean {
-    const { keys } = this;
-    if (keys !== undefined) {
-      const at = keys.offset(id);
-      return this.codec!.routable(keys.page(id), at, at + keys.length[id]!);
-    }
     const { address, length } = this.table;
     if (this.table.words === 1) return routable4(address[id]!, length[id]!);
     const at = id * 4;
     return routable6(address[at]!, address[at + 1]!, address[at + 2]!, address[at + 3]!, length[id]!);
+  }
+
+  /** As `isRoutable` for a key of bytes. */
+  isRoutableKey(id: number): boolean {
+    const keys = this.keys!;
+    const at = keys.offset(id);
+    return this.codec!.routable(keys.page(id), at, at + keys.length[id]!);
   }
 
   /** The id of an IPv4 prefix, made if absent; room is reserved. */

@@ -80,6 +80,7 @@ export class UpdateGroup implements OutOwner {
   readonly #port: GroupPort;
   readonly #batch: UpdateBatch;
   readonly #send: OutOwner['collect'];
+  readonly #reflectsBack: boolean;
   #state = new Uint8Array(64);
   readonly #queue = new IdQueue();
   /** How many prefixes have been queued, and worked off, ever. */
@@ -103,6 +104,7 @@ export class UpdateGroup implements OutOwner {
   constructor(rib: Rib, options: ExportOptions, filter: RouteFilter | undefined, port: GroupPort) {
     this.rib = rib;
     this.stage = new ExportStage(rib, options, filter);
+    this.#reflectsBack = this.stage.reflectsBack;
     this.#port = port;
     this.#batch = new UpdateBatch(rib, options);
     this.#out =
@@ -312,7 +314,7 @@ export class UpdateGroup implements OutOwner {
   }
 
   sourceMember(peer: number): number {
-    return this.stage.reflectsBack ? -1 : this.memberOf(peer);
+    return this.#reflectsBack ? -1 : this.memberOf(peer);
   }
 
   /** Adds to the common stream, and notes it for the members that stand apart. */
