@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 // One project a layer, so that `npm test` can give each its own budget. Kernel, interop and e2e share the
 // machine's network namespaces and run one file at a time.
-const serial = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 };
+const serial = { fileParallelism: false, maxConcurrency: 16, testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {
