@@ -60,7 +60,7 @@ export class Transport {
   readonly #events: TransportEvents;
   readonly #wires = new Map<number, Wire>();
   readonly #listeners: Listener[] = [];
-  /** Connections with something unread, first come, first served. */
+  /** Connections that are paused with more to come, read or not: first come, first served. */
   readonly #unread = new Set<number>();
   /** What reading has taken of this turn. */
   #readMs = 0;
@@ -140,9 +140,9 @@ export class Transport {
     return false;
   }
 
-  /** Whether something of the connection has been read and not handed over: a sign of life nobody has seen yet. */
+  /** Whether something of the connection is here and not handed over: a sign of life nobody has seen yet. */
   hasUnread(connection: number): boolean {
-    return this.#wires.get(connection)?.unread !== undefined;
+    return this.#unread.has(connection);
   }
 
   /** Puts another TTL or key on a connection that is up; the kernel's refusal is told as trouble. */
