@@ -19,10 +19,18 @@ import { closeFd, SysError } from '../netlink/sys.ts';
 import { encodeSockaddr } from '../netlink/tcp.ts';
 import { Datagram, openUdpReceiver, openUdpSender, sendDatagram } from '../netlink/udp.ts';
 import { BfdEngine, DEADLINE, NOW, type Target } from './engine.ts';
-import { FLAG_CPI, PACKET_BYTES, TAKEN, WE_ARE_ADMIN_DOWN } from './packet.ts';
+import {
+  FLAG_CPI,
+  PACKET_BYTES,
+  TAKEN,
+  UNKNOWN_DISCRIMINATOR,
+  UNKNOWN_SENDER,
+  WE_ARE_ADMIN_DOWN,
+} from './packet.ts';
 import { SessionTable } from './session-table.ts';
 import {
   CAPACITY,
+  CONTROL_RECEIVERS,
   CONTROL_SCHEDULING,
   CONTROL_STOP,
   CONTROL_WORST_LATE_US,
@@ -89,10 +97,13 @@ class BfdThread {
     const scheduling = setRealTime(PRIORITY);
     Atomics.store(this.#control, CONTROL_SCHEDULING, scheduling === 0 ? 1 : scheduling);
     this.#tell({ kind: 'ready', schedulingErrno: -scheduling });
-    while (Atomics.load(this.#control, CONTROL_STOP) === 0) this.#turn();
-    // What was ordered before the stop still holds: sessions that leave say so.
-    this.#takeOrders();
-    this.#close();
+    try {
+      while (Atomics.load(this.#control, CONTROL_STOP) === 0) this.#turn();
+      // What was ordered before the stop still holds: sessions that leave say so.
+      this.#takeOrders();
+    } finally {
+      this.#close();
+    }
   }
 
   #turn(): void {
@@ -138,7 +149,7 @@ class BfdThread {
 
   #discarded(verdict: number): void {
     const nowMs = this.#engine.clock[NOW]!;
-    if (verdict === WE_ARE_ADMIN_DOWN || nowMs < this.#discardNewsAtMs) return;
+    if (isCommonplace(verdict) || nowMs < this.#discardNewsAtMs) return;
     this.#discardNewsAtMs = nowMs + DISCARD_NEWS_MS;
     const { source } = this.#datagram;
     const bytes = Uint8Array.from({ length: 16 }, (_, i) => source[i >> 2]! >> (24 - (i & 3) * 8));
@@ -228,7 +239,7 @@ class BfdThread {
       );
       return true;
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
+      if (!(error instanceof SysError || error instanceof LeafdError)) throw error;
       return false;
     }
   }
@@ -240,6 +251,7 @@ class BfdThread {
       const port = receiver.multihop ? MULTIHOP_PORT : SINGLE_HOP_PORT;
       try {
         receiver.fd = this.#inNetns(() => openUdpReceiver(receiver.family, port));
+        this.#control[CONTROL_RECEIVERS + this.#receivers.indexOf(receiver)] = receiver.fd + 1;
         this.#wait.add(receiver.fd);
         receiver.failed = false;
       } catch (error) {
@@ -270,9 +282,15 @@ class BfdThread {
   #close(): void {
     for (const fd of this.#senders) if (fd >= 0) closeFd(fd);
     for (const { fd } of this.#receivers) if (fd >= 0) closeFd(fd);
+    this.#control.fill(0, CONTROL_RECEIVERS);
     this.#wait.close();
     this.#data.port.close();
   }
+}
+
+/** Who restarts, or speaks BFD before there is a BGP session, or after, sends these: counted, but no news. */
+function isCommonplace(verdict: number): boolean {
+  return verdict === UNKNOWN_DISCRIMINATOR || verdict === UNKNOWN_SENDER || verdict === WE_ARE_ADMIN_DOWN;
 }
 
 new BfdThread(workerData as ThreadData).run();

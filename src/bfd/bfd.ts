@@ -25,6 +25,7 @@ import {
 import { SessionTable } from './session-table.ts';
 import {
   CAPACITY,
+  CONTROL_RECEIVERS,
   CONTROL_STOP,
   CONTROL_WORDS,
   CONTROL_WORST_LATE_US,
@@ -354,6 +355,8 @@ class Thread {
         process.off('exit', onProcessExit);
         port1.close();
         closeFd(this.#wakeFd);
+        // Sockets are the process's: a thread that ran out of memory has not closed them.
+        for (const fd of this.control.subarray(CONTROL_RECEIVERS)) if (fd > 0) closeFd(fd - 1);
         if (!this.#stopping) onDeath(lastError);
         resolve();
       }),

@@ -528,3 +528,45 @@ test('two thousand sessions come up against each other, lossy, and stay', () => 
   }
   expect(taken).toBeGreaterThan(count * 50);
 });
+
+test('no packet breaks it: any bytes, from anybody, at any time', () => {
+  const rng = new Rng(6886);
+  const b = bench();
+  b.engine.add(1, { remote: A, ifindex: 7, multihop: true, settings: timing }, 0x2222_2222);
+  const bytes = new Uint8Array(32);
+  const verdicts = new Set<number>();
+  for (let i = 0; i < 20_000; i++) {
+    for (let at = 0; at < 32; at++) bytes[at] = rng.below(256);
+    bytes[0] = 0x20 | rng.below(32);
+    bytes[1] =
+      (rng.below(4) << 6) |
+      (rng.chance(0.9) ? rng.pick([0, FLAG_POLL, FLAG_FINAL, FLAG_DEMAND]) : rng.below(64));
+    bytes[3] = rng.pick([24, 28]);
+    if (rng.chance(0.9)) bytes.fill(rng.pick([0x11, 0x22, 0]), 8, 12);
+    if (rng.chance(0.5)) bytes.set([0, 0, 0, rng.below(3)], rng.pick([12, 16]));
+    const source = words(rng.pick([A, B]));
+    verdicts.add(b.engine.receive(bytes, 32, rng.pick([255, 254, 64]), 7, source, words(A), rng.chance(0.3)));
+    if (rng.chance(0.01)) b.run(rng.below(400));
+    if (rng.chance(0.001)) b.engine.change(0, { ...timing, minTxMs: 10 + rng.below(100) });
+    if (rng.chance(0.001)) {
+      b.engine.leave(1);
+      b.run(10_000);
+      b.engine.add(1, { remote: A, ifindex: 7, multihop: true, settings: timing }, 0x2222_2222);
+    }
+    b.sent.length = 0;
+    expect(b.table.sessionState[0]).toBeGreaterThan(ADMIN_DOWN);
+    // Whoever is not Down is waited for, and what is not silent will be sent.
+    if (b.table.sessionState[0]! > DOWN) expect(b.table.detectAtMs[0]).toBeLessThan(Number.POSITIVE_INFINITY);
+    expect(b.engine.clock[DEADLINE]).not.toBeNaN();
+  }
+  for (const verdict of [
+    TAKEN,
+    BAD_TTL,
+    UNKNOWN_DISCRIMINATOR,
+    NO_YOUR_DISCRIMINATOR,
+    AUTHENTICATED,
+    WRONG_PORT,
+  ])
+    expect(verdicts).toContain(verdict);
+  expect(b.table.flaps[0]).toBeGreaterThan(10);
+});

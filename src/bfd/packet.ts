@@ -72,7 +72,7 @@ export const verdictTexts: readonly string[] = [
   'no My Discriminator',
   'Your Discriminator is of no session',
   'no Your Discriminator in state Init or Up',
-  'sender is no configured peer',
+  'no session with the sender',
   'authenticated, but no authentication is configured',
   'single-hop and multihop mixed up',
   'session is administratively down here',

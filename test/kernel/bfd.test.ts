@@ -265,6 +265,29 @@ it('tells when another program has the port, and begins when it is free', async 
   await until(() => settled(a), Boolean, { timeoutMs: 9000, what: 'the port to be tried again' });
 });
 
+it('replaces a thread that dies, and blames no peer', async () => {
+  const [a, b] = [side(A), side(B)];
+  a.bfd.set(1, target(a, '10.0.0.2'));
+  b.bfd.set(1, target(b, '10.0.0.1'));
+  await bothUp(a, b);
+  // Nothing that the types allow kills it.
+  a.bfd.set(2, { ...target(a, '10.0.0.9'), remote: undefined as never });
+  await until(
+    () => states(a),
+    (seen) => seen.includes('adminDown'),
+    { timeoutMs: 2000 },
+  );
+  a.bfd.set(2, undefined);
+  expect(states(a)).toEqual(expect.not.arrayContaining(['down']));
+  expect(a.troubles.map((error) => error.code)).toContain('bfd-thread-ended');
+  await until(
+    () => states(b),
+    (seen) => seen.includes('down'),
+    { timeoutMs: 2000 },
+  );
+  await bothUp(a, b);
+});
+
 it('has a thread only while somebody wants a session', async () => {
   const [a, b] = [side(A), side(B)];
   expect(a.bfd.isRunning).toBe(false);
