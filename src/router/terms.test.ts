@@ -255,3 +255,21 @@ test('with ADD-PATH a peer has several ways, each taken back by its identifier, 
   expect(paths()).toEqual(['65001 65002', '65001 65004 65009']);
   expect(b.peer.counters.establishedCount).toBe(1);
 });
+
+test('no more paths of a route are taken than we said we want', () => {
+  const addPath = { receive: true, send: 'none', sendMax: 0, receiveMax: 2 } as const;
+  const rig = routeRig([neighbour('192.0.2.2', { families: 1, addPath })]);
+  const a = rig.up('192.0.2.2', 65002, [{ kind: 'addPath', entries: [{ afi: 1, safi: 1, sendReceive: 2 }] }]);
+  const path = (id: number): Uint8Array => Uint8Array.of(0, 0, 0, id, ...prefixNlri('10.1.0.0/16'));
+  const told = { attributes: outside, nextHop: '192.0.2.2' };
+  a.say(update(IPV4, [path(1), path(2), path(3)], told));
+  const rib = rig.router.ribs[IPV4]!;
+  expect(rib.paths.size).toBe(2);
+  a.say(update(IPV4, [path(2)], { ...told, attributes: { origin: 'egp', asPath: '65002' } }));
+  expect(rib.paths.size).toBe(2);
+  a.say(update(IPV4, [path(1)]), update(IPV4, [path(3)], told));
+  expect(rib.paths.size).toBe(2);
+  expect(rig.events.filter(({ kind }) => kind === 'maxPrefix')).toMatchObject([
+    { text: 'more than 2 paths of one ipv4 route: those beyond are not taken' },
+  ]);
+});
