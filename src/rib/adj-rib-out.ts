@@ -110,8 +110,7 @@ export class BestOut {
       // Only the source differs: nobody is concerned but the two peers it came from.
       if (oldMember >= 0) owner.collect(id, 0, attr, hop, data, ONLY + oldMember);
     } else owner.collect(id, 0, attr, hop, data, member);
-    if (attr !== 0 && member >= 0 && member !== oldMember)
-      owner.collect(id, 0, 0, 0, 0, ONLY + member);
+    if (attr !== 0 && member >= 0 && member !== oldMember) owner.collect(id, 0, 0, 0, 0, ONLY + member);
     this.#store(id, attr, hop, data, stage.source);
   }
 

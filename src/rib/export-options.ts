@@ -72,7 +72,7 @@ export interface ExportOptions {
   localAs?: number;
   replaceAs?: boolean;
   /**
-   * Private ASNs are taken out of paths to external members: of those with no other AS, or of `all`; `replace`d by ours.
+   * Private ASNs go out of paths to external members: of those with no other AS, or of `all`; or are `replace`d by ours.
    * `peerAsn`, the members' own, stays, so that they see their loops.
    */
   removePrivateAs?: { all: boolean; replace: boolean; peerAsn: number };
@@ -90,7 +90,7 @@ export interface ExportOptions {
   addPath?: { mode: 'all' | 'best'; max: number };
   /** Members know long-lived graceful restart (RFC 9494). */
   longLived?: boolean;
-  /** Internal groups: the best path that may go there where the best of all may not (draft-ietf-idr-best-external). */
+  /** Internal groups: the best that may go there where the best of all may not (draft-ietf-idr-best-external). */
   bestExternal?: boolean;
   /** RFC 4684: which route targets the member wants. Its owner calls `reconsider` when it changes. */
   rtFilter?: RouteTargetFilter;

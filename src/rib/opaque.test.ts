@@ -58,7 +58,7 @@ test('VPN routes: one prefix a route distinguisher, the label goes along, a new 
   expect([net.pool.size, net.rib.nlriData.size, net.rib.prefixes.size]).toEqual([0, 0, 0]);
 });
 
-test('a VPN route keeps its next hop towards an external peer where it should, and is not sent where that is impossible', () => {
+test('a VPN route keeps its next hop where it should, and is not sent where that is impossible', () => {
   const net = network({ nextHopUnchanged: true }, undefined, VPNV4);
   const member = net.join(net.peer('external', 2));
   net.sayKey(net.peer('external', 1), ROUTE, label(5), { asPath: [65101] }, net.hop(9));
