@@ -72,7 +72,9 @@ export class Liveness {
     if (state !== 'down' || !watched.wasUp) return;
     watched.wasUp = false;
     if (peer.established !== undefined) {
-      const restarts = peer.negotiated?.gracefulRestart !== undefined && !independent;
+      // A peer that only helps others to restart has families of its own to restart in none.
+      const kept = peer.negotiated?.gracefulRestart?.families ?? 0;
+      const restarts = kept !== 0 && !independent;
       this.#host.sessions.bfdDown(peer, restarts);
     } else if (independent) this.#host.restart.forget(peer);
     this.follow(peer);
