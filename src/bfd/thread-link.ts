@@ -28,7 +28,7 @@ export const CONTROL_STOP = 0;
 export const CONTROL_SCHEDULING = 1;
 /** The latest that a packet was sent after its time, in microseconds. */
 export const CONTROL_WORST_LATE_US = 2;
-/** From here on: the descriptors of the four receiving sockets plus one, 0 for none; they outlive a thread that dies. */
+/** From here on: descriptors of the four receiving sockets plus one, 0 for none; they outlive a thread that dies. */
 export const CONTROL_RECEIVERS = 3;
 export const CONTROL_WORDS = 7;
 
