@@ -106,9 +106,10 @@ export class Advertiser {
     }
   }
 
-  /** What export reads of a peer's routes has changed: everything is looked at again, differences are sent. */
-  reconsider(): void {
-    for (const kept of this.#groups.values()) this.#reconsider(kept);
+  /** What export reads of routes has changed: all of a family, or of all, are looked at again, differences are sent. */
+  reconsider(family = -1): void {
+    for (const kept of this.#groups.values())
+      if (family < 0 || kept.family === family) this.#reconsider(kept);
   }
 
   /** The groups there are: for verification. */

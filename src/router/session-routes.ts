@@ -30,7 +30,7 @@ export class SessionRoutes {
     peer.disabledFamilies = 0;
     peer.establishedAtMs = nowMs;
     peer.counters.establishedCount++;
-    this.identify(peer, negotiated);
+    this.#identify(peer, negotiated);
     this.#router.intake.open(peer, contextOf(peer, negotiated));
     restart.peerEstablished(peer, negotiated);
     this.applyPolicies(peer, negotiated);
@@ -50,25 +50,27 @@ export class SessionRoutes {
     this.#ports.event({ kind: 'peerDown', peer: peer.name, reason });
   }
 
-  /** What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. */
-  identify(peer: Peer, negotiated: Negotiated): void {
+  /**
+   * What the decision and the export rules have to know of the peer; kept stale paths are judged by it anew. One that
+   * is back as it was concerns nobody.
+   */
+  #identify(peer: Peer, negotiated: Negotiated): void {
     const { peerTable, ribs, advertiser } = this.#router;
     const columns = columnsOf(peer, negotiated);
-    this.#identified.set(peer, JSON.stringify(columns));
+    const text = JSON.stringify(columns);
+    if (this.#identified.get(peer) === text) return;
+    this.#identified.set(peer, text);
     peerTable.update(peer.index, columns);
-    let concerned = false;
     for (const rib of ribs) {
       rib.peerChanged(peer.index);
-      concerned ||= rib.perPeer.hasAny(peer.index);
+      if (rib.perPeer.hasAny(peer.index)) advertiser.reconsider(rib.family);
     }
-    if (concerned) advertiser.reconsider();
   }
 
   /** Another configuration of an Established peer whose session stays. */
   applyLive(peer: Peer): void {
     const negotiated = peer.negotiated!;
-    if (this.#identified.get(peer) !== JSON.stringify(columnsOf(peer, negotiated)))
-      this.identify(peer, negotiated);
+    this.#identify(peer, negotiated);
     this.applyPolicies(peer, negotiated);
     this.#router.intake.reconfigure(peer, contextOf(peer, negotiated));
   }
