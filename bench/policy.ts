@@ -191,7 +191,12 @@ const ingestPolicies = compilePolicies({
     },
     '1000 rules': { rules: manyRules(1000), default: 'accept' },
     '1000 rules and 10,000 prefixes': {
-      rules: [{ match: { prefixes: 'ranges' }, set: { localPref: 50 }, action: 'next' }, ...manyRules(1000)],
+      rules: [{ match: { prefixes: 'ranges' }, set: { weight: 50 }, action: 'next' }, ...manyRules(1000)],
+      default: 'accept',
+    },
+    // Every sixth route gets attributes of its own: most of this is interning them.
+    '10,000 prefixes, new attributes': {
+      rules: [{ match: { prefixes: 'ranges' }, set: { localPref: 50 }, action: 'accept' }],
       default: 'accept',
     },
   },
@@ -219,7 +224,7 @@ function filterOf(policy: CompiledPolicy): RouteFilter {
   };
 }
 
-/** Milliseconds to take the table in, and the routes that are held then. */
+/** Milliseconds of processor time to take the table in, and the routes that are held then. */
 function ingest(policy: CompiledPolicy | undefined): { ms: number; accepted: number } {
   const pool = new AttributePool({ asn: 65000, routerId: 1, clusterId: 1 });
   const nextHops = new NextHopTable();
@@ -229,7 +234,8 @@ function ingest(policy: CompiledPolicy | undefined): { ms: number; accepted: num
   if (policy !== undefined) rib.setImport(peer, filterOf(policy));
   const decoder = new UpdateDecoder();
   const context = { asn4: true, internal: false, families: 1 << IPV4, addPath: 0 };
-  const start = performance.now();
+  // Time of this process alone: what else runs on the machine is no cost of a policy.
+  const start = process.cpuUsage().user;
   for (const chunk of workload.announce) {
     for (let at = 0; at < chunk.length; ) {
       const end = at + wholeMessage(chunk, at, chunk.length);
@@ -247,7 +253,7 @@ function ingest(policy: CompiledPolicy | undefined): { ms: number; accepted: num
     rib.work(8192);
     rib.decide(1 << 20);
   }
-  return { ms: performance.now() - start, accepted: rib.routeCount };
+  return { ms: (process.cpuUsage().user - start) / 1000, accepted: rib.routeCount };
 }
 
 console.log(`\n${'taking in 200,000 prefixes'.padEnd(32)}       ms  ns/prefix  ratio  accepted`);

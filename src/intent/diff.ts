@@ -153,10 +153,10 @@ function routeTexts({ bgp }: Intent): Texts {
 
 function aggregateTexts({ bgp }: Intent): Texts {
   return new Map(
-    bgp.aggregates.map(({ prefix, summaryOnly, policy }) => [
-      prefixText(prefix),
-      `${summaryOnly ? 'summary only' : 'with more specifics'}${policy === undefined ? '' : ` policy ${chainText(policy)}`}`,
-    ]),
+    bgp.aggregates.map(({ prefix, summaryOnly, policy }) => {
+      const through = policy === undefined ? '' : ` policy ${chainText(policy)}`;
+      return [prefixText(prefix), (summaryOnly ? 'summary only' : 'with more specifics') + through];
+    }),
   );
 }
 

@@ -69,7 +69,7 @@ class FamilyClasses {
     return this.#table.add1(address[0]!, length);
   }
 
-  mark1(a: number, length: number, rulesOf: readonly Uint32Array[], hits: Uint32Array): void {
+  mark1(a: number, length: number, rulesOf: readonly Uint32Array[], hits: RuleHits): void {
     if (this.#from[0]! <= length && length <= this.#to[0]!)
       this.#walk(this.#table.find1(0, 0), length, rulesOf, hits);
     let lengths = this.#filter.around(a, length);
@@ -88,7 +88,7 @@ class FamilyClasses {
     d: number,
     length: number,
     rulesOf: readonly Uint32Array[],
-    hits: Uint32Array,
+    hits: RuleHits,
   ): void {
     for (let i = 0; i < this.#lengths.length; i++) {
       const n = this.#lengths[i]!;
@@ -98,20 +98,41 @@ class FamilyClasses {
     }
   }
 
-  #walk(id: number, length: number, rulesOf: readonly Uint32Array[], hits: Uint32Array): void {
+  #walk(id: number, length: number, rulesOf: readonly Uint32Array[], hits: RuleHits): void {
     if (id < 0) return;
     const words = this.#words + 1;
     for (let post = this.#head[id]!; post >= 0; post = this.#postNext[post]!) {
       const allowed = this.#postAllowed[post * words + (length >>> 5)]!;
-      if (((allowed >>> (length & 31)) & 1) === 1) markAll(rulesOf[this.#postSet[post]!]!, hits);
+      if (((allowed >>> (length & 31)) & 1) === 1) hits.add(rulesOf[this.#postSet[post]!]!);
     }
   }
 }
 
-function markAll(rules: Uint32Array, hits: Uint32Array): void {
-  for (let i = 0; i < rules.length; i++) {
-    const rule = rules[i]!;
-    hits[rule >>> 5]! |= 1 << (rule & 31);
+/** The rules that were found, as bits; most routes find none, so only what was set is cleared. */
+export class RuleHits {
+  readonly bits: Uint32Array;
+  /** How many rules were found, counted as often as they were. */
+  count = 0;
+  readonly #found: Uint32Array;
+
+  constructor(ruleCount: number) {
+    this.bits = new Uint32Array((ruleCount + 31) >>> 5);
+    this.#found = new Uint32Array(ruleCount);
+  }
+
+  clear(): void {
+    for (let i = 0; i < this.count; i++) this.bits[this.#found[i]! >>> 5] = 0;
+    this.count = 0;
+  }
+
+  add(rules: Uint32Array): void {
+    for (let i = 0; i < rules.length; i++) {
+      const rule = rules[i]!;
+      const bit = 1 << (rule & 31);
+      if ((this.bits[rule >>> 5]! & bit) !== 0) continue;
+      this.bits[rule >>> 5]! |= bit;
+      this.#found[this.count++] = rule;
+    }
   }
 }
 
@@ -134,16 +155,16 @@ export class PrefixClasses {
   }
 
   /** Sets the bits of the rules whose set has the IPv4 prefix. */
-  mark1(a: number, length: number, hits: Uint32Array): void {
+  mark1(a: number, length: number, hits: RuleHits): void {
     for (let i = 0; i < this.#alone.length; i++)
-      if (this.#alone[i]!.matches1(a, length)) markAll(this.#aloneRules[i]!, hits);
+      if (this.#alone[i]!.matches1(a, length)) hits.add(this.#aloneRules[i]!);
     this.#ip4.mark1(a, length, this.#rules, hits);
   }
 
   /** Sets the bits of the rules whose set has the IPv6 prefix. */
-  mark4(a: number, b: number, c: number, d: number, length: number, hits: Uint32Array): void {
+  mark4(a: number, b: number, c: number, d: number, length: number, hits: RuleHits): void {
     for (let i = 0; i < this.#alone.length; i++)
-      if (this.#alone[i]!.matches4(a, b, c, d, length)) markAll(this.#aloneRules[i]!, hits);
+      if (this.#alone[i]!.matches4(a, b, c, d, length)) hits.add(this.#aloneRules[i]!);
     this.#ip6.mark4(a, b, c, d, length, this.#rules, hits);
   }
 }

@@ -26,7 +26,7 @@ import type { AsPathMatcher } from './as-path-matcher.ts';
 import { applyChange } from './change.ts';
 import type { CommunityKeys, CommunitySet } from './community-set.ts';
 import { attributeAt, holds, prefixWords } from './evaluate.ts';
-import { PrefixClasses } from './prefix-classes.ts';
+import { PrefixClasses, RuleHits } from './prefix-classes.ts';
 import type { PrefixSet } from './prefix-set.ts';
 import {
   type CompiledPolicy,
@@ -150,7 +150,7 @@ export class RuleIndex {
   /** Rules with a prefix condition, as bits, and which sets they name. */
   readonly #prefixed: Uint32Array;
   readonly #classes: PrefixClasses | undefined;
-  readonly #hits: Uint32Array;
+  readonly #hits: RuleHits;
   /** 1: changes attributes that a rule behind it reads. */
   readonly #rejudges: Uint8Array;
   /** Where the changes and conditions of a rule begin. */
@@ -163,6 +163,8 @@ export class RuleIndex {
   /** The judgement kept, and of what. */
   readonly #judged: Uint32Array;
   readonly #changed: Uint32Array;
+  /** No rule is left by the judgement alone: only a prefix could find one. */
+  #isPlain = false;
   #attrs = new Uint8Array(256);
   #attrsLength = -1;
   #peerName = '';
@@ -175,7 +177,7 @@ export class RuleIndex {
     this.#words = (ruleCount + 31) >>> 5;
     this.#open = new Uint32Array(this.#words);
     this.#prefixed = new Uint32Array(this.#words);
-    this.#hits = new Uint32Array(this.#words);
+    this.#hits = new RuleHits(ruleCount);
     this.#judged = new Uint32Array(this.#words);
     this.#changed = new Uint32Array(this.#words);
     this.#firstCondition = Uint32Array.from({ length: ruleCount }, (_, i) => policy.conditionEnd[i - 1] ?? 0);
@@ -256,9 +258,12 @@ export class RuleIndex {
     if (!this.#isSame(input)) {
       this.#keep(input);
       this.#judge(policy, input, out, this.#judged);
+      this.#isPlain = this.#findsNone();
     }
     let judged = this.#judged;
     this.#classify(input);
+    // Most routes of most tables: nothing that is said of their attributes or their prefix.
+    if (this.#isPlain && this.#hits.count === 0) return policy.defaultVerdict;
     for (let rule = this.#candidate(policy, judged, 0); rule >= 0; ) {
       const conditionEnd = policy.conditionEnd[rule]!;
       let condition = this.#firstAsked[rule]!;
@@ -282,6 +287,12 @@ export class RuleIndex {
       rule = this.#candidate(policy, judged, policy.next[rule]!);
     }
     return policy.defaultVerdict;
+  }
+
+  #findsNone(): boolean {
+    for (let word = 0; word < this.#words; word++)
+      if ((this.#judged[word]! & ~this.#prefixed[word]!) !== 0) return false;
+    return true;
   }
 
   /** The first rule from `from` on that is left, or -1. */
@@ -309,12 +320,12 @@ export class RuleIndex {
   }
 
   #left(judged: Uint32Array, word: number): number {
-    return judged[word]! & (~this.#prefixed[word]! | this.#hits[word]!);
+    return judged[word]! & (~this.#prefixed[word]! | this.#hits.bits[word]!);
   }
 
   #classify(input: PolicyInput): void {
     if (this.#classes === undefined) return;
-    this.#hits.fill(0);
+    this.#hits.clear();
     const words = prefixWords(input);
     if (words === 1) this.#classes.mark1(input.a, input.length, this.#hits);
     else if (words === 4) this.#classes.mark4(input.a, input.b, input.c, input.d, input.length, this.#hits);
