@@ -125,6 +125,18 @@ export class Daemon {
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
+  /**
+   * Forgets the link addresses of past attackers: the kernel holds a thousand neighbours at most, for all namespaces
+   * together, and an attacker comes from a new address after every reset.
+   */
+  forgetNeighbours(): void {
+    try {
+      ipCommand('-n', `${this.#prefix}-d`, 'neighbour', 'flush', 'dev', 'dut');
+    } catch {
+      // What is in use just now is found again.
+    }
+  }
+
   /** Ends every process that this object started. */
   async stop(): Promise<void> {
     this.#stopping = true;

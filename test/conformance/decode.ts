@@ -22,16 +22,13 @@ export class Unreadable extends Error {}
 
 export const familyKey = (afi: number, safi: number): string => `${afi}/${safi}`;
 
-/** The key of a route by its NLRI; labels of VPN routes are no part of it, for a withdrawal has others. */
+/**
+ * The key of a route by its NLRI. The label of a VPN route is no part of it, for a withdrawal has another; it is one,
+ * since nobody here has the Multiple Labels capability, and its S bit means nothing (RFC 8277 section 2.2).
+ */
 export function routeKey(afi: number, safi: number, nlri: readonly number[] | Uint8Array): string {
   if (safi !== 128) return `${familyKey(afi, safi)}/${hex(nlri)}`;
-  let at = 1;
-  while (at + 3 <= nlri.length) {
-    const last = (nlri[at + 2]! & 1) === 1 || ['800000', '000000'].includes(hex(nlri.slice(at, at + 3)));
-    at += 3;
-    if (last) break;
-  }
-  return `${familyKey(afi, safi)}/${nlri[0]! - (at - 1) * 8}:${hex(nlri.slice(at))}`;
+  return `${familyKey(afi, safi)}/${nlri[0]! - 24}:${hex(nlri.slice(4))}`;
 }
 
 /** Bytes that the NLRI at `at` takes. */

@@ -54,6 +54,8 @@ it.each<[Expectation, Observed, string]>([
   [withdraw, ended(3, 5), 'reset'],
   [withdraw, { ...gone, passed: false }, 'stuck'],
   [withdraw, { ...gone, crashed: true }, 'crash'],
+  [withdraw, { ...gone, leaked: ['25/70/63'] }, 'kept'],
+  [ignore, { ...good, leaked: ['25/70/63'] }, 'kept'],
   [withdraw, { ...gone, collateral: ['a canary'] }, 'collateral'],
   [accept, replaced, 'right'],
   [accept, good, 'stuck'],

@@ -15,6 +15,8 @@ export interface Observed {
   /** The daemon went on: what was announced behind the case arrived. */
   readonly passed: boolean;
   readonly crashed: boolean;
+  /** NLRI of the case's family that watchers were sent and that is none of the case's routes. */
+  readonly leaked?: readonly string[];
   /** Sessions of others that ended, canary routes that were lost, nonsense sent to a watcher. */
   readonly collateral: readonly string[];
 }
@@ -115,6 +117,8 @@ function unmet(
 export function judge(one: Case, observed: Observed, ground: Ground): Verdict {
   if (observed.crashed) return wrong('crash', 'the daemon ended');
   if (observed.collateral.length > 0) return wrong('collateral', observed.collateral.join('; '));
+  const leaked = observed.leaked ?? [];
+  if (leaked.length > 0 && one.valid !== true) return wrong('kept', `passed on: ${leaked.join(' ')}`);
   let first: [WrongKind, string] | undefined;
   for (const expectation of one.expect) {
     const complaint = unmet(expectation, observed, ground);

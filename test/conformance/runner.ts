@@ -105,6 +105,7 @@ export class Runner {
   #attackerPlan(kind: SessionKind): SpeakerPlan {
     const { start, asn } = rangeOf(kind);
     const at = ++this.#addresses;
+    if (at % 32 === 0) this.daemon.forgetNeighbours();
     return this.#plan(kind, `${start}.${1 + (at >> 8)}.${at & 255}`, asn, kind);
   }
 
@@ -235,6 +236,7 @@ export class Runner {
         return { verdict: { kind: 'wrong', what: 'stuck', seen }, sent: '' };
       }
     }
+    for (const watcher of this.#watchers.values()) watcher.announced.clear();
     const made = this.#options.planted === true ? announce(ground, base(ground)) : one.send(ground);
     const messages = made instanceof Uint8Array ? [made] : made;
     await attacker.sendAll(messages, one.piece);
@@ -251,6 +253,7 @@ export class Runner {
         if (open) passed++;
       }
       observed = this.#observe(one.family, key, attacker, open);
+      observed = { ...observed, leaked: this.#leaked(ground) };
       verdict = judge(one, await this.#settled(observed), ground);
       if (verdict.kind === 'right' || !open) break;
     }
@@ -292,6 +295,15 @@ export class Runner {
       crashed: !this.daemon.alive,
       collateral: this.#everybodyElseLost(),
     };
+  }
+
+  /** What watchers were sent of an opaque family beside the ground's routes; unicast cases announce others, too. */
+  #leaked(ground: Ground): string[] {
+    if (ground.family === 'ipv4' || ground.family === 'ipv6') return [];
+    const own = [ground.nlri, ground.other].map((nlri) => keyOf(ground.family, nlri));
+    const prefix = `${familyCodes(ground.family).join('/')}/`;
+    const sent = [...this.#watchers.values()].flatMap((watcher) => [...watcher.announced]);
+    return [...new Set(sent)].filter((key) => key.startsWith(prefix) && !own.includes(key));
   }
 
   // A daemon that dies may say goodbye first: the end of the process is waited for where it is in the air.

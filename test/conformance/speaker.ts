@@ -92,6 +92,8 @@ export class Speaker {
   readonly routes = new Map<string, SeenRoute>();
   /** Keys that were withdrawn at any time: a canary must never be among them. */
   readonly withdrawn = new Set<string>();
+  /** Keys announced since somebody last emptied this. */
+  readonly announced = new Set<string>();
   /** End-of-RIBs seen, and ROUTE-REFRESH messages as hex. */
   readonly endsOfRib = new Set<string>();
   readonly refreshes: string[] = [];
@@ -236,7 +238,10 @@ export class Speaker {
         this.routes.delete(key);
         this.withdrawn.add(key);
       }
-      for (const { key, route } of announced) this.routes.set(key, route);
+      for (const { key, route } of announced) {
+        this.routes.set(key, route);
+        this.announced.add(key);
+      }
       if (endOfRib !== undefined) this.endsOfRib.add(endOfRib);
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
