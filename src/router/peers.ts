@@ -20,7 +20,7 @@ import { isRefused, resetsNow } from './reset-reasons.ts';
 import type { Router } from './router.ts';
 
 /** Peers of a range that may have connected without having come up; beyond that strangers wait. */
-const HALF_OPEN_MAX = 1024;
+const HALF_OPEN_MAX = 2048;
 
 /** Where a new peer is. */
 interface Place {
