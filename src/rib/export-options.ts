@@ -72,7 +72,7 @@ export interface ExportOptions {
   localAs?: number;
   replaceAs?: boolean;
   /**
-   * Private ASNs go out of paths to external members: of those with no other AS, or of `all`; or are `replace`d by ours.
+   * Private ASNs leave paths to external members: of those with no other AS, or of `all`; or are `replace`d by ours.
    * `peerAsn`, the members' own, stays, so that they see their loops.
    */
   removePrivateAs?: { all: boolean; replace: boolean; peerAsn: number };

@@ -116,6 +116,14 @@ describe('next hop and MED', () => {
     expect([unchanged.attributes, unchanged.via]).toEqual([hex({ asPath: [LOCAL_AS, 7] }), '20202001']);
   });
 
+  test('AIGP stays within the administration (RFC 7311 3.2)', () => {
+    const attributes = { asPath: [7], aigp: 20 };
+    expect(told({}, attributes, 'internal').attributes).toBe(hex({ asPath: [LOCAL_AS, 7] }));
+    expect(told({ kind: 'internal' }, attributes).attributes).toBe(hex({ ...attributes, localPref: 100 }));
+    const among = told({ kind: 'confederation' }, attributes, 'internal').attributes;
+    expect(among).toBe(hex({ asPath: [{ confed: [LOCAL_AS] }, 7], localPref: 100, aigp: 20 }));
+  });
+
   test('extended communities that are not transitive stay in the AS (RFC 4360 6)', () => {
     const attributes = { asPath: [7], extCommunities: ['4004fde84e6e6b28', '0002fde800000007'] };
     const sent = { asPath: [LOCAL_AS, 7], extCommunities: ['0002fde800000007'] };

@@ -286,6 +286,7 @@ export class ExportStage {
       transform.prependBefore = replaced ? 0 : localAs;
     }
     transform.dropsReflection = options.kind !== 'internal';
+    transform.dropsAigp = this.#isExternal;
     const downwards = role === 'provider' || role === 'peer' || role === 'rsServer';
     if (this.#isExternal && this.#isUnicast && downwards) transform.otc = localAs !== 0 ? localAs : own;
   }

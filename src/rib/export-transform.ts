@@ -11,6 +11,7 @@ import {
   writeAttributeHeader,
 } from '../wire/bgp/attribute/canonical.ts';
 import {
+  AIGP,
   AS_PATH,
   CLUSTER_LIST,
   COMMUNITIES,
@@ -35,6 +36,8 @@ export interface Transform {
   forcesLocalPref: boolean;
   /** ORIGINATOR_ID and CLUSTER_LIST stay within the AS. */
   dropsReflection: boolean;
+  /** AIGP stays within one administration (RFC 7311 section 3.2). */
+  dropsAigp: boolean;
   /** RFC 4456: who brought the route into the AS, where the set does not say or `forcesOriginator`; 0 for none. */
   originatorId: number;
   forcesOriginator: boolean;
@@ -55,6 +58,7 @@ export function emptyTransform(segment: number): Transform {
     localPref: -1,
     forcesLocalPref: false,
     dropsReflection: false,
+    dropsAigp: false,
     originatorId: 0,
     forcesOriginator: false,
     clusterId: 0,
@@ -161,6 +165,7 @@ function isDropped(code: number, transform: Transform): boolean {
   if (code === MED) return transform.dropMed;
   if (code === LOCAL_PREF) return transform.localPref < 0 || transform.forcesLocalPref;
   if (code === ORIGINATOR_ID) return transform.dropsReflection || transform.forcesOriginator;
+  if (code === AIGP) return transform.dropsAigp;
   return code === CLUSTER_LIST && transform.dropsReflection;
 }
 

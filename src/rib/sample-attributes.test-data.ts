@@ -12,6 +12,7 @@ export interface SampleAttributes {
   clusterList?: number[];
   /** As hexadecimal numbers of 16 digits. */
   extCommunities?: string[];
+  aigp?: number;
   otc?: number;
 }
 
@@ -53,6 +54,7 @@ export function attributeBytes(sample: SampleAttributes): Uint8Array {
   if (sample.clusterList !== undefined) put(0x80, 10, sample.clusterList.flatMap(u32));
   if (sample.extCommunities !== undefined)
     put(0xc0, 16, [...Buffer.from(sample.extCommunities.join(''), 'hex')]);
+  if (sample.aigp !== undefined) put(0x80, 26, [1, 0, 11, 0, 0, 0, 0, ...u32(sample.aigp)]);
   if (sample.otc !== undefined) put(0xc0, 35, u32(sample.otc));
   return Uint8Array.from(bytes);
 }
