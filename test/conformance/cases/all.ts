@@ -3,9 +3,9 @@
 import type { Case } from '../case.ts';
 import { absentCases } from './absent.ts';
 import { behaviourCases } from './behaviour.ts';
-import { coreCases } from './core.ts';
 import { dialogueCases } from './dialogue.ts';
 import { familyCases } from './families.ts';
+import { formCases } from './forms.ts';
 import { multiprotocolCases } from './multiprotocol.ts';
 import { roleCases } from './roles.ts';
 import { sizeCases } from './sizes.ts';
@@ -15,7 +15,7 @@ import { valueCases } from './values.ts';
 
 export function allCases(): Case[] {
   const cases = [
-    ...coreCases(),
+    ...formCases(),
     ...valueCases(),
     ...absentCases(),
     ...structureCases(),

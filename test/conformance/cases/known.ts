@@ -1,6 +1,6 @@
 // The attributes a speaker may know, as rows: flags, a valid value, values of wrong lengths, and what RFC 7606 or
 // the attribute's own RFC says becomes of it. Cases of flags, lengths, ends and repetition are made from these rows
-// (core.ts), those of values are written out (values.ts).
+// (forms.ts), those of values are written out (values.ts).
 
 import {
   AGGREGATOR,

@@ -139,6 +139,6 @@ function twice(
   };
 }
 
-export function coreCases(): Case[] {
+export function formCases(): Case[] {
   return knownAttributes.flatMap((known) => known.sessions.flatMap((session) => ofAttribute(known, session)));
 }
