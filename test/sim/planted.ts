@@ -4,6 +4,7 @@
 
 import { AttributePool, CLUSTER_LOOP, ORIGINATOR_LOOP } from '../../src/rib/attribute-pool.ts';
 import { Rib } from '../../src/rib/rib.ts';
+import { ONLY, TO_ALL } from '../../src/rib/update-batch.ts';
 import { UpdateGroup } from '../../src/rib/update-group.ts';
 import { Advertiser } from '../../src/router/advertiser.ts';
 import { FibGate, FibSets } from '../../src/router/fib-gate.ts';
@@ -146,7 +147,16 @@ export const plantedBugs: readonly PlantedBug[] = [
   { name: 'a lost link does not take the routes', plant: () => omit(Rib.prototype, 'dropPeer') },
   {
     name: 'routes go back to where they came from',
-    plant: () => patch(UpdateGroup.prototype, 'memberOf', () => () => -1),
+    plant: () =>
+      patch(
+        UpdateGroup.prototype,
+        'collect',
+        (real) =>
+          function (this: UpdateGroup, id, pathId, attr, hop, data, target) {
+            const isToOthers = target >= 0 && target < ONLY;
+            real.call(this, id, pathId, attr, hop, data, isToOthers ? TO_ALL : target);
+          },
+      ),
   },
   { name: 'each side lets the other connection win', plant: () => flip('wrongCollisionWinner') },
   { name: 'a KEEPALIVE does not restart the hold timer', plant: () => flip('holdTimerNotRestarted') },
