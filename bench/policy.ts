@@ -203,7 +203,7 @@ const ingestPolicies = compilePolicies({
 });
 
 /** The part of the router's filter that costs: the query put into the policy's words, the verdict back. */
-function filterOf(policy: CompiledPolicy): RouteFilter {
+function filterOf(policy: CompiledPolicy, pool: AttributePool): RouteFilter {
   return {
     readsPrefix: policy.readsPrefix,
     readsNextHop: policy.readsNextHop,
@@ -215,6 +215,7 @@ function filterOf(policy: CompiledPolicy): RouteFilter {
       input.attrs = query.bytes;
       input.start = query.start;
       input.end = query.end;
+      input.attrsKey = pool.birth[query.attrId]!;
       verdict.accept = evaluate(policy, input, out) === ACCEPT;
       if (!verdict.accept) return;
       verdict.weight = out.weight;
@@ -231,7 +232,7 @@ function ingest(policy: CompiledPolicy | undefined): { ms: number; accepted: num
   const peers = new PeerTable();
   const rib = new Rib(IPV4, pool, nextHops, peers);
   const peer = peers.add({ kind: 'external', asn: 65001, bgpId: 1, address: new Uint8Array([10, 0, 0, 1]) });
-  if (policy !== undefined) rib.setImport(peer, filterOf(policy));
+  if (policy !== undefined) rib.setImport(peer, filterOf(policy, pool));
   const decoder = new UpdateDecoder();
   const context = { asn4: true, internal: false, families: 1 << IPV4, addPath: 0 };
   // Time of this process alone: what else runs on the machine is no cost of a policy.

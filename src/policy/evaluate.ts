@@ -55,7 +55,9 @@ export function resetOutput(out: PolicyOutput): void {
 /** The verdict on `input`, ACCEPT or REJECT; what is to change is in `out`. */
 export function evaluate(policy: CompiledPolicy, input: PolicyInput, out: PolicyOutput): Verdict {
   resetOutput(out);
-  if (policy.index !== undefined) return policy.index.evaluate(policy, input, out);
+  const key = input.attrsKey;
+  input.attrsKey = 0;
+  if (policy.index !== undefined) return policy.index.evaluate(policy, input, out, key);
   for (let rule = 0; rule < policy.ruleCount; ) {
     const conditionEnd = policy.conditionEnd[rule]!;
     let condition = rule === 0 ? 0 : policy.conditionEnd[rule - 1]!;

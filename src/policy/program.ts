@@ -202,6 +202,11 @@ export interface PolicyInput {
   attrs: Uint8Array;
   start: number;
   end: number;
+  /**
+   * Equal keys promise equal attributes; 0 promises nothing. Taken back by every evaluation, so that no key outlives
+   * the attributes it was given for.
+   */
+  attrsKey: number;
   /** The peer the route was received from, on export too; '' and 0 for a route of our own. */
   peerName: string;
   peerAsn: number;
@@ -258,6 +263,7 @@ export function newPolicyInput(): PolicyInput {
     attrs: nothing,
     start: 0,
     end: 0,
+    attrsKey: 0,
     peerName: '',
     peerAsn: 0,
     source: sourceCodes.local,

@@ -167,6 +167,7 @@ export class RuleIndex {
   #isPlain = false;
   #attrs = new Uint8Array(256);
   #attrsLength = -1;
+  #attrsKey = 0;
   #peerName = '';
   #peerAsn = -1;
   #source = -1;
@@ -254,12 +255,13 @@ export class RuleIndex {
   }
 
   /** As evaluate.ts's, by the rules that are left; `out` has been reset. */
-  evaluate(policy: CompiledPolicy, input: PolicyInput, out: PolicyOutput): Verdict {
-    if (!this.#isSame(input)) {
+  evaluate(policy: CompiledPolicy, input: PolicyInput, out: PolicyOutput, attrsKey: number): Verdict {
+    if (!this.#isSame(input, attrsKey)) {
       this.#keep(input);
       this.#judge(policy, input, out, this.#judged);
       this.#isPlain = this.#findsNone();
     }
+    this.#attrsKey = attrsKey;
     let judged = this.#judged;
     this.#classify(input);
     // Most routes of most tables: nothing that is said of their attributes or their prefix.
@@ -331,11 +333,12 @@ export class RuleIndex {
     else if (words === 4) this.#classes.mark4(input.a, input.b, input.c, input.d, input.length, this.#hits);
   }
 
-  #isSame(input: PolicyInput): boolean {
-    const length = input.end - input.start;
-    if (length !== this.#attrsLength || input.peerName !== this.#peerName) return false;
+  #isSame(input: PolicyInput, attrsKey: number): boolean {
     if (input.peerAsn !== this.#peerAsn || input.source !== this.#source) return false;
-    if (input.family !== this.#family) return false;
+    if (input.family !== this.#family || input.peerName !== this.#peerName) return false;
+    if (attrsKey !== 0 && attrsKey === this.#attrsKey) return true;
+    const length = input.end - input.start;
+    if (length !== this.#attrsLength) return false;
     const kept = this.#attrs;
     const { attrs, start } = input;
     for (let i = 0; i < length; i++) if (kept[i] !== attrs[start + i]) return false;

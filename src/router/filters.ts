@@ -329,6 +329,7 @@ export class FilterFactory {
     input.attrs = query.bytes;
     input.start = query.start;
     input.end = query.end;
+    if (direction === 'import') input.attrsKey = this.#router.pool.birth[query.attrId]!;
     input.localAsn = this.#config.asn;
     this.#fillOrigin(policy, query);
     this.#setNextHop(query.nextHopId);
