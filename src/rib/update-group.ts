@@ -481,7 +481,7 @@ export class UpdateGroup implements OutOwner {
     const { stage } = this;
     if (stage.attrId !== 0) this.rib.pool.release(stage.attrId);
     if (stage.reason !== SENT) return stage.reason;
-    if (this.sourceMember(stage.source) === member) return SPLIT_HORIZON;
+    if (this.#isOwn(this.#member(member), stage.source)) return SPLIT_HORIZON;
     const sent = this.sentPaths(member, prefixId).some((path) => path.pathId === pathId);
     return sent ? SENT : WAITS_ITS_TURN;
   }
@@ -495,16 +495,20 @@ export class UpdateGroup implements OutOwner {
     return this.#out
       .list(prefixId)
       .filter(
-        ({ source, pathId }) =>
-          this.sourceMember(source) !== member && !(waits && (missed?.includes(pathId) ?? true)),
+        ({ source, pathId }) => !this.#isOwn(m, source) && !(waits && (missed?.includes(pathId) ?? true)),
       );
+  }
+
+  /** Whether a route from the source does not go to the member. */
+  #isOwn(m: Member, source: number): boolean {
+    return source === m.peer && !this.#reflectsBack;
   }
 
   /** Whether the member has been sent anything of the prefix, and it has not been withdrawn since. */
   hasSent(member: number, prefixId: number): boolean {
     if (this.stage.options.addPath !== undefined) return this.sentPaths(member, prefixId).length > 0;
-    if (this.attrOut(prefixId) === 0 || this.sourceMember(this.sourceOf(prefixId)) === member) return false;
     const m = this.#member(member);
+    if (this.attrOut(prefixId) === 0 || this.#isOwn(m, this.sourceOf(prefixId))) return false;
     return !(m.dump?.fresh && prefixId >= m.dump.cursor) && !isPending(m, prefixId);
   }
 
