@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { policy } from '../../test/sim/bed.ts';
-import { AS_LOOP, AS_SET_REFUSED, BEST, MAX_PREFIX } from '../rib/reason.ts';
+import { AS_LOOP, AS_SET_REFUSED, BEST, CONFEDERATION_LOOP, MAX_PREFIX } from '../rib/reason.ts';
 import type { AttributesInput } from '../wire/bgp/attribute/describe.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { RouterConfig } from './config.ts';
@@ -272,4 +272,28 @@ test('no more paths of a route are taken than we said we want', () => {
   expect(rig.events.filter(({ kind }) => kind === 'maxPrefix')).toMatchObject([
     { text: 'more than 2 paths of one ipv4 route: those beyond are not taken' },
   ]);
+});
+
+test('a member of a confederation shows the world one AS, and turned into one it tells everybody anew (RFC 5065)', () => {
+  const member = { remoteAs: { kind: 'list', ranges: [[65002, 65002]] } } as const;
+  const rig = routeRig([neighbour('192.0.2.2', member), neighbour('192.0.2.3')]);
+  const open = (): Far[] => [rig.up('192.0.2.2', 65002), rig.up('192.0.2.3', 65003)];
+  const [a, b] = open();
+  announce(a!, ['10.1.0.0/16']);
+  expect(b!.has.get('10.1.0.0/16')!.attributes.asPath).toBe('65001 65002');
+  rig.router.configure({ ...rig.router.config, confederation: { id: 100, members: [[65001, 65009]] } });
+  rig.run(3000);
+  expect(rig.events.filter(({ kind }) => kind === 'peerDown')).toHaveLength(2);
+  const [within, beyond] = open();
+  const attributes: AttributesInput = {
+    origin: 'igp',
+    asPathSegments: [{ kind: 'confedSequence', asns: [65002] }],
+    localPref: 100,
+  };
+  announce(within!, ['10.1.0.0/16'], attributes);
+  expect(within!.peer.negotiated).toMatchObject({ internal: false, confederation: true });
+  expect(beyond!.has.get('10.1.0.0/16')!.attributes.asPath).toBe('100');
+  const looped = [{ kind: 'confedSequence' as const, asns: [65002, 65001] }];
+  announce(within!, ['10.2.0.0/16'], { ...attributes, asPathSegments: looped });
+  expect(reason(rig, '10.2.0.0/16')).toBe(CONFEDERATION_LOOP);
 });
