@@ -17,6 +17,7 @@ import type { Vrp, VrpFamily } from '../rpki/vrp-table.ts';
 const FILE_LOOK_MS = 2000;
 const FILE_BYTES_MAX = 256 << 20;
 const JUDGE_GAP_MS = 1000;
+const FULL_CHUNK = 16_384;
 /** An interval that Node's timers can hold. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -264,6 +265,11 @@ class CacheSet {
       this.#work();
     });
     socket.on('data', (bytes) => {
+      // Where more is waiting libuv would go on reading, two megabytes in one go: others have their turn first.
+      if (bytes.length >= FULL_CHUNK) {
+        socket.pause();
+        setImmediate(() => socket.resume());
+      }
       if (isOurs()) client.received(bytes, realClock.nowMs());
       this.#work();
     });

@@ -254,7 +254,8 @@ it(`${MANY} payloads come while the daemon goes on answering`, async () => {
   console.log(
     `${MANY} payloads after ${took.toFixed(0)} ms, slowest answer ${slowestMs.toFixed(0)} ms, leafd ${megabytes.toFixed(0)} MB`,
   );
-  expect(slowestMs).toBeLessThan(300);
+  // Far more than it takes, far less than the payloads take: other processes may have the cores.
+  expect(slowestMs).toBeLessThan(500);
   expect((await session()).since).toBe(before.since);
   rmSync(file);
 });
