@@ -183,11 +183,13 @@ export class Intake {
 
   /**
    * RFC 4271, 6.3: an external peer one hop away may name itself or an address of the shared subnet as next hop. One
-   * that leads elsewhere (a management network, say) is ignored; the routes count as withdrawn.
+   * that leads elsewhere (a management network, say) is ignored; the routes count as withdrawn. Members of a
+   * confederation may pass next hops on as they are (RFC 5065, section 4).
    */
   #isOnItsLink(peer: Peer, view: UpdateView, section: number): boolean {
     if (families[view.sectionFamily[section]!]!.form === 'opaque') return true;
     if (peer.config.multihop !== 1 || peer.negotiated?.internal !== false) return true;
+    if (peer.negotiated.confederation) return true;
     const at = view.nextHopStart[section]!;
     const length = view.nextHopLength[section]!;
     const { nextHop } = view;

@@ -31,7 +31,10 @@ export class SessionRoutes {
     peer.establishedAtMs = nowMs;
     peer.counters.establishedCount++;
     this.#identify(peer, negotiated);
-    this.#router.intake.open(peer, contextOf(peer, negotiated));
+    this.#router.intake.open(
+      peer,
+      contextOf(peer, negotiated, this.#router.config.confederation !== undefined),
+    );
     restart.peerEstablished(peer, negotiated);
     this.applyPolicies(peer, negotiated);
     const name = negotiated.fqdn?.host;
@@ -72,7 +75,10 @@ export class SessionRoutes {
     const negotiated = peer.negotiated!;
     this.#identify(peer, negotiated);
     this.applyPolicies(peer, negotiated);
-    this.#router.intake.reconfigure(peer, contextOf(peer, negotiated));
+    this.#router.intake.reconfigure(
+      peer,
+      contextOf(peer, negotiated, this.#router.config.confederation !== undefined),
+    );
   }
 
   /** Import filters and update groups of an Established peer, from what the configuration says now. */
@@ -126,13 +132,14 @@ export class SessionRoutes {
   }
 }
 
-function contextOf(peer: Peer, negotiated: Negotiated): UpdateContext {
+/** Paths from within a confederation have its segments, from our own member AS too (RFC 5065, section 4.1). */
+function contextOf(peer: Peer, negotiated: Negotiated, isMember: boolean): UpdateContext {
   const { asn4, internal, confederation, families, addPathReceive } = negotiated;
   const isOutside = !internal && !confederation;
   return {
     asn4,
     internal,
-    confederation,
+    confederation: confederation || (isMember && internal),
     families,
     addPath: addPathReceive,
     firstAsn: isOutside && peer.config.enforceFirstAs ? negotiated.remoteAsn : 0,

@@ -274,6 +274,21 @@ test('no more paths of a route are taken than we said we want', () => {
   ]);
 });
 
+test('a peer in our own member AS passes on paths with confederation segments (RFC 5065 4.1)', () => {
+  const rig = routeRig([neighbour('192.0.2.2', { remoteAs: { kind: 'list', ranges: [[65001, 65001]] } })]);
+  const attributes: AttributesInput = {
+    origin: 'igp',
+    asPathSegments: [{ kind: 'confedSequence', asns: [65002] }],
+    localPref: 100,
+  };
+  const near = rig.up('192.0.2.2', 65001);
+  announce(near, ['10.1.0.0/16'], attributes);
+  expect(rig.router.ribs[IPV4]!.paths.size).toBe(0);
+  rig.router.configure({ ...rig.router.config, confederation: { id: 100, members: [[65001, 65009]] } });
+  announce(near, ['10.1.0.0/16'], attributes);
+  expect(rig.router.ribs[IPV4]!.paths.size).toBe(1);
+});
+
 test('a member of a confederation shows the world one AS, and turned into one it tells everybody anew (RFC 5065)', () => {
   const member = { remoteAs: { kind: 'list', ranges: [[65002, 65002]] } } as const;
   const rig = routeRig([neighbour('192.0.2.2', member), neighbour('192.0.2.3')]);
