@@ -71,7 +71,7 @@ export type Expectation =
   | {
       readonly kind: 'accept';
       readonly check?: Check;
-      readonly only?: WatcherName;
+      readonly only?: WatcherName | readonly WatcherName[];
       readonly unmarked?: boolean;
     }
   /** Nothing happened: the good route is as it was. */

@@ -84,8 +84,7 @@ function unmet(
   if (ended !== undefined) return ['reset', endingText(ended)];
   if (!observed.passed) return ['stuck', 'nothing came after it'];
   for (const [name, route] of Object.entries(observed.routes) as [WatcherName, SeenRoute | undefined][]) {
-    const absent =
-      expectation.kind === 'accept' && expectation.only !== undefined && expectation.only !== name;
+    const absent = expectation.kind === 'accept' && ![expectation.only ?? name].flat().includes(name);
     if (expectation.kind === 'withdraw' || absent) {
       if (route !== undefined) return ['kept', `${name}: ${routeText(route)}`];
       continue;
