@@ -333,14 +333,14 @@ export class CacheClient {
     this.updatedAtMs = Math.max(1, nowMs);
     this.state = 'synced';
     this.lastError = undefined;
-    this.#setIntervals(pdu.intervalsOf(bytes, at));
+    this.#takeIntervals(pdu.intervalsOf(bytes, at));
     this.#deadlineMs = nowMs + this.refreshMs;
     if (different) this.#ports.changed();
     return undefined;
   }
 
   /** The operator's word counts before the cache's; where only one of two is his, the other fits itself to it. */
-  #setIntervals(told: pdu.Intervals | undefined): void {
+  #takeIntervals(told: pdu.Intervals | undefined): void {
     const { refreshMs, retryMs, expireMs } = this.#settings;
     this.refreshMs = refreshMs ?? (told === undefined ? REFRESH_MS : told.refreshS * 1000);
     this.retryMs = retryMs ?? (told === undefined ? RETRY_MS : told.retryS * 1000);
