@@ -110,7 +110,7 @@ describe('routes', () => {
 
   test.each([
     ['/v1/routes?famly=ipv4', 400, 'famly'],
-    ['/v1/routes?family=evpn', 400, 'family'],
+    ['/v1/routes?family=evqn', 400, 'family'],
     ['/v1/routes?prefix=10.0.0.1/8', 400, 'did you mean 10.0.0.0/8?'],
     ['/v1/routes?for=10.0.0.0/8', 400, 'for:'],
     ['/v1/routes?limit=0', 400, 'limit'],

@@ -27,7 +27,7 @@ export function nlriView(rib: Rib, prefixId: number, nlriDataId: number): NlriVi
   return nlriCodecs[rib.family]!.describe(key, 0, key.length, rest, 0, rest.length);
 }
 
-/** Whether the text is no IP prefix but may name an NLRI or a part of one: a key, a MAC address, an RD, an ESI, an RT. */
+/** Whether the text is no IP prefix but may name an NLRI or a part of one: a key, a MAC address, an RD, an ESI. */
 export function isNlriPart(text: string): boolean {
   if (/^([0-9a-f]{2}:){5}([0-9a-f]{2}:){0,4}[0-9a-f]{2}$/i.test(text)) return true;
   if (/^(\d+|\d+\.\d+\.\d+\.\d+):\d+$/.test(text) || /^(rt|RT):/.test(text)) return true;

@@ -78,7 +78,7 @@ export interface PeerSettings extends FamilySettings {
   /** Told to the peer when it is shut down (RFC 9003). */
   shutdownText?: string;
   /**
-   * Another AS that the peer knows us by. `noPrepend`: not put before what it sends us; `replaceAs`: ours hidden from it.
+   * Another AS that the peer knows us by. `noPrepend`: not put before what it sends us; `replaceAs`: ours is hidden.
    */
   localAs?: { asn: number; noPrepend: boolean; replaceAs: boolean };
   /** How often our own AS may be in a path from the peer. */
