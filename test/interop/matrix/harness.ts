@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PeerDetailView, RoutesView, RouteView } from '../../../src/api/views.ts';
-import { type Fabric, root, run, sleep } from '../../support/fabric.ts';
+import { editConfig, type Fabric, root, run, scratchFile, sleep } from '../../support/fabric.ts';
 import { type BehaviourId, behaviours } from './behaviours.ts';
 
 export type Speaker = 'frr' | 'bird' | 'gobgp' | 'openbgpd' | 'exabgp';
@@ -214,4 +214,28 @@ function printMatrix(own: Column): void {
     lines.push(`${word.padEnd(28)}${counts.map((count) => cell(String(count))).join('')}`.trimEnd());
   }
   console.log([`interop matrix: ${columns.map(({ version }) => version).join('; ')}`, ...lines].join('\n'));
+}
+
+/** Work that must not overlap, in the order it is asked for. */
+export function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => {});
+    return mine;
+  };
+}
+
+/** Changes the configurations of a lab's leafd nodes while they run, one change after the other. */
+// biome-ignore lint/suspicious/noExplicitAny: a configuration is edited as data.
+export function editor(fabric: Fabric): (node: string, edit: (config: any) => void) => Promise<void> {
+  const texts = new Map<string, string>();
+  const turn = inTurn();
+  return (node, edit) =>
+    turn(async () => {
+      const text = editConfig(texts.get(node) ?? readFileSync(fabric.configOf(node), 'utf8'), edit);
+      texts.set(node, text);
+      const { exitCode, stderr } = await fabric.leafctl(node, 'apply', scratchFile(`${node}.yaml`, text));
+      if (exitCode !== 0) throw new Error(`apply: ${stderr}`);
+    });
 }
