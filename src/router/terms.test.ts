@@ -289,7 +289,7 @@ test('a peer in our own member AS passes on paths with confederation segments (R
   expect(rig.router.ribs[IPV4]!.paths.size).toBe(1);
 });
 
-test('a member of a confederation shows the world one AS, and turned into one it tells everybody anew (RFC 5065)', () => {
+test('a router that becomes member of a confederation shows the world one AS (RFC 5065)', () => {
   const member = { remoteAs: { kind: 'list', ranges: [[65002, 65002]] } } as const;
   const rig = routeRig([neighbour('192.0.2.2', member), neighbour('192.0.2.3')]);
   const open = (): Far[] => [rig.up('192.0.2.2', 65002), rig.up('192.0.2.3', 65003)];
