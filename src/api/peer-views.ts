@@ -2,7 +2,8 @@
 
 import { formatIp, formatIp4 } from '../net/ip.ts';
 import { prefixText } from '../net/prefix.ts';
-import type { PeerConfig } from '../router/config.ts';
+import { familySettings, type PeerConfig } from '../router/config.ts';
+
 import { isEnabled, type Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { describeDown } from '../session/reason.ts';
@@ -12,6 +13,7 @@ import type { Capability } from '../wire/bgp/capability.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
 import { KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE } from '../wire/bgp/header.ts';
 import { type BfdLook, bfdView } from './bfd-views.ts';
+import { faultsView } from './fault-views.ts';
 import type { FamilyName, MessageCountsView, PeerDetailView, PeerFamilyView, PeerView } from './views.ts';
 import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
 
@@ -68,11 +70,13 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?:
   const error = peer.lastError;
   const restart = negotiated?.gracefulRestart;
   const internal = negotiated?.internal;
+  const longLived = negotiated?.longLived;
+  const faults = faultsView(peer.faults, time);
   return {
     ...peerView(router, peer, time, bfd),
     ...(internal !== undefined && { internal }),
     local: {
-      asn: router.config.asn,
+      asn: negotiated?.localAsn ?? router.config.asn,
       routerId: formatIp4(router.config.bgpId),
       ...(local && { address: formatIp(local) }),
     },
@@ -113,8 +117,25 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?:
         restarting: restart.restartState,
         timeSeconds: restart.timeMs / 1000,
         families: familiesIn(restart.families).map(familyName),
+        notification: restart.notification,
       },
     }),
+    ...(longLived && {
+      longLivedRestart: {
+        families: familiesIn(longLived.families).map((family) => ({
+          family: familyName(family),
+          staleSeconds: longLived.staleTimeMs[family]! / 1000,
+        })),
+      },
+    }),
+    ...(negotiated?.confederation && { confederation: true }),
+    ...((config.role !== undefined || negotiated?.role !== undefined) && {
+      role: {
+        ...(config.role !== undefined && { local: config.role }),
+        ...(negotiated?.role !== undefined && { remote: negotiated.role }),
+      },
+    }),
+    ...(faults && { faults }),
     ...(config.ttlSecurity && { ttlSecurityHops: config.multihop }),
     authenticated: config.password !== undefined,
     import: router.filters.importChoice(peer, internal ?? config.remoteAs.kind === 'internal').name,
@@ -137,6 +158,9 @@ function familyView(router: Router, peer: Peer, family: number): PeerFamilyView 
   const received = perPeer.received[peer.index] ?? 0;
   const accepted = perPeer.accepted[peer.index] ?? 0;
   const bit = 1 << family;
+  const { maxPrefix } = familySettings(peer.config, family);
+  const sends = ((peer.negotiated?.addPathSend ?? 0) & bit) !== 0;
+  const receives = ((peer.negotiated?.addPathReceive ?? 0) & bit) !== 0;
   return {
     family: familyName(family),
     received,
@@ -146,7 +170,8 @@ function familyView(router: Router, peer: Peer, family: number): PeerFamilyView 
     advertised: router.advertiser.advertisedCount(peer, family),
     endOfRibReceived: (peer.restart.endOfRibReceived & bit) !== 0,
     endOfRibSent: router.advertiser.hasSentEndOfRib(peer, family),
-    ...(peer.config.maxPrefix && { maxPrefix: peer.config.maxPrefix.limit }),
+    ...(maxPrefix && { maxPrefix: maxPrefix.limit }),
+    ...(sends || receives ? { addPath: sends && receives ? 'both' : sends ? 'send' : 'receive' } : {}),
   };
 }
 

@@ -55,6 +55,8 @@ export interface StatusView {
     routerId: string;
     profile?: 'fabric' | 'host';
     peers: { configured: number; known: number; established: number };
+    /** Connections that were not let in, by cause; absent while there were none. */
+    refused?: Record<string, number>;
     /** After a restart: waiting for End-of-RIB of these peers before routes are withdrawn. */
     restarting?: { until: string; waitingFor: string[] };
   };
@@ -160,12 +162,46 @@ export interface PeerDetailView extends PeerView {
   established: number;
   lastDown?: { at: string; reason: string };
   lastError?: { at: string; direction: 'sent' | 'received'; text: string };
-  gracefulRestart?: { restarting: boolean; timeSeconds: number; families: FamilyName[] };
+  gracefulRestart?: {
+    restarting: boolean;
+    timeSeconds: number;
+    families: FamilyName[];
+    /** NOTIFICATIONs keep routes too (RFC 8538). */
+    notification: boolean;
+  };
+  /** How long routes may stay when graceful restart is over (RFC 9494). */
+  longLivedRestart?: { families: { family: FamilyName; staleSeconds: number }[] };
+  /** The peer is in another member AS of our confederation. */
+  confederation?: boolean;
+  /** RFC 9234: ours towards the peer, and the peer's own word. */
+  role?: { local?: string; remote?: string };
+  /** What it did wrong, since it is known (RFC 7606); absent while it did nothing wrong. */
+  faults?: PeerFaultsView;
   ttlSecurityHops?: number;
   authenticated: boolean;
   import?: string;
   export?: string;
 }
+
+export interface PeerFaultsView {
+  total: number;
+  counts: { attribute: string; disposition: DispositionView; count: number; lastAt: string }[];
+  /** The latest last. */
+  recent: {
+    at: string;
+    attribute: string;
+    /** Within the body of the UPDATE. */
+    offset?: number;
+    /** In hex, at most 64 bytes. */
+    bytes?: string;
+    disposition: DispositionView;
+    reason: string;
+    family?: string;
+  }[];
+}
+
+/** RFC 7606 section 2, weakest first. */
+export type DispositionView = 'discard' | 'withdraw' | 'disable' | 'reset';
 
 export interface MessageCountsView {
   open: number;
@@ -185,6 +221,8 @@ export interface PeerFamilyView {
   endOfRibReceived: boolean;
   endOfRibSent: boolean;
   maxPrefix?: number;
+  /** Which way path identifiers go (RFC 7911). */
+  addPath?: 'send' | 'receive' | 'both';
 }
 
 export interface RoutesView {
@@ -271,6 +309,35 @@ export interface AttributesView {
   originatorId?: string;
   clusterList?: readonly string[];
   onlyToCustomer?: number;
+  /** P-Multicast Service Interface tunnel (RFC 6514). */
+  pmsi?: {
+    readonly flags: number;
+    readonly tunnelType: number;
+    readonly tunnelTypeName?: string;
+    readonly vni: number;
+    readonly label?: number;
+    readonly endpoint?: string;
+    readonly hex?: string;
+  };
+  tunnelEncapsulation?: readonly {
+    readonly type: number;
+    readonly typeName?: string;
+    readonly endpoint?: string;
+    readonly subTlvs: readonly { readonly type: number; readonly name?: string; readonly hex: string }[];
+  }[];
+  ipv6ExtendedCommunities?: readonly string[];
+  /** `metric` in decimal digits: 64 bits are more than a number holds. */
+  aigp?: {
+    readonly metric?: string;
+    readonly tlvs?: readonly { readonly type: number; readonly hex: string }[];
+  };
+  prefixSid?: readonly {
+    readonly type: number;
+    readonly name?: string;
+    readonly labelIndex?: number;
+    readonly sids?: readonly { readonly sid: string; readonly behavior: number }[];
+    readonly hex: string;
+  }[];
   /** Codes of attributes that carry the Partial bit. */
   partial?: readonly number[];
   unknown?: readonly { code: number; name?: string; text?: string; flags: number; hex: string }[];

@@ -37,6 +37,7 @@ export function renderStatus(status: StatusView, ink: Ink): string {
       'bgp',
       `AS ${bgp.asn}, router id ${bgp.routerId}${bgp.profile === undefined ? '' : `, profile ${bgp.profile}`}`,
     ],
+    ['refused', refusedText(bgp.refused)],
     ['peers', bgp.peers.established < bgp.peers.known ? paint(ink, 'yellow', peers) : peers],
     [
       'restart',
@@ -52,6 +53,13 @@ export function renderStatus(status: StatusView, ink: Ink): string {
   const { where, message } = config.lastError;
   const place = where === undefined ? '' : `${where.file}:${where.line}:${where.column}: `;
   return `${text}${paint(ink, 'red', `the last configuration was refused: ${place}${message}`)}\n`;
+}
+
+function refusedText(refused: StatusView['bgp']['refused']): string | undefined {
+  if (refused === undefined) return undefined;
+  return Object.entries(refused)
+    .map(([why, count]) => `${count} ${why}`)
+    .join(', ');
 }
 
 function kernelSummary(kernel: StatusView['kernel'], ink: Ink): string {
@@ -107,6 +115,8 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     ['timers', `${seconds(configured)}, connect retry ${configured.connectRetrySeconds}s`],
     ['negotiated', negotiated && seconds(negotiated)],
     ['password', peer.authenticated ? 'yes (TCP-MD5)' : 'no'],
+    ['role', roleText(peer)],
+    ['confederation', peer.confederation ? 'another member AS of it' : undefined],
     ['ttl security', peer.ttlSecurityHops && `${peer.ttlSecurityHops} hops`],
     ['bfd', peer.bfd && bfdText(peer.bfd, ink)],
     ['bfd packets', peer.bfd?.session && bfdPacketsText(peer.bfd.session)],
@@ -120,6 +130,10 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
         ['graceful', `${peer.gracefulRestart.timeSeconds}s`, peer.gracefulRestart.families.join(' ')]
           .filter(Boolean)
           .join(', '),
+    ],
+    [
+      'long-lived',
+      peer.longLivedRestart?.families.map((one) => `${one.family} ${one.staleSeconds}s`).join(', '),
     ],
     ['sessions', `established ${peer.established} times`],
     ['last down', peer.lastDown && `${peer.lastDown.at}: ${peer.lastDown.reason}`],
@@ -137,7 +151,9 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     { title: 'Advertised', of: (one) => String(one.advertised), align: 'right' },
     { title: 'End-of-RIB', of: (one) => endOfRibText(one) },
     { title: 'Limit', of: (one) => String(one.maxPrefix ?? ''), align: 'right' },
+    { title: 'Add-Path', of: (one) => one.addPath ?? '' },
   ]);
+  const faults = faultsText(peer);
   const messages = table(Object.entries(peer.messages), [
     { title: 'Messages', of: ([direction]) => direction },
     ...(['open', 'update', 'notification', 'keepalive', 'routeRefresh'] as const).map((name) => ({
@@ -146,7 +162,7 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
       align: 'right' as const,
     })),
   ]);
-  return [head, families, messages].filter(Boolean).join('\n');
+  return [head, families, messages, faults].filter(Boolean).join('\n');
 }
 
 /** `Up since 3m, sent every 50ms, expected every 50ms, lost after 150ms; ours 0x1f, theirs 0x2e`. */
@@ -170,6 +186,27 @@ function bfdPacketsText(session: BfdSessionView): string {
   const errors = session.sendErrors === 0 ? '' : `, ${session.sendErrors} not sent`;
   const calm = `flaps ${session.flaps}, longest silence ${session.worstGapMs}ms`;
   return `received ${session.packetsIn}, sent ${session.packetsOut}${errors}; ${calm}`;
+}
+
+function roleText({ role }: PeerDetailView): string | undefined {
+  if (role === undefined) return undefined;
+  return `ours ${role.local ?? 'not told'}, the peer's ${role.remote ?? 'not told'}`;
+}
+
+/** What the peer did wrong: counts, and the last of them with its bytes. */
+function faultsText({ faults }: PeerDetailView): string {
+  if (faults === undefined) return '';
+  const counts = table(faults.counts, [
+    { title: 'Faults', of: (one) => one.attribute },
+    { title: 'Answer', of: (one) => one.disposition },
+    { title: 'Count', of: (one) => String(one.count), align: 'right' },
+    { title: 'Last', of: (one) => one.lastAt },
+  ]);
+  const last = faults.recent.at(-1);
+  if (last === undefined) return counts;
+  const place = last.offset === undefined ? '' : ` at offset ${last.offset}`;
+  const bytes = last.bytes === undefined ? '' : `: ${last.bytes}`;
+  return `${counts}last: ${last.attribute}${place}, ${last.reason}${bytes}\n`;
 }
 
 function endText(end: { routerId?: string; address?: string; port?: number }): string | undefined {

@@ -84,6 +84,7 @@ function statusView(parts: BackendParts): StatusView {
   const sums = fib && fibSums(fib.counts());
   const profile = intent.bgp.profile;
   const waitingFor = router.restart.waitingFor();
+  const refused = Object.entries(router.peers.refusals.counts).filter(([, count]) => count > 0);
   const waiting = configuration.needRestart();
   return {
     node: intent.node.name,
@@ -101,6 +102,7 @@ function statusView(parts: BackendParts): StatusView {
         known: peers.length,
         established: peers.filter((peer) => peer.established !== undefined).length,
       },
+      ...(refused.length > 0 && { refused: Object.fromEntries(refused) }),
       ...(router.restart.isDeferring && {
         restarting: { until: isoOf(time, router.restart.deferUntilMs), waitingFor },
       }),
