@@ -93,8 +93,15 @@ export class BestOut {
     const data = attr === 0 ? 0 : stage.nlriDataId;
     if (oldAttr === 0) {
       if (attr === 0) return;
-      owner.collect(id, 0, attr, hop, data, owner.sourceMember(stage.source));
-      this.#store(id, attr, hop, data, stage.source);
+      const { source } = stage;
+      owner.collect(id, 0, attr, hop, data, owner.sourceMember(source));
+      if (hop !== 0 || data !== 0) this.#store(id, attr, hop, data, source);
+      else {
+        // Columns of next hops and data hold 0 for a prefix of which nothing is sent.
+        this.attrId[id] = attr;
+        this.source[id] = source;
+        this.counts.add(source);
+      }
       return;
     }
     const oldSource = this.source[id]!;

@@ -93,9 +93,18 @@ export class Decision {
 
   /** Chooses among the list that begins with `first`; the results are in `best` and `nextHops`. */
   choose(first: number): void {
-    const paths = this.#paths;
+    const { next, nextHopId } = this.#paths;
+    this.weights = undefined;
+    // Most prefixes have one path: there is nothing to compare.
+    if (first !== 0 && next[first] === 0) {
+      const usable = this.isUsable(first);
+      this.best = usable ? first : 0;
+      this.nextHopCount = usable ? 1 : 0;
+      this.nextHops[0] = nextHopId[first]!;
+      return;
+    }
     this.#count = 0;
-    for (let path = first; path !== 0; path = paths.next[path]!) if (this.isUsable(path)) this.#offer(path);
+    for (let path = first; path !== 0; path = next[path]!) if (this.isUsable(path)) this.#offer(path);
     if (this.#count > 1) this.#narrow();
     this.#selectMembers();
   }
@@ -259,20 +268,13 @@ export class Decision {
     const candidates = this.#candidates;
     const count = this.#count;
     this.nextHopCount = 0;
-    this.weights = undefined;
     this.best = 0;
     if (count === 0) return;
-    if (count === 1) {
-      this.best = candidates[0]!;
-      this.nextHops[0] = this.#paths.nextHopId[this.best]!;
-      this.nextHopCount = 1;
-      return;
-    }
     const best = this.#bestCandidate();
     this.best = best;
     this.#addNextHop(best);
     const limit = Math.min(this.options.multipath, SET_MEMBERS_MAX);
-    if (limit === 1) return;
+    if (count === 1 || limit === 1) return;
     if (count > limit) candidates.subarray(0, count).sort((a, b) => this.#compareTies(a, b));
     for (let i = 0; i < count && this.nextHopCount < limit; i++)
       if (candidates[i] !== best && this.#sharesLoad(candidates[i]!, best)) this.#addNextHop(candidates[i]!);

@@ -138,10 +138,13 @@ export class ExportStage {
 
   /** Finds out what is sent of the prefix where one path is; the results are in this object. */
   run(prefixId: number): void {
-    const path = this.#rib.prefixes.bestPath[prefixId]!;
-    this.reason = this.stateReason(prefixId);
-    if (this.reason === SENT) this.runPath(prefixId, path);
-    else this.#clear();
+    const state = this.stateReason(prefixId);
+    this.reason = state;
+    if (state !== SENT) {
+      this.#clear();
+      return;
+    }
+    this.runPath(prefixId, this.#rib.prefixes.bestPath[prefixId]!);
     if (this.reason === INTERNAL_TO_INTERNAL && this.#takesAlternative) this.#runAlternative(prefixId);
   }
 
@@ -159,7 +162,9 @@ export class ExportStage {
   /** Finds out what is sent of one path of a prefix of which something may be told. */
   runPath(prefixId: number, path: number): void {
     const { paths } = this.#rib;
-    this.#clear();
+    this.attrId = 0;
+    this.nextHopId = NEXT_HOP_SELF;
+    if (!this.#isUnicast) this.nlriDataId = 0;
     const attrId = paths.attrId[path]!;
     this.source = paths.peer[path]!;
     this.reason = this.#ruleReason(attrId);
