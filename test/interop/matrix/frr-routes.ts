@@ -1,0 +1,690 @@
+// What happens to routes between leafd and FRR. The wires are those of frr.lab.ts.
+
+import type { RouteView, WhyView } from '../../../src/api/views.ts';
+import { fabric } from './frr.lab.ts';
+import { change, MANUAL, neighbour, path, paths, route, show, tellF1, vtysh, wire } from './frr.looks.ts';
+import { agree, type Cells, leafd, peer, routes, without } from './harness.ts';
+import { ourPrefix, ours, theirPrefix } from './star.ts';
+
+const gone = (seen: unknown): boolean => seen === undefined;
+
+const asPath = (text: string): string => `"aspath":{"string":"${text}"`;
+
+const kernel = (prefix: string) => fabric.out('a', 'ip', 'route', 'show', prefix);
+
+const sentTo = async (prefix: string, to: string): Promise<string> => {
+  const { advertised } = await fabric.get<WhyView>('a', `/v1/why?thing=${encodeURIComponent(prefix)}`);
+  return JSON.stringify(advertised.find((one) => one.peer === to));
+};
+
+const received = (n: number): Promise<RouteView[]> =>
+  routes(fabric, 'a', { peer: `w${n}`, received: true, family: 'ipv4' });
+
+/** A route of an opaque family, by a piece of its text. */
+const opaque = async (node: string, family: string, piece: string): Promise<RouteView | undefined> =>
+  (await routes(fabric, node, { family })).find((one) => one.prefix.includes(piece));
+
+/**
+ * What FRR originated came to `b` and is reflected to `c`; what GoBGP told `b` came to FRR. `f1` is FRR's words for the
+ * family, `mine` and `told` a piece of each route and what is in it.
+ */
+const bothWays = (family: string, f1: string, mine: [string, ...RegExp[]], told: [string, ...RegExp[]]) =>
+  agree(
+    leafd(
+      `${mine[0]} at b`,
+      () => opaque('b', family, mine[0]),
+      '"accepted":true',
+      '"best":true',
+      ...mine.slice(1),
+    ),
+    leafd(
+      `${mine[0]} at c`,
+      () => opaque('c', family, mine[0]),
+      '"originatorId":"10.254.0.100"',
+      '"clusterList":["10.254.0.2"]',
+      ...mine.slice(1),
+    ),
+    leafd(`${told[0]} at b`, () => opaque('b', family, told[0]), '"accepted":true'),
+    peer(`${told[0]}`, () => vtysh('f1', f1), ...told.slice(1)),
+  );
+
+export const routeCells = {
+  'ebgp-ipv4': {
+    run: async () => {
+      await agree(
+        leafd(
+          'theirs',
+          () => route('a', theirPrefix(1), 'w1'),
+          '"asPath":"65000"',
+          '"nextHop":"10.255.1.1"',
+          '"best":true',
+        ),
+        leafd('installed', () => kernel(theirPrefix(1)), /via 10\.255\.1\.1|via inet6/),
+        peer(
+          'ours',
+          () => path(ourPrefix(1), 1),
+          '"valid":true',
+          asPath('65001'),
+          '"ip":"10.255.1.0"',
+          '"origin":"IGP"',
+        ),
+      );
+      await tellF1('address-family ipv4 unicast', 'network 20.1.77.0/24');
+      await agree(
+        leafd('another', () => route('a', '20.1.77.0/24', 'w1'), '"best":true'),
+        peer('another', () => path('20.1.77.0/24'), '"local":true'),
+      );
+      await tellF1('address-family ipv4 unicast', 'no network 20.1.77.0/24');
+      await agree(
+        leafd('withdrawn', () => route('a', '20.1.77.0/24', 'w1'), gone),
+        peer('withdrawn', () => path('20.1.77.0/24'), gone),
+      );
+    },
+  },
+  'ebgp-ipv6': {
+    run: () =>
+      agree(
+        leafd(
+          'theirs',
+          () => route('a', '2001:db8:ff02::/48', 'w2', 'ipv6'),
+          '"asPath":"65000"',
+          '"accepted":true',
+        ),
+        peer(
+          'ours',
+          () => show('ipv6 unicast 2001:db8:1002::/48'),
+          '"peerId":"2001:db8:2::"',
+          asPath('65001'),
+        ),
+      ),
+  },
+  'extended-next-hop': {
+    run: () =>
+      agree(
+        leafd(
+          'theirs',
+          () => route('a', theirPrefix(1), 'w2'),
+          /"nextHop":"(2001:db8:2::1|fe80::)/,
+          '"accepted":true',
+        ),
+        peer(
+          'ours',
+          async () =>
+            (await show('ipv4 unicast 10.1.1.0/24')).paths.filter((one: { peer: { peerId: string } }) =>
+              one.peer.peerId.startsWith('2001'),
+            ),
+          '"ip":"2001:db8:2::"',
+          '"afi":"ipv6"',
+        ),
+      ),
+  },
+  'next-hop-unchanged-ibgp': {
+    run: () =>
+      agree(
+        leafd('theirs, of k', () => route('b', '10.80.7.0/24', 'w70'), '"nextHop":"10.255.80.0"'),
+        peer('ours, of x', () => path('33.69.1.0/24', 70), '"ip":"10.255.63.1"'),
+      ),
+  },
+  'next-hop-self-external': {
+    run: () =>
+      agree(
+        leafd('as received', () => route('b', '33.69.1.0/24'), '"nextHop":"10.255.63.1"'),
+        peer('of an external route', () => path('33.69.1.0/24', 74), '"ip":"10.255.74.0"'),
+        peer('of a reflected one', () => path('10.66.1.0/24', 74), '"ip":"10.255.66.1"'),
+      ),
+  },
+  'next-hop-self-all': {
+    run: () =>
+      agree(
+        leafd('as received', () => route('b', '10.66.1.0/24'), '"nextHop":"10.255.66.1"'),
+        peer('of an external route', () => path('33.69.1.0/24', 75), '"ip":"10.255.75.0"'),
+        peer('of a reflected one', () => path('10.66.1.0/24', 75), '"ip":"10.255.75.0"'),
+      ),
+  },
+  'next-hop-unchanged-ebgp': {
+    run: () =>
+      agree(
+        leafd('as received', () => route('a', '33.60.1.0/24'), '"nextHop":"10.255.60.1"'),
+        peer('unchanged', () => path('33.60.1.0/24', 44), '"ip":"10.255.60.1"', asPath('65001 65020')),
+      ),
+  },
+  'reflector-leafd': {
+    run: () =>
+      agree(
+        leafd(
+          "f1's at c",
+          () => route('c', theirPrefix(70), 'b'),
+          '"originatorId":"10.254.0.100"',
+          '"clusterList":["10.254.0.2"]',
+          '"nextHop":"10.255.70.1"',
+        ),
+        peer(
+          "c's",
+          () => path('10.66.1.0/24', 70),
+          '"originatorId":"10.254.0.3"',
+          /"clusterList":\{"list":\["10\.254\.0\.2"\]/,
+        ),
+      ),
+  },
+  'reflector-peer': {
+    run: () =>
+      agree(
+        leafd(
+          "c's at b",
+          () => route('b', ourPrefix(71), 'w70'),
+          '"originatorId":"10.254.0.3"',
+          '"clusterList":["10.254.0.100"]',
+        ),
+        leafd("b's at c", () => route('c', '10.76.1.0/24', 'w71'), '"originatorId":"10.254.0.2"'),
+        peer('reflects', () => path(ourPrefix(71), 71), /"10\.255\.70\.0"/),
+      ),
+  },
+  'reflection-loop': {
+    run: () =>
+      agree(
+        leafd(
+          'our own comes back',
+          async () =>
+            (await routes(fabric, 'c', { prefix: ourPrefix(71), family: 'ipv4' })).filter(
+              (one) => one.peer === 'w72',
+            ),
+          '"originatorLoop"',
+          '"accepted":false',
+        ),
+        peer('sent', () => path(ourPrefix(71), 71), /"10\.255\.72\.0"/),
+      ),
+  },
+  vpnv4: {
+    run: () =>
+      bothWays(
+        'vpnv4',
+        'show bgp ipv4 vpn',
+        ['65000:70:20.70.9.0/24', /"labels":\[700\]/, /"routeDistinguisher":"65000:70"/],
+        ['33.65.1.0/24', /65000:64\s[\s\S]*33\.65\.1\.0\/24 +10\.255\.64\.1/, /EC\{65000:64\} label=100/],
+      ),
+  },
+  vpnv6: {
+    run: () =>
+      bothWays(
+        'vpnv6',
+        'show bgp ipv6 vpn',
+        ['2001:db8:7009::/48', /"labels":\[701\]/],
+        ['2001:db8:65::/48', /2001:db8:65::\/48/, /2001:db8:64::1/, /label=101/],
+      ),
+  },
+  'evpn-mac-ip': {
+    run: () =>
+      bothWays(
+        'evpn',
+        'show bgp l2vpn evpn',
+        ['[2]:[0]:[48]:[02:00:00:00:00:99]', /"vnis":\[100\]/, /rt:65000:100/],
+        [
+          'aa:bb:cc:00:00:01',
+          /\[2\]:\[0\]:\[48\]:\[aa:bb:cc:00:00:01\]:\[32\]:\[33\.66\.0\.1\]\s+10\.255\.64\.1/,
+          /RT:65000:64 ET:8/,
+        ],
+      ),
+  },
+  'evpn-multicast': {
+    run: () =>
+      bothWays(
+        'evpn',
+        'show bgp l2vpn evpn route type multicast',
+        ['[3]:[0]:[32]:[10.254.0.100]', /rt:65000:100/],
+        ['[3]:[0]:[32]:[10.255.64.1]', /\[3\]:\[0\]:\[32\]:\[10\.255\.64\.1\]\s+10\.255\.64\.1/],
+      ),
+  },
+  'evpn-ip-prefix': {
+    run: () =>
+      bothWays(
+        'evpn',
+        'show bgp l2vpn evpn route type prefix',
+        ['[5]:[0]:[24]:[20.70.8.0]', /router-mac:02:00:00:00:00:70/],
+        ['[5]:[0]:[24]:[33.66.2.0]', /\[5\]:\[0\]:\[24\]:\[33\.66\.2\.0\]\s+10\.255\.64\.1/],
+      ),
+  },
+  rtc: { lacks: `${MANUAL}, section "Address Families": no route target constraint` },
+  flowspec4: {
+    run: () =>
+      agree(
+        leafd(
+          'at b',
+          () => routes(fabric, 'b', { family: 'flowspec4' }),
+          /destination 33\.67\.1\.0\/24/,
+          '"best":true',
+        ),
+        leafd('at c', () => routes(fabric, 'c', { family: 'flowspec4' }), /traffic-rate:0:0/),
+        peer(
+          'sent on',
+          () => vtysh('f1', 'show bgp ipv4 flowspec detail'),
+          /Destination Address 33\.67\.1\.0\/24\s+IP Protocol = 6\s+Destination Port = 80\s+FS:rate 0\.0/,
+        ),
+      ),
+  },
+  flowspec6: {
+    run: () =>
+      agree(
+        leafd(
+          'at b',
+          () => routes(fabric, 'b', { family: 'flowspec6' }),
+          /destination 2001:db8:67::\/48/,
+          '"best":true',
+        ),
+        peer(
+          'sent on',
+          () => vtysh('f1', 'show bgp ipv6 flowspec detail'),
+          /Destination Address 2001:db8:67::\/48\/off 0\s+IP Protocol = 6\s+FS:rate 0\.0/,
+        ),
+      ),
+  },
+  'flowspec-vpn': {
+    lacks: `${MANUAL}, section "Flowspec", "Limitations / Known Issues" and "bgp default": address families ipv4 and ipv6 flowspec only`,
+  },
+  'add-path-receive': {
+    run: () =>
+      agree(
+        leafd(
+          'all of them',
+          async () =>
+            (await routes(fabric, 'a', { prefix: '10.34.1.0/24' })).filter((one) => one.peer === 'w36'),
+          (seen) => seen.length === 3 && new Set(seen.map((one: RouteView) => one.pathId)).size === 3,
+        ),
+        peer(
+          'has them',
+          async () => (await show('ipv4 unicast 10.34.1.0/24')).paths.length,
+          (seen) => seen === 3,
+        ),
+        peer(
+          'sends all',
+          () => neighbour(36),
+          /"addPath":\{"ipv4Unicast":\{[^}]*"txAdvertisedAndReceived":true/,
+        ),
+      ),
+  },
+  'add-path-send-all': {
+    run: () =>
+      agree(
+        leafd(
+          'of x',
+          () => routes(fabric, 'a', { prefix: '33.62.1.0/24' }),
+          (seen) => seen.length === 3,
+        ),
+        peer(
+          'all',
+          () => paths('33.62.1.0/24', 34),
+          (seen) => seen.length === 3,
+          /65001 65020"/,
+          /65001 65021"/,
+          /65001 65022"/,
+        ),
+      ),
+  },
+  'add-path-send-best': {
+    run: () =>
+      agree(
+        leafd(
+          'of x',
+          () => routes(fabric, 'a', { prefix: '33.62.1.0/24' }),
+          (seen) => seen.length === 3,
+        ),
+        peer(
+          'two',
+          () => paths('33.62.1.0/24', 35),
+          (seen) => seen.length === 2,
+        ),
+      ),
+  },
+  'paths-limit': { lacks: `${MANUAL}, section "Configuring Peers", addpath commands: no paths-limit` },
+  otc: {
+    run: () =>
+      agree(
+        leafd(
+          'from a provider',
+          () => route('a', theirPrefix(55), 'w55'),
+          '"onlyToCustomer":65000',
+          '"accepted":true',
+        ),
+        leafd('not to a peer', () => sentTo(theirPrefix(55), 'w56'), '"sent":false', /RFC 9234/),
+        leafd('to a customer', () => sentTo(theirPrefix(55), 'w3'), '"sent":true'),
+        peer('set by us', () => path(ourPrefix(3), 3), '"otc":65001'),
+      ),
+  },
+  'local-as': {
+    run: () =>
+      agree(
+        leafd(
+          'on to x',
+          () => routes(fabric, 'a', { peer: '10.255.60.1', advertised: true }),
+          '"asPath":"65001 65051 65000"',
+        ),
+        peer('both', () => path(ourPrefix(15), 15), asPath('65051 65001')),
+      ),
+  },
+  'local-as-no-prepend': {
+    run: () =>
+      agree(
+        leafd(
+          'on to x',
+          async () => {
+            const sent = await routes(fabric, 'a', { peer: '10.255.60.1', advertised: true });
+            return sent.find((one) => one.prefix === theirPrefix(16));
+          },
+          '"asPath":"65001 65000"',
+        ),
+        peer('both', () => path(ourPrefix(16), 16), asPath('65052 65001')),
+      ),
+  },
+  'local-as-replace': {
+    run: () =>
+      agree(
+        leafd('w17', () => wire(17), '"state":"established"', /asn4 65053/),
+        peer('only that', () => path(ourPrefix(17), 17), asPath('65053')),
+      ),
+  },
+  'allow-as-in': {
+    run: () =>
+      agree(
+        leafd('refused', () => received(18), '"accepted":false', /our own AS is in its AS path/),
+        leafd(
+          'allowed',
+          () => route('a', theirPrefix(19), 'w19'),
+          '"asPath":"65000 65001"',
+          '"accepted":true',
+        ),
+        peer(
+          'sent both',
+          () => vtysh('f1', `show bgp ipv4 unicast neighbors ${ours(18)} advertised-routes`),
+          /20\.18\.1\.0\/24/,
+        ),
+      ),
+  },
+  'remove-private-as': {
+    run: () =>
+      agree(
+        leafd('as received', () => route('a', '33.60.2.0/24'), '"asPath":"65020 3333 65021"'),
+        peer('all private', () => path('33.60.1.0/24', 20), asPath('65001')),
+        peer('among public ones', () => path('33.60.2.0/24', 20), asPath('65001 3333')),
+      ),
+  },
+  'remove-private-as-replace': {
+    run: () =>
+      agree(
+        leafd('as received', () => route('a', '33.60.2.0/24'), '"asPath":"65020 3333 65021"'),
+        peer('replaced', () => path('33.60.2.0/24', 21), asPath('65001 65001 3333 65001')),
+      ),
+  },
+  'as-override': {
+    run: () =>
+      agree(
+        leafd('as received', () => route('a', '33.61.1.0/24'), '"asPath":"65020 65000"'),
+        peer('taken', () => path('33.61.1.0/24', 22), '"valid":true', asPath('65001 65020 65001')),
+      ),
+  },
+  'graceful-shutdown': {
+    run: () =>
+      agree(
+        leafd('received', () => route('a', theirPrefix(33), 'w33'), '"localPref":0', '"graceful-shutdown"'),
+        peer('sent', () => path(ourPrefix(33), 33), '"locPrf":0', '"gracefulShutdown"'),
+      ),
+  },
+  confederation: {
+    run: () =>
+      agree(
+        leafd('of another member', () => route('d', '20.90.1.0/24'), '"asPath":"(65102)"', '"localPref":250'),
+        leafd('of our member', () => route('e', '10.91.1.0/24'), '"asPath":"(65101)"', '"accepted":true'),
+        leafd(
+          'our member in the path',
+          async () =>
+            (await routes(fabric, 'd', { prefix: '10.91.1.0/24' })).filter((one) => one.peer === 'f2'),
+          '"confederationLoop"',
+        ),
+        peer(
+          'of another member',
+          () => path('10.91.1.0/24', 91, 'f2'),
+          asPath('(65101)'),
+          '"confed-external"',
+        ),
+        peer('of its member', () => path('10.92.1.0/24', 92, 'f2'), asPath('Local'), '"internal"'),
+      ),
+  },
+  'confederation-outside': {
+    run: () =>
+      agree(
+        leafd('FRR inside', () => route('a', '20.90.1.0/24', 'w93'), '"asPath":"65100"'),
+        leafd('leafd inside', () => route('a', '20.90.1.0/24', 'w94'), '"asPath":"65100"'),
+        peer('leafd outside', () => path('10.93.1.0/24', 93, 'f2'), asPath('65001')),
+      ),
+  },
+  'best-external': {
+    run: () =>
+      agree(
+        leafd(
+          'the internal one is better',
+          async () => (await routes(fabric, 'b', { prefix: '33.68.1.0/24' })).find((one) => one.best),
+          '"localPref":200',
+          '"nextHop":"10.255.70.1"',
+        ),
+        peer('has the external one', () => path('33.68.1.0/24', 70), asPath('65023'), '"ip":"10.255.63.1"'),
+      ),
+  },
+  'link-bandwidth': {
+    run: () =>
+      agree(
+        leafd('weights', () => kernel('20.100.1.0/24'), /10\.255\.40\.1.*weight 1|nhid/),
+        leafd(
+          'weights wanted',
+          () => fabric.leafctl('a', 'kernel'),
+          /20\.100\.1\.0\/24[^\n]*10\.255\.40\.1[^\n]*weight 33[^\n]*10\.255\.41\.1[^\n]*weight 67/,
+        ),
+        peer('sent', () => vtysh('f1', 'show route-map x41'), /bandwidth 200/),
+      ),
+  },
+  weight: {
+    run: () =>
+      agree(
+        leafd(
+          'best',
+          async () => (await routes(fabric, 'a', { prefix: '20.101.1.0/24' })).find((one) => one.best),
+          '"peer":"w43"',
+          '"weight":500',
+        ),
+        leafd('the other', () => route('a', '20.101.1.0/24', 'w42'), '"localPref":300', '"best":false'),
+        peer('sends both', () => path('20.101.1.0/24'), `"${ours(42)}"`, `"${ours(43)}"`),
+      ),
+  },
+  'default-originate-leafd': {
+    run: () =>
+      agree(
+        leafd(
+          'no other',
+          () => routes(fabric, 'a', { peer: 'w24', advertised: true }),
+          '"prefix":"0.0.0.0/0"',
+        ),
+        peer('has it', () => path('0.0.0.0/0', 24), '"valid":true', asPath('65001')),
+      ),
+  },
+  'default-originate-peer': {
+    run: () =>
+      agree(
+        leafd('has it', () => route('a', '0.0.0.0/0', 'w25'), '"accepted":true', '"asPath":"65000"'),
+        peer('told', () => neighbour(25), /"defaultSent":true|defaultOriginate|"sentPrefixCounter":2/),
+      ),
+  },
+  'aggregate-leafd': {
+    run: () =>
+      agree(
+        leafd('ours', () => route('a', '10.48.0.0/16'), '"best":true'),
+        peer(
+          'has it',
+          () => path('10.48.0.0/16', 48),
+          '"aggregatorAs":65001',
+          '"aggregatorId":"10.254.0.1"',
+          '"atomicAggregate":true',
+        ),
+      ),
+  },
+  'aggregate-peer': {
+    run: () =>
+      agree(
+        leafd(
+          'has it',
+          () => route('a', '20.48.0.0/16', 'w48'),
+          '"aggregator":{"asn":65000,"address":"10.254.0.100"}',
+        ),
+        peer('its own', () => path('20.48.0.0/16'), '"aggregated":true'),
+      ),
+  },
+  blackhole: {
+    run: () =>
+      agree(
+        leafd('discards', () => kernel('20.45.1.1/32'), /^blackhole/),
+        leafd('not a wider one', () => kernel(theirPrefix(45)), /via 10\.255\.45\.1/),
+        peer('ours', () => path(ourPrefix(45), 45), '"blackhole"'),
+      ),
+  },
+  'static-routes': {
+    run: async () => {
+      const prefix = '10.59.7.0/24';
+      await change('a', ({ bgp }) => bgp.routes.push({ prefix, blackhole: true }));
+      await agree(
+        leafd('ours', () => route('a', prefix), '"source":"static"'),
+        peer('has it', () => path(prefix, 59), '"valid":true'),
+      );
+      await change('a', ({ bgp }) => {
+        bgp.routes = bgp.routes.filter((one: { prefix: string }) => one.prefix !== prefix);
+      });
+      await agree(
+        leafd('gone', () => route('a', prefix), gone),
+        peer('gone', () => path(prefix, 59), gone),
+      );
+    },
+  },
+  'redistributed-routes': {
+    run: async () => {
+      await agree(
+        leafd('connected', () => route('a', '192.168.58.0/24'), '"source":"connected"'),
+        leafd('of the kernel', () => route('a', '192.168.59.0/24'), '"source":"kernel"'),
+        peer('connected', () => path('192.168.58.0/24', 58), '"valid":true'),
+        peer('of the kernel', () => path('192.168.59.0/24', 58), '"valid":true'),
+      );
+      await fabric.out('a', 'ip', 'route', 'del', 'blackhole', '192.168.59.0/24');
+      await agree(
+        leafd('gone', () => route('a', '192.168.59.0/24'), gone),
+        peer('gone', () => path('192.168.59.0/24', 58), gone),
+      );
+    },
+  },
+  'as-set': {
+    run: () =>
+      agree(
+        leafd('refused', () => received(46), '"asSet"', '"asPath":"65000 {65009}"'),
+        leafd(
+          'accepted',
+          () => route('a', '20.146.0.0/16', 'w47'),
+          '"accepted":true',
+          '"asPath":"65000 {65009}"',
+        ),
+        peer('its own', () => path('20.146.0.0/16'), asPath('{65009}')),
+      ),
+  },
+  communities: {
+    run: () =>
+      agree(
+        leafd(
+          'theirs',
+          () => route('a', theirPrefix(51), 'w51'),
+          '"communities":["65000:51"]',
+          '"largeCommunities":["65000:5:1"]',
+          '"rt:65000:51"',
+          '"soo:65000:51"',
+        ),
+        peer('ours', () => path(ourPrefix(51), 51), '"65001:51"', '"65001:5:1"', /RT:65001:51 SoO:65001:51/),
+      ),
+  },
+  'well-known-communities': {
+    run: () =>
+      agree(
+        leafd('no-export', () => sentTo(theirPrefix(52), '10.255.60.1'), '"sent":false', /no-export/),
+        leafd('no-advertise', () => sentTo(theirPrefix(53), '10.255.60.1'), '"sent":false', /no-advertise/),
+        peer(
+          'no-export',
+          () => path(ourPrefix(52), 52),
+          '"noExport"',
+          '"10.255.70.0"',
+          without(/"10\.255\.80\.0"/),
+        ),
+        peer('no-advertise', () => path(ourPrefix(53), 53), '"noAdvertise"', without(/"advertisedTo"/)),
+      ),
+  },
+  aigp: { lacks: `${MANUAL}, section "Route Selection": no accumulated IGP metric, and no command for it` },
+  'unknown-attributes': {
+    run: () =>
+      agree(
+        leafd('received by a', () => route('a', '33.64.1.0/24'), /"code":99[^}]*01020304/, /"code":100/),
+        leafd(
+          'came through a and FRR to b',
+          () => route('b', '33.64.1.0/24', 'w70'),
+          /"code":99[^}]*01020304/,
+          /"partial":\[99\]/,
+          without(/"code":100/),
+        ),
+        peer('took it', () => path('33.64.1.0/24', 59), '"valid":true', asPath('65001 65020')),
+      ),
+  },
+  'next-hop-tracking': {
+    run: async () => {
+      const prefix = '10.149.1.0/24';
+      const there = () =>
+        agree(
+          leafd('there', () => route('a', prefix), '"reachable":true'),
+          peer('there', () => path(prefix, 49), '"valid":true'),
+        );
+      await there();
+      await fabric.out('a', 'ip', 'addr', 'del', '10.253.0.1/24', 'dev', 'far');
+      await agree(
+        leafd(
+          'no way',
+          () => route('a', prefix),
+          (seen) => seen === undefined || seen.best === false,
+        ),
+        peer('gone', () => path(prefix, 49), gone),
+      );
+      await fabric.out('a', 'ip', 'addr', 'add', '10.253.0.1/24', 'dev', 'far');
+      await there();
+    },
+  },
+  'policy-prefixes': {
+    run: () =>
+      agree(
+        leafd('refused', () => sentTo('10.57.2.0/25', 'w57'), '"sent":false', /policy/),
+        peer('one', () => path(ourPrefix(57), 57), '"valid":true'),
+        peer('not the other', () => path('10.57.2.0/25', 57), gone),
+      ),
+  },
+  'policy-as-path': {
+    run: () =>
+      agree(
+        leafd('^65000$', () => route('a', theirPrefix(54), 'w54'), '"accepted":true'),
+        leafd(
+          '_65009$',
+          async () => (await received(54)).find((one) => one.prefix === '10.80.7.0/24'),
+          '"accepted":false',
+          '"asPath":"65000 65009"',
+        ),
+        peer('sends both', () => path('10.80.7.0/24', 80), `"${ours(54)}"`),
+      ),
+  },
+  'policy-attributes': {
+    run: () =>
+      agree(
+        leafd('ours', () => route('a', ourPrefix(57)), '"best":true'),
+        peer(
+          'changed',
+          () => path(ourPrefix(57), 57),
+          '"metric":57',
+          '"65001:57"',
+          asPath('65001 65001 65001'),
+        ),
+      ),
+  },
+} satisfies Partial<Cells>;
