@@ -5,7 +5,9 @@
 
 import { ByteWriter } from '../lib/bytes.ts';
 import { AS_CONFED_SEQUENCE, AS_SEQUENCE } from '../wire/bgp/attribute/as-path.ts';
-import { RTC, VPNV4 } from '../wire/bgp/family.ts';
+import { writeForOldPeer } from '../wire/bgp/attribute/as4.ts';
+import { IPV4, RTC, VPNV4 } from '../wire/bgp/family.ts';
+import { reachOverhead } from '../wire/bgp/update-writer.ts';
 import {
   DEFAULT_LOCAL_PREF,
   HAS_NON_TRANSITIVE,
@@ -54,9 +56,6 @@ import {
 
 export { type ExportOptions, exportReasonNames } from './export-options.ts';
 
-/** Bytes of a message beside attributes and next hop: header, lengths, MP_REACH, one prefix, and some air. */
-const MESSAGE_OVERHEAD = 128;
-
 /** In the `extra` of a cache entry: the reason of a refusal, or this for "next hop as received". */
 const KEEPS_NEXT_HOP = 0x100;
 
@@ -86,6 +85,9 @@ export class ExportStage {
   readonly #verdict = emptyVerdict();
   readonly #before = new ByteWriter(512);
   readonly #out = new ByteWriter(512);
+  readonly #old = new ByteWriter(64);
+  /** Bytes of a message beside its attributes, with the longest next hop there may be. */
+  readonly #overhead: number;
   readonly #transform: Transform;
   readonly #isExternal: boolean;
   readonly #isUnicast: boolean;
@@ -107,6 +109,11 @@ export class ExportStage {
     this.#communities = options.gracefulShutdown === true ? [GRACEFUL_SHUTDOWN_COMMUNITY] : noCommunities;
     this.#transform = emptyTransform(options.kind === 'confederation' ? AS_CONFED_SEQUENCE : AS_SEQUENCE);
     this.#fillTransform();
+    // A next hop that is sent as it is may be longer than ours, but in the classic form of IPv4.
+    const { nextHopLength, addPath } = options;
+    const classic = rib.family === IPV4 && nextHopLength === 4;
+    const longest = classic || nextHopLength === 0 ? nextHopLength : Math.max(16, nextHopLength);
+    this.#overhead = reachOverhead(rib.family, longest, addPath !== undefined);
   }
 
   /** The export policy, undefined for "send everything". */
@@ -319,11 +326,9 @@ export class ExportStage {
     const bytes = changed === undefined ? pool.page(attrId) : changed.bytes;
     const start = changed === undefined ? pool.offset(attrId) : 0;
     const end = changed === undefined ? start + pool.length[attrId]! : changed.length;
-    // A 2-octet peer may get the path twice: as AS_PATH and as AS4_PATH.
-    const grows = options.asn4 ? 1 : 2;
     if (
       !transformAttributes(out, bytes, start, end, transform) ||
-      out.length * grows + MESSAGE_OVERHEAD > options.maxMessage
+      this.#lengthAsSent(out.bytes, 0, out.length) + this.#overhead > options.maxMessage
     ) {
       this.reason = TOO_LONG;
       return;
@@ -336,8 +341,16 @@ export class ExportStage {
   #fitsNlri(prefixId: number): boolean {
     const { pool, prefixes, nlriData } = this.#rib;
     const nlri = prefixes.keys!.length[prefixId]! + nlriData.length(this.nlriDataId);
-    const grows = this.options.asn4 ? 1 : 2;
-    return pool.length[this.attrId]! * grows + nlri + MESSAGE_OVERHEAD <= this.options.maxMessage;
+    const start = pool.offset(this.attrId);
+    const attributes = this.#lengthAsSent(pool.page(this.attrId), start, start + pool.length[this.attrId]!);
+    return attributes + nlri + this.#overhead <= this.options.maxMessage;
+  }
+
+  /** Bytes of the attributes in a message: a 2-octet peer may get the path twice, as AS_PATH and as AS4_PATH. */
+  #lengthAsSent(bytes: Uint8Array, start: number, end: number): number {
+    if (this.options.asn4) return end - start;
+    writeForOldPeer(this.#old.reset(), bytes, start, end);
+    return this.#old.length;
   }
 
   /** RFC 4271 5.1.3: ourselves to an external peer, unchanged within the AS, unless somebody says otherwise. */

@@ -134,8 +134,8 @@ test('flow specifications have no next hop; one that fills a message is not sent
   const member = net.join(net.peer('external', 2));
   const bytes = attributeBytes({ asPath: [65101] });
   const attrId = net.pool.intern(bytes, 0, bytes.length);
-  // Destination 10.1.0.0/16; then a list of 1300 destination ports of 3 bytes each.
-  const ports = Array.from({ length: 1330 }, (_, i) => [i === 1329 ? 0x91 : 0x11, i >> 8, i & 255]).flat();
+  // Destination 10.1.0.0/16; then a list of 1358 destination ports of 3 bytes each.
+  const ports = Array.from({ length: 1358 }, (_, i) => [i === 1357 ? 0x91 : 0x11, i >> 8, i & 255]).flat();
   const long = [1, 16, 10, 1, 5, ...ports];
   const sections = [
     [4, 1, 16, 10, 1],

@@ -125,7 +125,7 @@ describe('what is sent to whom', () => {
   test('attributes that would fill a message are not sent', () => {
     const net = network();
     const to = net.join(net.peer('external', 1));
-    const communities = Array.from({ length: 1000 }, (_, i) => i);
+    const communities = Array.from({ length: 1012 }, (_, i) => i);
     const id = net.say(net.peer('external', 2), P, { asPath: [7], communities }, net.hop(1));
     net.settle();
     expect(exportReasonNames[net.group.explain(to, id)]).toBe('tooLong');

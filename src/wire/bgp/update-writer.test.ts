@@ -109,12 +109,21 @@ describe('announcements', () => {
   });
 
   test('attributes that leave no room are refused, and nothing is written', () => {
-    const large = encodeAttributes({
-      origin: 'igp',
-      asPath: [1],
-      communities: Array.from({ length: 1010 }, (_, i) => `1:${i}`),
-    });
+    const withCommunities = (length: number): Uint8Array =>
+      encodeAttributes({
+        origin: 'igp',
+        asPath: [1],
+        communities: Array.from({ length }, (_, i) => `1:${i}`),
+      });
+    const large = withCommunities(1012);
     const out = writer();
+    // Header 19, lengths 4, attributes 4061, NEXT_HOP 7 and a /32: 4096 bytes to the last.
+    const largest = withCommunities(1011);
+    expect(out.beginReach(IPV4, largest, 0, largest.length, ip4, 0, 4)).toBe(true);
+    expect(out.addIp4(0x0a000001, 32)).toBe(true);
+    out.finish();
+    expect(out.length).toBe(4096);
+    out.reset();
     expect(out.beginReach(IPV4, large, 0, large.length, ip4, 0, 4)).toBe(false);
     expect(out.beginReach(IPV6, large, 0, large.length, ip6, 0, 16)).toBe(false);
     out.finish();

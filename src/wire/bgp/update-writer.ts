@@ -25,8 +25,25 @@ const WITHDRAWN_LENGTH_AT = HEADER_LENGTH;
 /** Offset of the attributes length where nothing is withdrawn. */
 const ATTRIBUTES_LENGTH_AT = HEADER_LENGTH + 2;
 const ATTRIBUTES_AT = HEADER_LENGTH + 4;
-/** Path identifier, length byte and an IPv6 address. */
-const NLRI_LENGTH_MAX = 21;
+/** NEXT_HOP with its header. */
+const NEXT_HOP_ATTRIBUTE = 7;
+/** MP_REACH with its header, without the next hop: AFI, SAFI, length of the next hop, reserved. */
+const MP_REACH_FIXED = 9;
+const RD_LENGTH = 8;
+
+/** The longest NLRI of a prefix family with its path identifier; of the others what stands before key and rest. */
+function nlriRoom(family: number, addPath: boolean): number {
+  const { form, addressLength } = families[family]!;
+  return (addPath ? 4 : 0) + (form === 'prefix' ? 1 + addressLength : 4);
+}
+
+/** Bytes that a message needs beside its attributes: header, lengths, next hop, and one NLRI (`nlriRoom`). */
+export function reachOverhead(family: number, nextHopLength: number, addPath: boolean): number {
+  const rest = ATTRIBUTES_AT + nlriRoom(family, addPath);
+  if (family === IPV4 && nextHopLength === 4) return rest + NEXT_HOP_ATTRIBUTE;
+  const { safi } = families[family]!;
+  return rest + MP_REACH_FIXED + nextHopLength + (safi === SAFI_MPLS_VPN ? RD_LENGTH : 0);
+}
 
 export class UpdateWriter {
   /** Finished messages lie in [0, length). */
@@ -112,7 +129,7 @@ export class UpdateWriter {
       head.copy(attrs, start, before).u8(TRANSITIVE).u8(NEXT_HOP).u8(4);
       this.#nextHopAt = head.length;
       head.copy(nextHop, nextHopStart, nextHopStart + 4).copy(attrs, before, end);
-      if (head.length + NLRI_LENGTH_MAX <= this.#maxMessage) {
+      if (head.length + nlriRoom(family, addPath) <= this.#maxMessage) {
         writeU16(head.bytes, ATTRIBUTES_LENGTH_AT, head.length - ATTRIBUTES_AT);
       }
     } else {
@@ -131,7 +148,7 @@ export class UpdateWriter {
       head.u8(0);
       this.#tail.copy(attrs, start, end);
     }
-    if (head.length + this.#tail.length + NLRI_LENGTH_MAX <= this.#maxMessage) return true;
+    if (head.length + this.#tail.length + nlriRoom(family, addPath) <= this.#maxMessage) return true;
     // Nothing can be added: the set is as if it had not been begun.
     this.#begun = false;
     return false;
