@@ -181,7 +181,7 @@ function shownAttrId({ paths }: Rib, path: number, received: boolean): number {
 
 /** Canonical attributes as the API shows them. */
 export function attributesView(bytes: Uint8Array, start: number, length: number, weight = 0): AttributesView {
-  const { asPathSegments, origin, asPath, partial, onlyToCustomer, unknown, ...rest } = describeAttributes(
+  const { asPathSegments, origin, asPath, unknown, ...rest } = describeAttributes(
     bytes,
     start,
     start + length,
