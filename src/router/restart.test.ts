@@ -160,6 +160,21 @@ test('a peer that never speaks does not keep a restart from ending', () => {
   expect(prefixes(world, 'a')).toEqual(['10.0.0.1/32', '10.0.0.2/32', '2001:db8::1/128', '2001:db8::2/128']);
 });
 
+test('a peer that restarts over and over is let in again while its routes wait for it', () => {
+  const world = row('ab');
+  world.run(UP_MS);
+  for (let lives = 0; lives < 9; lives++) {
+    world.node('b').crash(false);
+    world.run(200);
+    world.node('b').start(true);
+    world.run(600);
+  }
+  expect(world.peer('a', 'eth2').main.session.oscillations).toBeGreaterThan(5);
+  world.run(3000);
+  expect(state(world, 'a', 'eth2')).toBe('established');
+  expect(prefixes(world, 'a')).toEqual(both);
+});
+
 // ---- the kernel first ----
 
 test('a route is told once the kernel has it, and taken back without waiting', () => {

@@ -55,6 +55,8 @@ export interface SessionHost {
 const SEND_HOLD_MS = 480_000;
 /** Failures in a row after which a peer has to wait for the end of our idle hold as well. */
 const CALLS_MAX = 5;
+/** How long such a peer is kept out although routes of it wait for its return. */
+const RETURN_PAUSE_MS = 1000;
 
 interface Connection {
   peer: Peer;
@@ -289,8 +291,7 @@ export class Sessions {
       if (main.session.state === 'idle') {
         // The peer is sooner back than our idle hold: its wish to talk is worth more than our pause. But not
         // over and over: a session that flaps costs every neighbour.
-        const { timers } = main.session;
-        if (main.session.oscillations > CALLS_MAX && timers.idleHold > this.#host.nowMs()) return undefined;
+        if (!this.#mayCall(peer)) return undefined;
         const { oscillations, connectRetryCounter, lastError, extent } = main.session;
         const waiting = incomingSession(this.#host.nowMs(), extent);
         main.session = { ...waiting, incoming: false, oscillations, connectRetryCounter, lastError };
@@ -304,6 +305,17 @@ export class Sessions {
     }
     peer.second = newFsm(incomingSession(this.#host.nowMs(), main.session.extent), false);
     return peer.second;
+  }
+
+  /**
+   * Whether a peer that failed over and over may call before the end of our idle hold: when routes of it wait for its
+   * return (RFC 4724), for as long as it is kept out it may be silent towards all others, too.
+   */
+  #mayCall(peer: Peer): boolean {
+    const nowMs = this.#host.nowMs();
+    const { oscillations, timers } = peer.main.session;
+    if (oscillations <= CALLS_MAX || timers.idleHold <= nowMs) return true;
+    return peer.restart.stale !== 0 && nowMs - peer.downAtMs >= RETURN_PAUSE_MS;
   }
 
   /** RFC 4271, section 6.8; RFC 4724, section 5, where the other connection is Established. */
