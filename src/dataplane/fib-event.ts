@@ -33,7 +33,7 @@ const RTN_BLACKHOLE = 6;
 /** Routes with our mark that we could not have written, kept for deletion by one comparison. */
 const STRAY_LIMIT = 10_000;
 
-/** A route with our protocol but with another metric or TOS: left by a run with other settings. */
+/** A route with our protocol but with a TOS, or a second one for a prefix: not of this run. */
 export interface Stray {
   family: number;
   a: number;
@@ -155,10 +155,9 @@ export class FibObserver {
     const table = this.#state.tables[record.family === AF_INET ? IPV4 : IPV6];
     if (record.family !== table.style.family || record.table !== table.style.table) return;
     if ((record.flags & RTM_F_CLONED) !== 0) return;
-    const same = record.metric === table.style.metric && record.tos === 0;
     if (record.protocol !== RTPROT_LEAFD) {
-      if (same) this.#foreignRoute(table, type, flags);
-    } else if (!same) this.#stray(type);
+      if (record.tos === 0) this.#foreignRoute(table, type, flags);
+    } else if (record.tos !== 0) this.#stray(type);
     else if (type === RTM_DELROUTE) this.#routeGone(table);
     else this.#routeSeen(table, bytes);
   }
@@ -167,6 +166,11 @@ export class FibObserver {
     const state = this.#state;
     const record = this.#record;
     const id = table.add(record.a, record.b, record.c, record.d, record.length);
+    const { metrics } = table;
+    if (table.observed[id] !== NONE && metrics.has(id) !== record.metric) {
+      this.#secondSeen(table, id);
+      return;
+    }
     const unknown = table.observed[id] === NONE && table.desired[id] === NONE;
     // Written since the comparison began: the dump may be older than that.
     if (this.#dumped && table.mark[id] === state.mark) return;
@@ -177,13 +181,43 @@ export class FibObserver {
     }
     const slot = this.#slotOf(table, bytes);
     if (unknown && state.starting) table.flags[id]! |= FOUND;
-    if ((table.flags[id]! & FOREIGN) !== 0) {
+    if ((table.flags[id]! & FOREIGN) !== 0 && record.metric === metrics.wanted(id)) {
       table.flags[id]! &= ~FOREIGN;
       state.clearFailure(table, id);
     }
     if (table.observed[id] === slot && !unknown) return;
+    metrics.setHas(id, record.metric);
     state.observe(table, id, slot);
     if (table.desired[id] !== NONE || !state.starting) table.queue(id);
+  }
+
+  /** A route of ours beside the one we know of: of a run that ended between two messages, or with other settings. */
+  #secondSeen(table: FibTable, id: number): void {
+    const { metrics } = table;
+    const { metric } = this.#record;
+    if (metric === metrics.left(id)) return;
+    if ((table.flags[id]! & IN_FLIGHT) !== 0) {
+      if (!this.#dumped) table.flags[id]! |= TOUCHED;
+      return;
+    }
+    const isWanted = table.desired[id] !== NONE && metric === metrics.wanted(id);
+    if (metrics.left(id) !== 0 || !(this.#state.starting || isWanted)) {
+      this.#stray(RTM_NEWROUTE);
+      return;
+    }
+    metrics.setLeft(id, metric);
+    if (!isWanted) return;
+    table.flags[id]! &= ~FOREIGN;
+    this.#state.clearFailure(table, id);
+    table.queue(id);
+  }
+
+  /** Whether a stray is one still: meanwhile a route of ours may have got that metric. */
+  isStray({ family, a, b, c, d, length, metric }: Stray): boolean {
+    const table = this.#state.tables[family === AF_INET ? IPV4 : IPV6];
+    const id = table.find(a, b, c, d, length);
+    if (id < 0 || table.desired[id] === NONE) return true;
+    return metric !== table.metrics.wanted(id) && metric !== table.metrics.has(id);
   }
 
   #slotOf(table: FibTable, bytes: Uint8Array): number {
@@ -206,7 +240,8 @@ export class FibObserver {
       table.flags[id]! |= TOUCHED;
       return;
     }
-    if (table.observed[id] === NONE) return;
+    if (table.metrics.left(id) === record.metric) table.metrics.setLeft(id, 0);
+    if (table.observed[id] === NONE || table.metrics.has(id) !== record.metric) return;
     this.#state.observe(table, id, NONE);
     this.#delayed[table === this.#state.tables[IPV4] ? IPV4 : IPV6].push(id);
   }
@@ -230,14 +265,15 @@ export class FibObserver {
   #foreignRoute(table: FibTable, type: number, flags: number): void {
     const record = this.#record;
     const id = table.find(record.a, record.b, record.c, record.d, record.length);
-    if (id < 0) return;
+    if (id < 0 || record.metric !== table.metrics.wanted(id)) return;
     if (type === RTM_DELROUTE) {
       table.flags[id]! &= ~FOREIGN;
       this.#state.clearFailure(table, id);
     } else {
       table.flags[id]! |= FOREIGN;
       // What replaced a route of ours is told, the route replaced is not.
-      if ((flags & NLM_F_REPLACE) !== 0 && (table.flags[id]! & IN_FLIGHT) === 0) {
+      const hadIt = table.metrics.has(id) === record.metric;
+      if (hadIt && (flags & NLM_F_REPLACE) !== 0 && (table.flags[id]! & IN_FLIGHT) === 0) {
         this.#state.observe(table, id, NONE);
       }
     }

@@ -197,6 +197,12 @@ export class ObjectTable {
     if (id >= FIRST_OBJECT_ID) this.#foreignIds.add(id);
   }
 
+  /** Whether the kernel did not take the object of a set, or one of its members. */
+  isRefused(setId: number): boolean {
+    const { object } = this.sets[setId]!;
+    return object.errno !== 0 || object.members.some((member) => member.object.errno !== 0);
+  }
+
   /**
    * The object left the kernel, and with it its routes and its place in groups. Calls back for each object
    * lost this way, groups that became empty included.

@@ -20,17 +20,20 @@ export class OpList {
   readonly target = new Int32Array(MESSAGES_PER_BUFFER);
   /** Epoch of the object when the message was written. */
   readonly epoch = new Int32Array(MESSAGES_PER_BUFFER);
+  /** Metric of a route. */
+  readonly metric = new Uint32Array(MESSAGES_PER_BUFFER);
 
   get full(): boolean {
     return this.count === MESSAGES_PER_BUFFER;
   }
 
-  push(kind: number, family: number, id: number, target: number, epoch: number): void {
+  push(kind: number, family: number, id: number, target: number, epoch: number, metric = 0): void {
     const i = this.count++;
     this.kind[i] = kind;
     this.family[i] = family;
     this.id[i] = id;
     this.target[i] = target;
     this.epoch[i] = epoch;
+    this.metric[i] = metric;
   }
 }

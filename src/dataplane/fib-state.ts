@@ -23,6 +23,7 @@ import {
 } from '../netlink/message.ts';
 import { encodeNexthopAdd, encodeNexthopDelete } from '../netlink/nexthop.ts';
 import { encodeRoute } from '../netlink/route.ts';
+import { type FibBatch, PendingBatches } from './fib-batches.ts';
 import { type KernelObject, type NexthopSet, ObjectTable, type SetMember } from './fib-objects.ts';
 import { OBJECT_DELETE, OBJECT_PUT, type OpList, ROUTE_DELETE, ROUTE_PUT } from './fib-ops.ts';
 import {
@@ -30,6 +31,7 @@ import {
   FibTable,
   FOREIGN,
   FOUND,
+  failureKey,
   IN_FLIGHT,
   NONE,
   QUEUED,
@@ -51,33 +53,11 @@ const ENETDOWN = 100;
 /** Texts of failures kept for display. */
 const FAILURE_LIMIT = 1000;
 
-/** A change of routes by the router; reused by it after `apply` has returned. */
-export interface FibBatch {
-  seq: number;
-  /** IPV4 0 or IPV6 1. */
-  family: number;
-  count: number;
-  /** Prefixes: 1 word each (IPv4) or 4, most significant first, masked. */
-  words: Uint32Array;
-  lengths: Uint8Array;
-  /** Set per prefix; -1 removes. */
-  setIds: Int32Array;
-}
-
 export interface FibStyle {
   table: number;
   metric: number;
   prefSrc4?: Uint8Array | undefined;
   prefSrc6?: Uint8Array | undefined;
-}
-
-/** A batch the router waits for. */
-interface PendingBatch {
-  seq: number;
-  remaining: number;
-  failed: number[];
-  /** Of the failed ones, those that the kernel refused; the others wait for a link or a source address. */
-  refused: number;
 }
 
 export interface RouteFailure {
@@ -112,8 +92,7 @@ export class FibState {
   readonly prefSrcPresent: [boolean, boolean] = [true, true];
   /** Number of the comparison under way; what is written meanwhile is not judged by it. */
   mark = 0;
-  readonly #batches = new Map<number, PendingBatch>();
-  #nextBatch = 0;
+  readonly #batches = new PendingBatches();
   #collect = false;
   #inFlight = 0;
 
@@ -143,11 +122,9 @@ export class FibState {
   /** Takes in the router's batch; the routes it changes are queued. */
   apply(batch: FibBatch): void {
     const table = this.tables[batch.family]!;
-    const number = this.#nextBatch++ & 0x3fff_ffff;
-    const pending: PendingBatch = { seq: batch.seq, remaining: batch.count, failed: [], refused: 0 };
-    this.#batches.set(number, pending);
+    const number = this.#batches.add(batch);
     const wide = table.prefixes.words === 4;
-    const words = batch.words;
+    const { words, metrics } = batch;
     for (let i = 0; i < batch.count; i++) {
       const at = wide ? i * 4 : i;
       const length = batch.lengths[i]!;
@@ -158,9 +135,17 @@ export class FibState {
       table.batch[id] = number;
       table.batchIndex[id] = i;
       table.flags[id]! &= ~FOUND;
+      this.#wantMetric(table, id, metrics?.[i] || table.metrics.base);
       this.#desire(table, id, batch.setIds[i]!);
       table.queue(id);
     }
+  }
+
+  #wantMetric(table: FibTable, id: number, metric: number): void {
+    if (table.metrics.wanted(id) === metric) return;
+    table.metrics.setWanted(id, metric);
+    // Whoever is in the way, is so at one metric.
+    table.flags[id]! &= ~FOREIGN;
   }
 
   #desire(table: FibTable, id: number, setId: number): void {
@@ -197,7 +182,8 @@ export class FibState {
     this.#collect = true;
     for (const table of this.tables) {
       for (let id = 0; id < table.prefixes.idEnd; id++) {
-        if (table.observed[id] !== NONE && table.desired[id] === NONE) table.queue(id);
+        const isOver = table.observed[id] !== NONE && table.desired[id] === NONE;
+        if (isOver || table.metrics.left(id) !== 0) table.queue(id);
       }
     }
   }
@@ -212,9 +198,8 @@ export class FibState {
     }
     // A conflict is asked of the kernel again: its routes also go without being told.
     for (const table of this.tables) {
-      for (let id = 0; id < table.prefixes.idEnd; id++) {
+      for (let id = 0; id < table.prefixes.idEnd; id++)
         if ((table.flags[id]! & FAILED) !== 0) table.flags[id]! &= ~FOREIGN;
-      }
     }
     this.#queueFlagged(FAILED);
   }
@@ -325,38 +310,78 @@ export class FibState {
     // Looked at again when the answer to the message under way is there.
     if ((table.flags[id]! & IN_FLIGHT) !== 0) return;
     const target = this.#targetOf(table, family, id);
+    const { metrics } = table;
+    if (metrics.left(id) !== 0) this.#sortMetrics(table, id, target !== NONE);
     const observed = table.observed[id]!;
-    if (target === observed) {
+    const left = table.leftToDelete(id, this.swept);
+    const moves = observed !== NONE && target !== NONE && metrics.has(id) !== metrics.wanted(id);
+    if (target === observed && !moves && left === 0) {
       this.#settleRoute(table, id);
       return;
     }
     if (target === NONE && table.desired[id] === NONE && !this.#mayDelete(table, id)) return;
-    if (target !== NONE && observed === NONE && (table.flags[id]! & FOREIGN) !== 0) {
+    if (left !== 0) {
+      this.#writeRoute(writer, ops, firstSeq, family, id, NONE, 0, left);
+      return;
+    }
+    const conflict = target !== NONE && (observed === NONE || moves) && (table.flags[id]! & FOREIGN) !== 0;
+    if (conflict && observed === NONE) {
       // A conflict that is known is tried again only by a retry, which clears the mark first.
       if ((table.flags[id]! & FAILED) === 0) this.#fail(table, id, EEXIST, CONFLICT_TEXT);
       else this.#settleBatch(table, id, true);
       return;
     }
-    const at = table.prefixes.words === 4 ? id * 4 : id;
-    const w = table.prefixes.address;
+    // Beside a conflict the route with the former metric leads where nothing is wanted any more.
+    const goal = conflict ? NONE : target;
+    const put = NLM_F_CREATE | (observed === NONE || moves ? NLM_F_EXCL : NLM_F_REPLACE);
+    const metric = goal === NONE ? metrics.has(id) : metrics.wanted(id);
+    this.#writeRoute(writer, ops, firstSeq, family, id, goal, put, metric);
+  }
+
+  /** One message: the route is put on the object of slot `target`, or deleted (NONE). */
+  #writeRoute(
+    writer: MessageWriter,
+    ops: OpList,
+    firstSeq: number,
+    family: number,
+    id: number,
+    target: number,
+    put: number,
+    metric: number,
+  ): void {
+    const table = this.tables[family]!;
+    const { address } = table.prefixes;
     const wide = table.prefixes.words === 4;
+    const at = wide ? id * 4 : id;
     const object = target === NONE ? undefined : this.objects.slots[target]!;
-    const put = observed === NONE ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE | NLM_F_REPLACE;
+    const type = object ? RTM_NEWROUTE : RTM_DELROUTE;
     encodeRoute(
       writer,
-      object ? RTM_NEWROUTE : RTM_DELROUTE,
+      type,
       object ? put : 0,
       firstSeq + ops.count,
       table.style,
-      w[at]!,
-      wide ? w[at + 1]! : 0,
-      wide ? w[at + 2]! : 0,
-      wide ? w[at + 3]! : 0,
+      address[at]!,
+      wide ? address[at + 1]! : 0,
+      wide ? address[at + 2]! : 0,
+      wide ? address[at + 3]! : 0,
       table.prefixes.length[id]!,
       object ? object.id : 0,
+      metric,
     );
     table.flags[id]! |= IN_FLIGHT;
-    ops.push(object ? ROUTE_PUT : ROUTE_DELETE, family, id, target, object?.epoch ?? 0);
+    ops.push(object ? ROUTE_PUT : ROUTE_DELETE, family, id, target, object?.epoch ?? 0, metric);
+  }
+
+  /** Of two routes of ours for a prefix the one with the metric wanted is the route; the other one has to go. */
+  #sortMetrics(table: FibTable, id: number, isWanted: boolean): void {
+    const { metrics } = table;
+    const left = metrics.left(id);
+    const isLost = table.observed[id] === NONE;
+    if (!isLost && !(isWanted && left === metrics.wanted(id))) return;
+    metrics.setLeft(id, isLost ? 0 : metrics.has(id));
+    metrics.setHas(id, left);
+    this.observe(table, id, STRANGE);
   }
 
   #mayDelete(table: FibTable, id: number): boolean {
@@ -467,7 +492,10 @@ export class FibState {
     table.mark[id] = this.mark;
     if (unknown) {
       // The queue would ask again at once; the dump that follows asks for us.
-      if (table.observed[id] === NONE) this.observe(table, id, STRANGE);
+      if (table.observed[id] === NONE) {
+        table.metrics.setHas(id, ops.metric[i]!);
+        this.observe(table, id, STRANGE);
+      }
       return;
     }
     const gone = ops.kind[i] === ROUTE_DELETE && failure?.errno === ESRCH;
@@ -476,8 +504,14 @@ export class FibState {
       this.#refused(ops, i, table, id, failure);
       return;
     }
-    if (ops.kind[i] === ROUTE_DELETE) this.observe(table, id, NONE);
-    else {
+    const { metrics } = table;
+    const metric = ops.metric[i]!;
+    if (ops.kind[i] === ROUTE_DELETE) {
+      if (metrics.left(id) === metric) metrics.setLeft(id, 0);
+      else this.observe(table, id, NONE);
+    } else {
+      if (table.observed[id] !== NONE && metrics.has(id) !== metric) metrics.setLeft(id, metrics.has(id));
+      metrics.setHas(id, metric);
       const object = this.objects.slots[ops.target[i]!];
       const holds = object !== undefined && object.epoch === ops.epoch[i] && !touched;
       this.observe(table, id, holds ? object.slot : STRANGE);
@@ -498,6 +532,7 @@ export class FibState {
       table.flags[id]! |= FOREIGN;
       // Ours after all, perhaps: a dump tells.
       if ((table.flags[id]! & FAILED) === 0) this.verifyRoutes = true;
+      else if (table.observed[id] !== NONE) table.queue(id);
     }
     if (overtaken || (target !== NONE && lacking && object?.present !== true)) table.queue(id);
     else this.#fail(table, id, failure.errno, failure.errno === EEXIST ? CONFLICT_TEXT : failure.text);
@@ -510,24 +545,14 @@ export class FibState {
       if (table.batch[id] !== NONE) table.flags[id]! |= REPORTED;
     } else if ((table.flags[id]! & REPORTED) !== 0 && table.desired[id] !== NONE) this.#recover(table, id);
     if ((table.flags[id]! & FAILED) !== 0) this.clearFailure(table, id);
-    this.#settleBatch(table, id, waiting, waiting && this.#lacksRefusedObject(table.desired[id]!));
+    this.#settleBatch(table, id, waiting, waiting && this.objects.isRefused(table.desired[id]!));
     if (!waiting) table.flags[id]! &= ~REPORTED;
     table.releaseIfIdle(id);
   }
 
-  /** Whether what a waiting route waits for is an object that the kernel did not take. */
-  #lacksRefusedObject(setId: number): boolean {
-    const object = this.objects.sets[setId]!.object;
-    return object.errno !== 0 || object.members.some((member) => member.object.errno !== 0);
-  }
-
   #recover(table: FibTable, id: number): void {
-    const words: number[] = [];
-    for (let i = 0; i < table.prefixes.words; i++) {
-      words.push(table.prefixes.address[id * table.prefixes.words + i]!);
-    }
     const family = table === this.tables[IPV4] ? IPV4 : IPV6;
-    this.recovered.push({ family, words, length: table.prefixes.length[id]! });
+    this.recovered.push({ family, words: table.wordsOf(id), length: table.prefixes.length[id]! });
   }
 
   #fail(table: FibTable, id: number, errno: number, text: string): void {
@@ -546,24 +571,14 @@ export class FibState {
   }
 
   #settleBatch(table: FibTable, id: number, failed: boolean, refused = failed): void {
-    const number = table.batch[id]!;
-    if (number === NONE) return;
-    const pending = this.#batches.get(number)!;
+    if (table.batch[id] === NONE) return;
+    this.#batches.settle(table.batch[id]!, table.batchIndex[id]!, failed, refused);
     table.batch[id] = NONE;
-    pending.remaining--;
-    if (failed) pending.failed.push(table.batchIndex[id]!);
-    if (refused) pending.refused++;
   }
 
   /** Batches that are complete, in order; a later one waits for an earlier one. */
   takeAcknowledged(): { seq: number; failed: number[]; refused: number }[] {
-    const done: { seq: number; failed: number[]; refused: number }[] = [];
-    for (const [number, pending] of this.#batches) {
-      if (pending.remaining > 0) break;
-      this.#batches.delete(number);
-      done.push({ seq: pending.seq, failed: pending.failed, refused: pending.refused });
-    }
-    return done;
+    return this.#batches.takeComplete();
   }
 
   /** The state of a route in words, for display and tests. */
@@ -574,15 +589,11 @@ export class FibState {
     if ((flags & (QUEUED | IN_FLIGHT)) !== 0) return 'pending';
     const setId = table.desired[id]!;
     if (setId === NONE) return 'found';
-    return this.objects.sets[setId]!.object.slot === table.observed[id] ? 'done' : 'pending';
+    const leads = this.objects.sets[setId]!.object.slot === table.observed[id];
+    return leads && table.metrics.has(id) === table.metrics.wanted(id) ? 'done' : 'pending';
   }
 }
 
 /** The kernel's words; without them a comparison finds out. */
 const NO_OBJECT_TEXT = 'Nexthop id does not exist';
 const CONFLICT_TEXT = 'a foreign route has the same prefix and metric';
-
-/** Key of `failures`. */
-export function failureKey(table: FibTable, id: number): string {
-  return `${table.style.family}/${id}`;
-}

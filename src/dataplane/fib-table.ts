@@ -6,6 +6,7 @@
 import type { HashKey } from '../lib/hash-key.ts';
 import { PrefixTable } from '../lib/prefix-table.ts';
 import type { RouteStyle } from '../netlink/route.ts';
+import { RouteMetrics } from './fib-metrics.ts';
 
 /** No set desired, or no route of ours in the kernel. */
 export const NONE = -1;
@@ -35,6 +36,7 @@ export const TOUCHED = 128;
 export class FibTable {
   readonly prefixes: PrefixTable;
   readonly style: RouteStyle;
+  readonly metrics: RouteMetrics;
   /** Set id, or NONE. */
   desired: Int32Array;
   /** Slot of the nexthop object, NONE or STRANGE. */
@@ -53,6 +55,7 @@ export class FibTable {
   constructor(style: RouteStyle, capacity = 1024, hashKey?: HashKey) {
     this.prefixes = new PrefixTable(style.family === 2 ? 1 : 4, capacity, hashKey);
     this.style = style;
+    this.metrics = new RouteMetrics(style.metric, capacity);
     this.desired = new Int32Array(capacity).fill(NONE);
     this.observed = new Int32Array(capacity).fill(NONE);
     this.flags = new Uint8Array(capacity);
@@ -75,11 +78,24 @@ export class FibTable {
     return id;
   }
 
+  /** The words of the prefix, 1 or 4. */
+  wordsOf(id: number): number[] {
+    const { words, address } = this.prefixes;
+    return [...address.subarray(id * words, (id + 1) * words)];
+  }
+
+  /** Metric of the second route, if it is to go now; one that packets do not follow may stay until the sweep. */
+  leftToDelete(id: number, swept: boolean): number {
+    const left = this.metrics.left(id);
+    return swept || this.desired[id] === NONE || left < this.metrics.has(id) ? left : 0;
+  }
+
   /** Gives the id back if nothing is known, wanted or under way for it. */
   releaseIfIdle(id: number): boolean {
-    if (this.desired[id] !== NONE || this.observed[id] !== NONE) return false;
+    if (this.desired[id] !== NONE || this.observed[id] !== NONE || this.metrics.left(id) !== 0) return false;
     if ((this.flags[id]! & (QUEUED | IN_FLIGHT)) !== 0) return false;
     this.flags[id] = 0;
+    this.metrics.clear(id);
     this.prefixes.release(id);
     return true;
   }
@@ -115,6 +131,7 @@ export class FibTable {
     this.observed = grow(this.observed, NONE);
     this.batch = grow(this.batch, NONE);
     this.batchIndex = grow(this.batchIndex, 0);
+    this.metrics.grow(capacity);
     const flags = new Uint8Array(capacity);
     flags.set(this.flags);
     this.flags = flags;
@@ -130,4 +147,9 @@ export class FibTable {
     this.#queue = grown;
     this.#head = 0;
   }
+}
+
+/** Key of a route in the failures of the state. */
+export function failureKey(table: FibTable, id: number): string {
+  return `${table.style.family}/${id}`;
 }

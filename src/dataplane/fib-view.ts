@@ -14,8 +14,8 @@ import { isAbsentTable } from '../netlink/route-feed.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
 import { errnoName } from '../netlink/sys.ts';
 import type { SetMember } from './fib-objects.ts';
-import { type FibState, failureKey } from './fib-state.ts';
-import { FAILED, type FibTable, FOREIGN, NONE, WAITING } from './fib-table.ts';
+import type { FibState } from './fib-state.ts';
+import { FAILED, type FibTable, FOREIGN, failureKey, NONE, WAITING } from './fib-table.ts';
 
 const PAGE = 1000;
 
@@ -107,6 +107,8 @@ export interface RouteView {
   nhid?: number;
   /** In the kernel now, in whatever form. */
   installed: boolean;
+  /** Of the route that is in the kernel; else the one wanted. */
+  metric: number;
   /** Of `error` and `conflict`: the errno's name and the kernel's words. */
   errno?: string;
   text?: string;
@@ -160,6 +162,7 @@ function viewOf(state: FibState, table: FibTable, id: number): RouteView {
     length: table.prefixes.length[id]!,
     state: state.routeState(table, id),
     installed: observed !== NONE,
+    metric: observed === NONE ? table.metrics.wanted(id) : table.metrics.has(id),
     ...(set && { members: set.members }),
     ...(observed >= 0 && { nhid: state.objects.slots[observed]!.id }),
     ...(failure && { errno: errnoName(failure.errno), text: failure.text }),

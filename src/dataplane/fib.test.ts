@@ -15,8 +15,8 @@ import { encodeNexthopAdd, encodeNexthopDelete } from '../netlink/nexthop.ts';
 import { encodeKernelRoute, type KernelRoute } from '../netlink/route.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
 import { Fib, IPV4, IPV6 } from './fib.ts';
+import type { FibBatch } from './fib-batches.ts';
 import type { SetMember } from './fib-objects.ts';
-import type { FibBatch } from './fib-state.ts';
 
 const OURS = 100;
 const gateway = (last: number): Uint8Array =>
@@ -294,7 +294,7 @@ test('what an earlier run left is taken over without a message, and the rest swe
   await fib.settled();
   expect(acks).toEqual([{ seq: 3, failed: [] }]);
   expect([...kernel.taken]).toEqual([]);
-  expect(fib.counts().ipv4).toMatchObject({ desired: 2, found: 1 });
+  expect(fib.counts().ipv4).toMatchObject({ desired: 2, found: 2 });
   fib.sweep();
   await fib.settled();
   expect(mine().map(path)).toEqual(['1-2*1 2-3*1', '1-2*1 2-3*1']);

@@ -26,10 +26,11 @@ import { isAbsentTable } from '../netlink/route-feed.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
 import type { BatchResult } from '../netlink/socket.ts';
 import { AF_INET, AF_INET6 } from '../netlink/sys.ts';
+import type { FibBatch } from './fib-batches.ts';
 import { encodeStrayDelete, FibObserver } from './fib-event.ts';
 import type { SetMember } from './fib-objects.ts';
 import { MESSAGES_PER_BUFFER, OpList } from './fib-ops.ts';
-import { type FibBatch, FibState, IPV4, IPV6 } from './fib-state.ts';
+import { FibState, IPV4, IPV6 } from './fib-state.ts';
 import { NONE, STRANGE } from './fib-table.ts';
 import {
   type FibCounts,
@@ -443,7 +444,7 @@ export class Fib {
   }
 
   #deleteStrays(): void {
-    const strays = this.#observer.strays.splice(0);
+    const strays = this.#observer.strays.splice(0).filter((stray) => this.#observer.isStray(stray));
     for (let from = 0; from < strays.length; from += MESSAGES_PER_BUFFER) {
       this.#rtnl.write((writer, firstSeq) => {
         strays.slice(from, from + MESSAGES_PER_BUFFER).forEach((stray, i) => {

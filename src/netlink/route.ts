@@ -216,7 +216,8 @@ export interface RouteStyle {
 
 /**
  * Writes a route through nexthop object `nhid` (0: none, as a delete of any of ours needs). `a` to `d` are
- * the destination's words. The hot path of the forwarding table: nothing is allocated.
+ * the destination's words; `metric` where it is not the style's. The hot path of the forwarding table: nothing is
+ * allocated.
  */
 export function encodeRoute(
   writer: MessageWriter,
@@ -230,6 +231,7 @@ export function encodeRoute(
   d: number,
   length: number,
   nhid: number,
+  metric = style.metric,
 ): void {
   writer.begin(type, flags | NLM_F_REQUEST, seq);
   const table = style.table < 256 ? style.table : 0;
@@ -254,7 +256,7 @@ export function encodeRoute(
     writer.length = at + 20;
   } else writer.attributeU32Network(RTA_DST, a);
   if (style.table >= 256) writer.attributeU32(RTA_TABLE, style.table);
-  writer.attributeU32(RTA_PRIORITY, style.metric);
+  writer.attributeU32(RTA_PRIORITY, metric);
   if (nhid !== 0) {
     writer.attributeU32(RTA_NH_ID, nhid);
     if (style.prefSrc) writer.attributeBytes(RTA_PREFSRC, style.prefSrc);

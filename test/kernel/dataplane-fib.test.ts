@@ -4,7 +4,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Fib, IPV4, IPV6 } from '../../src/dataplane/fib.ts';
-import type { FibBatch } from '../../src/dataplane/fib-state.ts';
+import type { FibBatch } from '../../src/dataplane/fib-batches.ts';
 import { flushRoutes } from '../../src/dataplane/flush.ts';
 import { kernelRtnl } from '../../src/netlink/rtnl.ts';
 
@@ -283,6 +283,7 @@ describe.skipIf(!root)('Fib on the kernel', () => {
     const watch = monitor();
     await new Promise((resolve) => setTimeout(resolve, 500));
     await startFib();
+    // With the route of another metric, which is the second one of its prefix.
     expect(fib.counts().ipv4).toMatchObject({ found: 2010, desired: 0 });
     // Set ids and the order of members are another run's.
     fib.defineSet(9, [members[1]!, members[0]!]);
@@ -306,6 +307,53 @@ describe.skipIf(!root)('Fib on the kernel', () => {
     ip('nexthop del id 77');
     await startFib();
   });
+
+  for (const family of [IPV4, IPV6])
+    test(`200 routes get another metric, ours all the time, family ${family === IPV4 ? 4 : 6}`, async () => {
+      fib.defineSet(1, [{ gateway: linkLocal(0xaa), ifindex: v0, weight: 1 }]);
+      fib.defineSet(2, [{ gateway: linkLocal(0xbb), ifindex: v2, weight: 1 }]);
+      fib.sweep();
+      const of = (setId: number, metric: number): FibBatch => {
+        const batch = family === IPV4 ? batch4(0x0a700000, 200, setId) : batch6(0x100, 200, setId);
+        return { ...batch, metrics: new Uint32Array(200).fill(metric) };
+      };
+      const [flag, probe] = family === IPV4 ? ['-4', '10.112.0.7'] : ['-6', '2001:db8:0:100::9'];
+      const metrics = (): string[] =>
+        [...new Set(ip(`${flag} route show proto 179`).match(/metric \d+/g))].sort();
+      expect((await apply(of(1, 200))).failed).toEqual([]);
+      expect(metrics()).toEqual(['metric 200']);
+      const watch = monitor();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect((await apply(of(2, 20))).failed).toEqual([]);
+      expect(metrics()).toEqual(['metric 20']);
+      expect(ip(`route get ${probe}`)).toMatch(/fe80::bb dev v2/);
+      expect((await apply(of(1, 150))).failed).toEqual([]);
+      expect(metrics()).toEqual(['metric 150']);
+      expect(ip(`route get ${probe}`)).toMatch(/fe80::aa dev v0/);
+      // As many as `ip` has room for in one burst.
+      const told = (): string[] => watch.lines().filter((line) => line.includes('proto 179'));
+      await until('told', () => told().length === 800);
+      watch.child.kill();
+      // By the kernel's own account: in each move of a prefix the new route came before the old one went.
+      const there = new Map<string, number>();
+      for (const line of told()) {
+        const prefix = line.replace('Deleted ', '').split(' ')[0]!;
+        there.set(prefix, (there.get(prefix) ?? 1) + (line.startsWith('Deleted') ? -1 : 1));
+        expect(there.get(prefix), line).toBeGreaterThan(0);
+      }
+      expect(there.size).toBe(200);
+      // A restart takes over what is there, and moves what wants to be moved.
+      await fib.close();
+      await startFib();
+      fib.defineSet(1, [{ gateway: linkLocal(0xaa), ifindex: v0, weight: 1 }]);
+      expect((await apply(of(1, 30))).failed).toEqual([]);
+      fib.sweep();
+      await fib.settled();
+      expect(metrics()).toEqual(['metric 30']);
+      const count = family === IPV4 ? fib.counts().ipv4 : fib.counts().ipv6;
+      expect(count).toMatchObject({ desired: 200, observed: 200, done: 200 });
+      expect(fib.driftFound).toBe(0);
+    });
 
   test('routes wait for their source address and are back when it is', async () => {
     fib.defineSet(1, [{ gateway: linkLocal(0xaa), ifindex: v0, weight: 1 }]);
