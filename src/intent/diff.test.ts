@@ -49,6 +49,12 @@ test('a new and a lost peer touch no other', () => {
   ]);
 });
 
+test('distances change live, the missing ones are those of FRR', () => {
+  expect(changed('profile: fabric', 'profile: fabric\n  distance: {internal: 150}')).toEqual([
+    'live: add bgp.distance: external 20, internal 150, local 200',
+  ]);
+});
+
 test('what only OPEN says waits for the next session, through a group too', () => {
   expect(changed('hold: 9s', 'hold: 30s')).toEqual([
     'live: change peer eth*: timers.hold 9s -> 30s, with the next session',

@@ -56,6 +56,7 @@ const settings: readonly Setting[] = [
   ['bgp', 'alwaysCompareMed', 'live', (i) => onOff(i.bgp.alwaysCompareMed)],
   ['bgp', 'missingMedWorst', 'live', (i) => onOff(i.bgp.missingMedWorst)],
   ['bgp', 'bestExternal', 'live', (i) => onOff(i.bgp.bestExternal)],
+  ['bgp', 'distance', 'live', (i) => distanceText(i.bgp)],
   ['bgp', 'gracefulShutdown', 'soft refresh', (i) => onOff(i.bgp.gracefulShutdown)],
   ['bgp', 'rtcDefault', 'live', (i) => onOff(i.bgp.rtcDefault)],
   ['bgp', 'confederation', 'restart', (i) => confederationText(i.bgp)],
@@ -87,6 +88,11 @@ const optionalDuration = (ms: number | undefined) => (ms === undefined ? undefin
 function confederationText({ confederation }: BgpIntent): string | undefined {
   if (confederation === undefined) return undefined;
   return `${confederation.id} of ${rangesText(confederation.members)}`;
+}
+
+function distanceText({ distance }: BgpIntent): string | undefined {
+  if (distance === undefined) return undefined;
+  return `external ${distance.external}, internal ${distance.internal}, local ${distance.local}`;
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

@@ -48,6 +48,8 @@ export interface BgpIntent {
   /** A path without MED counts as the worst, not as 0. */
   missingMedWorst: boolean;
   bestExternal: boolean;
+  /** Metrics of routes in the kernel by whom they are from; absent: `kernel.metric` for all. */
+  distance?: { external: number; internal: number; local: number };
   /** All neighbours drain from us (RFC 8326). */
   gracefulShutdown: boolean;
   gracefulRestart: GracefulRestartIntent;

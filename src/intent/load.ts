@@ -214,6 +214,10 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
   };
   if (config.profile !== undefined) bgp.profile = config.profile;
   if (confederation !== undefined) bgp.confederation = confederation;
+  if (config.distance !== undefined) {
+    const { external = 20, internal = 200, local = 200 } = config.distance;
+    bgp.distance = { external, internal, local };
+  }
   findings.problems.push(...checkPeers(bgp, positions));
   warnUnusedGroups(config, findings);
   return bgp;

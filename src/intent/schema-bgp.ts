@@ -79,6 +79,13 @@ export const bgpSection = section({
   alwaysCompareMed: z.boolean().meta({ default: false }).optional(),
   missingMedWorst: z.boolean().meta({ default: false }).optional(),
   bestExternal: z.boolean().meta({ default: false }).optional(),
+  distance: section({
+    external: whole(1, 254).meta({ default: 20 }).optional(),
+    internal: whole(1, 254).meta({ default: 200 }).optional(),
+    local: whole(1, 254).meta({ default: 200 }).optional(),
+  })
+    .meta({ description: 'Metrics of routes in the kernel; default: kernel.metric for all' })
+    .optional(),
   asSet: z
     .enum(['refuse', 'accept'])
     .meta({ default: 'refuse', description: 'Paths with an AS_SET (RFC 9774)' })

@@ -167,6 +167,8 @@ export interface RouterConfig {
   missingMedWorst: boolean;
   /** An internal best path does not keep the best external one from internal peers (draft-ietf-idr-best-external). */
   bestExternal: boolean;
+  /** Metrics of our routes in the kernel, by whom the best path is from; absent: the kernel table's for all. */
+  distance?: Distances;
   gracefulRestart?: {
     restartTimeMs: number;
     stalePathTimeMs: number;
@@ -185,6 +187,15 @@ export interface RouterConfig {
   rtcDefault: boolean;
   peers: PeerConfig[];
   clusterId?: number;
+}
+
+/** Administrative distances, 1 to 254. */
+export interface Distances {
+  external: number;
+  /** Of internal peers and those of the confederation. */
+  internal: number;
+  /** Of routes of our own. */
+  local: number;
 }
 
 /** A route of the operator's own, announced and, unless it is only `announced`, in the kernel. */

@@ -8,14 +8,18 @@
 // A prefix that the machine itself is connected to, or has a route for by an operator's hand, is never given to the
 // kernel: the metric of ours would win over theirs (IPv6: 20 over 256 and 1024), and a neighbour could take a subnet.
 //
-// Cost: 9 B a prefix (the batch it waits for 4, the set given 4, refused 1).
+// The metric of a route may depend on whom it is from (`Distances`); one that changes is a change like any other.
+//
+// Cost: 10 B a prefix (the batch it waits for 4, the set given 4, the distance given 1, refused 1).
 
 import { assert } from '../lib/assert.ts';
 import { growI32, grownCapacity, growU8, growU32 } from '../rib/columns.ts';
 import { LOCAL_SET, type NextHopSets } from '../rib/next-hop-sets.ts';
+import { PEER_EXTERNAL, PEER_LOCAL } from '../rib/peer-table.ts';
 import { PREFIX_FIB_LACKS } from '../rib/prefixes.ts';
 import type { Rib } from '../rib/rib.ts';
-import type { FibPort, ForwardingMember } from './ports.ts';
+import type { Distances } from './config.ts';
+import type { FibBatch, FibPort, ForwardingMember } from './ports.ts';
 
 const NOT_INSTALLED = -1;
 
@@ -23,6 +27,7 @@ const NOT_INSTALLED = -1;
 export class FibSets {
   readonly fib: FibPort;
   readonly sets: NextHopSets;
+  distances: Distances | undefined;
   readonly #members: (setId: number) => ForwardingMember[];
   /** Prefixes on a set, in the kernel or on their way there. */
   #uses = new Uint32Array(64);
@@ -87,7 +92,11 @@ export class FibGate {
   #waiting = new Uint32Array(64);
   /** The set handed to the kernel, or 0. */
   #given = new Uint32Array(64);
+  /** The distance it was given with; 0 for none. */
+  #distance = new Uint8Array(64);
   #refused = new Uint8Array(64);
+  /** Prefixes from here on are yet to be looked at for their distance. */
+  #unseen = Number.POSITIVE_INFINITY;
   readonly #batches = new Map<number, Int32Array>();
   #picked = new Int32Array(1024);
 
@@ -122,9 +131,29 @@ export class FibGate {
     if (prefixId < this.#waiting.length && this.#pick(prefixId, 0) > 0) this.#send(1);
   }
 
+  /** Distances have changed: `work` gives routes to the kernel anew. */
+  distancesChanged(): void {
+    this.#unseen = 0;
+  }
+
+  /** Looks at so many prefixes after a change of distances; whether more are left. */
+  work(limit: number): boolean {
+    const end = Math.min(this.#waiting.length, this.#rib.table.idEnd);
+    const until = Math.min(end, this.#unseen + limit);
+    let count = 0;
+    for (; this.#unseen < until; this.#unseen++) {
+      const id = this.#unseen;
+      if (this.#given[id] !== 0 && !this.#isGiven(id)) count = this.#pick(id, count);
+    }
+    if (count > 0) this.#send(count);
+    if (this.#unseen < end) return true;
+    this.#unseen = Number.POSITIVE_INFINITY;
+    return false;
+  }
+
   /** Puts the prefix into the next batch, as number `count`, if the kernel has to hear of it. */
   #pick(id: number, count: number): number {
-    if (this.#wantedSet(id) === this.#given[id]) {
+    if (this.#isGiven(id)) {
       if (this.#waiting[id] === 0) this.#deliver(id);
       return count;
     }
@@ -139,17 +168,35 @@ export class FibGate {
     return installable(set) && !this.#outranked(id) ? set : 0;
   }
 
+  /** Whether the kernel has been given just what it should have. */
+  #isGiven(id: number): boolean {
+    const set = this.#wantedSet(id);
+    return set === this.#given[id] && (set === 0 || this.#distanceOf(id) === this.#distance[id]);
+  }
+
+  /** By the best path; 0 where distances are not set. */
+  #distanceOf(id: number): number {
+    const { distances } = this.#sets;
+    if (distances === undefined) return 0;
+    const { prefixes, paths, peers } = this.#rib;
+    const kind = peers.kind[paths.peer[prefixes.bestPath[id]!]!];
+    if (kind === PEER_EXTERNAL) return distances.external;
+    return kind === PEER_LOCAL ? distances.local : distances.internal;
+  }
+
   #send(count: number): void {
     const { table, family } = this.#rib;
     const { words } = table;
     const seq = this.#sets.nextSeq(this);
-    const batch = {
+    const hasMetrics = this.#sets.distances !== undefined;
+    const batch: FibBatch = {
       seq,
       family,
       count,
       words: new Uint32Array(count * words),
       lengths: new Uint8Array(count),
       setIds: new Int32Array(count),
+      ...(hasMetrics && { metrics: new Uint32Array(count) }),
     };
     const ids = this.#picked.slice(0, count);
     for (let k = 0; k < count; k++) {
@@ -158,7 +205,11 @@ export class FibGate {
       for (let w = 0; w < words; w++) batch.words[k * words + w] = table.address[id * words + w]!;
       batch.lengths[k] = table.length[id]!;
       batch.setIds[k] = set === 0 ? NOT_INSTALLED : set;
-      if (set !== 0) this.#sets.use(set);
+      if (set === 0) continue;
+      this.#sets.use(set);
+      const distance = this.#distanceOf(id);
+      if (batch.metrics !== undefined) batch.metrics[k] = distance;
+      this.#distance[id] = distance;
     }
     this.#batches.set(seq, ids);
     this.#sets.fib.apply(batch);
@@ -216,6 +267,7 @@ export class FibGate {
   #grow(capacity: number): void {
     this.#waiting = growU32(this.#waiting, capacity);
     this.#given = growU32(this.#given, capacity);
+    this.#distance = growU8(this.#distance, capacity);
     this.#refused = growU8(this.#refused, capacity);
   }
 }

@@ -50,6 +50,7 @@ export function routerConfigOf(
     alwaysCompareMed: bgp.alwaysCompareMed,
     missingMedWorst: bgp.missingMedWorst,
     bestExternal: bgp.bestExternal,
+    ...(bgp.distance && { distance: bgp.distance }),
     ...restartOf(bgp),
     ...(bgp.confederation && { confederation: bgp.confederation }),
     gracefulShutdown: bgp.gracefulShutdown,

@@ -26,6 +26,7 @@ export class LiveConfig {
       this.#applyIdentity(config, before);
       this.#applyDecision(config, before);
     }
+    this.#applyDistances(config);
     filters.configure(config);
     this.#applyNetworks(config.networks, before?.networks ?? []);
     this.#router.statics.configure(config.statics);
@@ -50,6 +51,13 @@ export class LiveConfig {
     const [wanted, present] = [optionsFor(IPV4, config), optionsFor(IPV4, before)];
     if (JSON.stringify(wanted) === JSON.stringify(present)) return;
     for (const rib of this.#router.ribs) rib.setOptions(optionsFor(rib.family, config));
+  }
+
+  #applyDistances({ distance }: RouterConfig): void {
+    const { fibSets, gates } = this.#router;
+    if (fibSets === undefined || JSON.stringify(distance) === JSON.stringify(fibSets.distances)) return;
+    fibSets.distances = distance;
+    for (const gate of gates) gate.distancesChanged();
   }
 
   #applyNetworks(wanted: readonly Prefix[], present: readonly Prefix[]): void {

@@ -68,6 +68,8 @@ export interface FibBatch {
   lengths: Uint8Array;
   /** Next-hop set an entry; -1 takes the route away. */
   setIds: Int32Array;
+  /** Metric an entry, 0 for the kernel table's; absent: that for all. */
+  metrics?: Uint32Array;
 }
 
 /** The kernel's forwarding table. Acknowledges each batch by `Router.fibAcked(seq, failedIndexes)`. */

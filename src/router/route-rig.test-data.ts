@@ -59,6 +59,8 @@ export interface RouteRig {
   events: RouterEvent[];
   /** Routes of the kernel by prefix: gateways and links, or `discard`. */
   kernel: Map<string, string[]>;
+  /** The metric of each, 0 for the table's. */
+  metrics: Map<string, number>;
   up(address: string, asn?: number, capabilities?: Capability[]): Far;
   run(ms?: number): void;
 }
@@ -98,6 +100,7 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
   const fars = new Map<number, Far>();
   const events: RouterEvent[] = [];
   const kernel = new Map<string, string[]>();
+  const metricOf = new Map<string, number>();
   /** One array a set as long as it lives, which the routes on it share. */
   const sets = new Map<number, string[]>();
   const redefine = (id: number, members: ForwardingMember[]): void => {
@@ -134,7 +137,7 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
       defineSet: redefine,
       redefineSet: redefine,
       releaseSet: (id) => void sets.delete(id),
-      apply: ({ seq, family, count, words, lengths, setIds }) => {
+      apply: ({ seq, family, count, words, lengths, setIds, metrics }) => {
         for (let i = 0; i < count; i++) {
           const size = family === 0 ? 1 : 4;
           const bytes = new Uint8Array(size * 4);
@@ -144,6 +147,8 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
           const members = sets.get(setIds[i]!);
           if (members === undefined) kernel.delete(key);
           else kernel.set(key, members);
+          if (members === undefined) metricOf.delete(key);
+          else metricOf.set(key, metrics?.[i] ?? 0);
         }
         acks.push(seq);
       },
@@ -186,7 +191,7 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
     run(1000);
     return far;
   };
-  return { router, events, kernel, up, run };
+  return { router, events, kernel, metrics: metricOf, up, run };
 }
 
 function memberText({ gateway, ifindex, weight, discard }: ForwardingMember): string {

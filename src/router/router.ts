@@ -428,8 +428,10 @@ export class Router {
       this.routeTargets.take(rib);
       if (this.nextHops.follow()) more = true;
       const gate = this.gates[rib.family];
-      if (gate !== undefined) gate.take();
-      else for (let i = 0; i < rib.changes.count; i++) this.advertiser.enqueue(rib, rib.changes.ids[i]!);
+      if (gate !== undefined) {
+        gate.take();
+        if (gate.work(SLICE)) more = true;
+      } else for (let i = 0; i < rib.changes.count; i++) this.advertiser.enqueue(rib, rib.changes.ids[i]!);
       if (left) more = true;
     }
     if (!this.restart.isDeferring) {
