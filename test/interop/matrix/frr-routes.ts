@@ -10,7 +10,11 @@ const gone = (seen: unknown): boolean => seen === undefined;
 
 const asPath = (text: string): string => `"aspath":{"string":"${text}"`;
 
-const kernel = (prefix: string) => fabric.out('a', 'ip', 'route', 'show', prefix);
+/** Where the kernel of `a` sends packets for an address; it refuses those for a blackhole. */
+const kernel = async (address: string) => {
+  const { stdout, stderr } = await fabric.inside('a', 'ip', 'route', 'get', address);
+  return stdout + stderr;
+};
 
 const sentTo = async (prefix: string, to: string): Promise<string> => {
   const { advertised } = await fabric.get<WhyView>('a', `/v1/why?thing=${encodeURIComponent(prefix)}`);
@@ -59,7 +63,7 @@ export const routeCells = {
           '"nextHop":"10.255.1.1"',
           '"best":true',
         ),
-        leafd('installed', () => kernel(theirPrefix(1)), /via 10\.255\.1\.1|via inet6/),
+        leafd('installed', () => kernel('20.1.1.1'), /via (10\.255\.1\.1|inet6)/),
         peer(
           'ours',
           () => path(ourPrefix(1), 1),
@@ -284,21 +288,17 @@ export const routeCells = {
     run: () =>
       agree(
         leafd(
-          'all of them',
-          async () =>
-            (await routes(fabric, 'a', { prefix: '10.34.1.0/24' })).filter((one) => one.peer === 'w36'),
-          (seen) => seen.length === 3 && new Set(seen.map((one: RouteView) => one.pathId)).size === 3,
+          'all that the peer has',
+          async () => ({
+            here: (await routes(fabric, 'a', { prefix: '10.34.1.0/24' })).filter((one) => one.peer === 'w36'),
+            there: (await show('ipv4 unicast 10.34.1.0/24')).paths,
+          }),
+          ({ here, there }) =>
+            here.length >= 3 &&
+            here.length === there.length &&
+            new Set(here.map((one: RouteView) => one.pathId)).size === here.length,
         ),
-        peer(
-          'has them',
-          async () => (await show('ipv4 unicast 10.34.1.0/24')).paths.length,
-          (seen) => seen === 3,
-        ),
-        peer(
-          'sends all',
-          () => neighbour(36),
-          /"addPath":\{"ipv4Unicast":\{[^}]*"txAdvertisedAndReceived":true/,
-        ),
+        peer('sends all', () => neighbour(36), '"txAdvertised":true'),
       ),
   },
   'add-path-send-all': {
@@ -444,7 +444,7 @@ export const routeCells = {
           asPath('(65101)'),
           '"confed-external"',
         ),
-        peer('of its member', () => path('10.92.1.0/24', 92, 'f2'), asPath('Local'), '"internal"'),
+        peer('of its member', () => path('10.92.1.0/24', 92, 'f2'), asPath('Local'), '"confed-internal"'),
       ),
   },
   'confederation-outside': {
@@ -462,18 +462,17 @@ export const routeCells = {
           'the internal one is better',
           async () => (await routes(fabric, 'b', { prefix: '33.68.1.0/24' })).find((one) => one.best),
           '"localPref":200',
-          '"nextHop":"10.255.70.1"',
+          '"nextHop":"10.255.76.1"',
         ),
-        peer('has the external one', () => path('33.68.1.0/24', 70), asPath('65023'), '"ip":"10.255.63.1"'),
+        peer('has the external one', () => path('33.68.1.0/24', 76), asPath('65023'), '"ip":"10.255.63.1"'),
       ),
   },
   'link-bandwidth': {
     run: () =>
       agree(
-        leafd('weights', () => kernel('20.100.1.0/24'), /10\.255\.40\.1.*weight 1|nhid/),
         leafd(
           'weights wanted',
-          () => fabric.leafctl('a', 'kernel'),
+          async () => (await fabric.leafctl('a', 'kernel')).stdout,
           /20\.100\.1\.0\/24[^\n]*10\.255\.40\.1[^\n]*weight 33[^\n]*10\.255\.41\.1[^\n]*weight 67/,
         ),
         peer('sent', () => vtysh('f1', 'show route-map x41'), /bandwidth 200/),
@@ -495,11 +494,7 @@ export const routeCells = {
   'default-originate-leafd': {
     run: () =>
       agree(
-        leafd(
-          'no other',
-          () => routes(fabric, 'a', { peer: 'w24', advertised: true }),
-          '"prefix":"0.0.0.0/0"',
-        ),
+        leafd('one more', () => wire(24), '"advertised":2'),
         peer('has it', () => path('0.0.0.0/0', 24), '"valid":true', asPath('65001')),
       ),
   },
@@ -514,11 +509,18 @@ export const routeCells = {
     run: () =>
       agree(
         leafd('ours', () => route('a', '10.48.0.0/16'), '"best":true'),
+        leafd('of paths', () => route('a', '33.60.0.0/16'), '"atomicAggregate":true'),
         peer(
-          'has it',
+          'nothing left out',
           () => path('10.48.0.0/16', 48),
           '"aggregatorAs":65001',
           '"aggregatorId":"10.254.0.1"',
+          without(/atomicAggregate/),
+        ),
+        peer(
+          'ASes left out',
+          () => path('33.60.0.0/16', 44),
+          '"aggregatorAs":65001',
           '"atomicAggregate":true',
         ),
       ),
@@ -537,8 +539,8 @@ export const routeCells = {
   blackhole: {
     run: () =>
       agree(
-        leafd('discards', () => kernel('20.45.1.1/32'), /^blackhole/),
-        leafd('not a wider one', () => kernel(theirPrefix(45)), /via 10\.255\.45\.1/),
+        leafd('discards', () => kernel('20.45.1.1'), /Invalid argument/),
+        leafd('not a wider one', () => kernel('20.45.1.2'), /via 10\.255\.45\.1/),
         peer('ours', () => path(ourPrefix(45), 45), '"blackhole"'),
       ),
   },
@@ -620,12 +622,16 @@ export const routeCells = {
   'unknown-attributes': {
     run: () =>
       agree(
-        leafd('received by a', () => route('a', '33.64.1.0/24'), /"code":99[^}]*01020304/, /"code":100/),
+        leafd(
+          'received by a',
+          () => route('a', '33.64.1.0/24'),
+          /"code":99[^}]*01020304/,
+          without(/"code":100/),
+        ),
         leafd(
           'came through a and FRR to b',
           () => route('b', '33.64.1.0/24', 'w70'),
-          /"code":99[^}]*01020304/,
-          /"partial":\[99\]/,
+          /"code":99,"flags":224,"hex":"01020304"/,
           without(/"code":100/),
         ),
         peer('took it', () => path('33.64.1.0/24', 59), '"valid":true', asPath('65001 65020')),

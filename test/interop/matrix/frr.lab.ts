@@ -133,7 +133,11 @@ export const wires: readonly Wire[] = [
   c(72, { words: ['af route-reflector-client'], hears: ['0.0.0.0/0'] }),
   b(74, { peer: { nextHopSelf: 'external', routeReflectorClient: true, export: 'accept-all' } }),
   b(75, { peer: { nextHopSelf: true, routeReflectorClient: true, export: 'accept-all' } }),
-  b(76, { networks: ['10.34.1.0/24'], tells: ['10.34.1.0/24'] }),
+  b(76, {
+    networks: ['10.34.1.0/24'],
+    tells: ['10.34.1.0/24', '33.68.0.0/16 le 32'],
+    hears: ['33.68.0.0/16'],
+  }),
   k(80, {
     networks: ['10.34.1.0/24', '20.146.9.0/24', '10.80.7.0/24'],
     tells: ['10.34.1.0/24', '20.146.9.0/24'],
@@ -192,6 +196,7 @@ ${wires
 route-map preferred permit 10
  set local-preference 200
 exit
+ip prefix-list x70 seq 1 deny 33.68.0.0/16 le 32
 ip prefix-list mh permit 20.23.0.0/16 le 32
 route-map mh permit 10
  match ip address prefix-list mh
@@ -357,7 +362,7 @@ const aMore = {
     linkBandwidth: true,
     gracefulRestart: restarting,
     routes: [{ prefix: '10.149.1.0/24', via: '10.253.0.9' }],
-    aggregates: [{ prefix: '10.48.0.0/16' }],
+    aggregates: [{ prefix: '10.48.0.0/16' }, { prefix: '33.60.0.0/16' }],
     redistribute: { connected: { policy: 'lan' }, kernel: { policy: 'lan' } },
     peers: [
       { interface: 'un', ...quick, export: 'x1' },
@@ -480,7 +485,7 @@ export const fabric = fabricOf(
   stringify({
     nodes: {
       a: leafdNode('a', wires, star, aMore),
-      b: leafdNode('b', wires, star, bMore),
+      b: leafdNode('b', wires, star, bMore, ['2001:db8:70::/127']),
       c: leafdNode('c', wires, star, cMore),
       k: leafdNode('k', wires, star, kMore),
       d: {
@@ -493,7 +498,12 @@ export const fabric = fabricOf(
         config: f1,
         addresses: ['10.254.0.100/32'],
         ports: {
-          ...Object.fromEntries(['a', 'b', 'c', 'k'].map((node) => [`to${node}`, peerPorts(node, wires)])),
+          ...Object.fromEntries(
+            ['a', 'b', 'c', 'k'].map((node) => [
+              `to${node}`,
+              [...peerPorts(node, wires), ...(node === 'b' ? ['2001:db8:70::1/127'] : [])],
+            ]),
+          ),
           six: ['2001:db8:2::1/127'],
         },
         commands: [

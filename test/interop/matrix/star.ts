@@ -36,6 +36,7 @@ export function leafdNode(
   star: { asn: number; port?: string },
   // biome-ignore lint/suspicious/noExplicitAny: a configuration as data.
   more: { bgp: Record<string, any>; policies?: Record<string, unknown>; [key: string]: any },
+  moreAddresses: readonly string[] = [],
 ): Record<string, unknown> {
   const mine = wires.filter((wire) => wire.node === name);
   const { bgp, policies, commands, ports, sessions, ...rest } = more;
@@ -65,7 +66,7 @@ export function leafdNode(
       },
       policies: { ...Object.fromEntries(exports), ...policies },
     },
-    ports: { [star.port ?? 'star']: mine.map(({ n }) => `${ours(n)}/31`), ...ports },
+    ports: { [star.port ?? 'star']: [...mine.map(({ n }) => `${ours(n)}/31`), ...moreAddresses], ...ports },
     ...(commands && { commands }),
     ...(sessions !== undefined && { sessions }),
   };
