@@ -7,6 +7,7 @@ import { formatIp, parseIp } from '../net/ip.ts';
 import { formatPrefix, parsePrefix } from '../net/prefix.ts';
 import { BEST, MULTIPATH, reasonNames } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
+import type { SentRoute } from '../router/advertiser.ts';
 import { nextHopText } from '../router/intake.ts';
 import type { Router } from '../router/router.ts';
 import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
@@ -264,30 +265,38 @@ function addAdvertised(
   matches: Matches,
   rows: RouteView[],
 ): void {
+  for (const sent of context.router.advertiser.sentPathsTo(peerIndex, rib, id))
+    if (matches(sent.attrId)) rows.push(sentView(context, rib, id, sent));
+}
+
+/** A path as a peer has it. With ADD-PATH its identifier is our own number of the path. */
+function sentView(context: RouteViewContext, rib: Rib, id: number, sent: SentRoute): RouteView {
   const { router, time } = context;
-  const sent = router.advertiser.sentTo(peerIndex, rib, id);
-  const path = rib.prefixes.bestPath[id]!;
-  if (sent === undefined || path === 0 || !matches(sent.attrId)) return;
-  const { pool } = rib;
-  const sinceMs = rib.paths.since[path]! * 1000;
-  const nextHop =
-    sent.nextHopId === 0
-      ? undefined
-      : nextHopText(rib.nextHops, sent.nextHopId, (i) => interfaceName(router, i));
-  rows.push({
+  const { pool, paths } = rib;
+  const { attrId, pathId, nextHopId, source } = sent;
+  const best = rib.prefixes.bestPath[id]!;
+  const isThere = pathId !== 0 && paths.prefix[pathId] === id;
+  const sinceMs = paths.since[isThere ? pathId : best]! * 1000;
+  const from = pathId === 0 ? undefined : router.directory.byIndex[source];
+  return {
     family: families[rib.family]!.name,
     prefix: prefixTextOf(rib, id),
-    ...(rib.form === 'opaque' && { nlri: nlriView(rib, id, rib.paths.nlriDataOf(path)) }),
-    best: true,
+    ...(rib.form === 'opaque' && { nlri: nlriView(rib, id, sent.nlriDataId) }),
+    ...(pathId !== 0 && { pathId }),
+    best: pathId === 0 || pathId === best,
     multipath: false,
     accepted: true,
     stale: false,
-    source: sourceOf(context, rib, id, rib.paths.peer[path]!),
-    nextHop: nextHop ?? formatIp(sent.selfNextHop),
+    source: sourceOf(context, rib, id, source),
+    ...(from && { peer: from.name }),
+    nextHop:
+      nextHopId === 0
+        ? formatIp(sent.selfNextHop)
+        : nextHopText(rib.nextHops, nextHopId, (i) => interfaceName(router, i)),
     since: isoOf(time, sinceMs),
     ageSeconds: secondsSince(time, sinceMs),
-    attributes: attributesView(pool.page(sent.attrId), pool.offset(sent.attrId), pool.length[sent.attrId]!),
-  });
+    attributes: attributesView(pool.page(attrId), pool.offset(attrId), pool.length[attrId]!),
+  };
 }
 
 /** Judges each set of attributes once a page, however many routes have it. */

@@ -268,6 +268,7 @@ function nlriText({ nlri, family }: RouteView): string {
 const routeColumns = (ink: Ink): Column<RouteView>[] => [
   { title: '  ', of: flags },
   { title: 'Network', of: (route) => (route.best ? paint(ink, 'bold', route.prefix) : route.prefix) },
+  { title: 'Path ID', of: (route) => route.pathId?.toString() ?? '', align: 'right' },
   { title: 'Next Hop', of: nextHopText },
   { title: 'AS_PATH', of: (route) => route.attributes.asPath ?? '' },
   { title: 'Age', of: (route) => age(route.ageSeconds), align: 'right' },

@@ -6,6 +6,7 @@
 // (another policy, by reload) is given the new routes first and then told which of the old ones are gone.
 
 import type { CompiledPolicy } from '../policy/program.ts';
+import type { SentPath } from '../rib/adj-rib-out.ts';
 import type { ExportOptions } from '../rib/export-options.ts';
 import { exportReasonNames } from '../rib/export-options.ts';
 import type { Rib } from '../rib/rib.ts';
@@ -66,11 +67,8 @@ interface Kept {
   peers: (Peer | undefined)[];
 }
 
-/** What a peer has been sent of a prefix. */
-export interface SentRoute {
-  attrId: number;
-  /** 0 for `selfNextHop`. */
-  nextHopId: number;
+/** What a peer has been sent of a prefix; without a next hop's id it is `selfNextHop`. */
+export interface SentRoute extends SentPath {
   selfNextHop: Uint8Array;
 }
 
@@ -221,16 +219,18 @@ export class Advertiser {
     return place !== undefined && place.group.routeCountOf(place.member) > 0;
   }
 
-  /** What the peer with this index has of a prefix, or undefined. */
+  /** What the peer with this index has of a prefix, or undefined; with ADD-PATH the best of it. */
   sentTo(peerIndex: number, rib: Rib, prefixId: number): SentRoute | undefined {
+    return this.sentPathsTo(peerIndex, rib, prefixId)[0];
+  }
+
+  /** All that the peer with this index has of a prefix: with ADD-PATH several paths, best first; ids are borrowed. */
+  sentPathsTo(peerIndex: number, rib: Rib, prefixId: number): SentRoute[] {
     const peer = this.#router.directory.byIndex[peerIndex];
     const place = peer && this.#stands.get(peer)?.[rib.family]?.routes;
-    if (place === undefined || !place.group.hasSent(place.member, prefixId)) return undefined;
-    return {
-      attrId: place.group.attrOut(prefixId),
-      nextHopId: place.group.nextHopOut(prefixId),
-      selfNextHop: place.nextHop,
-    };
+    if (place === undefined) return [];
+    const { group, member, nextHop } = place;
+    return group.sentPaths(member, prefixId).map((path) => ({ ...path, selfNextHop: nextHop }));
   }
 
   /** Why the peer has the prefix or not: a code of `exportReasonNames`. */
