@@ -161,6 +161,24 @@ test('a limit refuses surplus prefixes, and lets them in when there is room', ()
   net.rib.setLimit(from, 0);
   net.settle();
   expect(reasons()).toEqual(['best', 'best', 'best', 'best', 'best']);
+  // One that is refused from now on makes room as well: told again with our AS in its path, or by another policy.
+  net.rib.setLimit(from, 2);
+  net.settle();
+  expect(reasons().filter((reason) => reason === 'best').length).toBe(2);
+  const used = [1, 2, 3, 4, 5].find((n) => reasons()[n - 1] === 'best')!;
+  net.say(from, prefix(used), { asPath: [65101, LOCAL_AS] }, hop);
+  net.settle();
+  expect(reasons().filter((reason) => reason === 'best').length).toBe(2);
+  const first = [1, 2, 3, 4, 5].find((n) => reasons()[n - 1] === 'best')!;
+  net.rib.setImport(
+    from,
+    filterOf((query, answer) => void (answer.accept = query.a !== prefix(first)), { readsPrefix: true }),
+  );
+  net.settle();
+  expect(reasons().filter((reason) => reason === 'best').length).toBe(2);
+  expect(reasons()[first - 1]).toBe('policy');
+  net.rib.setImport(from, undefined);
+  net.rib.setLimit(from, 0);
   // What policy refuses does not count.
   net.rib.setLimit(other, 1);
   net.rib.setImport(

@@ -108,6 +108,7 @@ export class PathStore {
     const paths = this.#paths;
     const peer = this.#peer;
     let path = this.find(id, peer, pathId);
+    let makesRoom = false;
     if (attrId !== 0 && this.#perPeer.limit[peer] !== 0 && this.#isRefused(peer, path)) {
       attrId = 0;
       reason = MAX_PREFIX;
@@ -126,7 +127,8 @@ export class PathStore {
       if (paths.epoch[path] !== this.#perPeer.epoch[peer]) this.#refresh(path);
       return;
     } else {
-      if (paths.attrId[path] !== 0 && attrId === 0) this.markDirty(id);
+      makesRoom = paths.attrId[path] !== 0 && attrId === 0;
+      if (makesRoom) this.markDirty(id);
       this.#perPeer.uncount(path);
       this.#pool.release(paths.attrIdIn[path]!);
       this.#dropAccepted(path);
@@ -140,7 +142,7 @@ export class PathStore {
     if (attrId !== 0) {
       paths.flags[path]! |= PATH_CHANGED;
       this.markDirty(id);
-    }
+    } else if (makesRoom && this.#perPeer.hasSurplus[peer] === 1) this.#makeRoom(peer);
   }
 
   /** Takes a path out of everything. */
@@ -193,12 +195,14 @@ export class PathStore {
     if (!this.#isUnchanged(path, attrId, reason)) {
       if (paths.epoch[path] === this.#perPeer.epoch[peer])
         this.#perPeer.accepted[peer]! += (attrId !== 0 ? 1 : 0) - (paths.attrId[path] !== 0 ? 1 : 0);
-      if (attrId !== 0 || paths.attrId[path] !== 0) this.markDirty(id);
+      const makesRoom = attrId === 0 && paths.attrId[path] !== 0;
+      if (attrId !== 0 || makesRoom) this.markDirty(id);
       this.#nextHops.retain(this.#nextHopIdIn);
       this.#dropAccepted(path);
       this.#setAccepted(path, attrId, reason);
       this.#nextHops.release(this.#nextHopIdIn);
       paths.flags[path]! |= PATH_CHANGED;
+      if (makesRoom && this.#perPeer.hasSurplus[peer] === 1) this.#makeRoom(peer);
     }
     if (imported !== 0) this.#pool.release(imported);
   }
