@@ -197,6 +197,29 @@ test('property: the order of arrival changes neither what is sent nor in which o
   );
 });
 
+test('what goes is told before what comes, so that a receiver of few paths has room for it', () => {
+  const net = network({ kind: 'internal', rrClients: true, addPath: { mode: 'best', max: 1 } });
+  const peers = [1, 2].map((n) => net.peer('external', n));
+  const member = net.join(net.peer('internal', 5, true));
+  net.say(peers[0]!, P, { asPath: [7, 8] }, net.hop(1));
+  net.settle();
+  const { routes } = net.receivers[member]!;
+  const counts: number[] = [];
+  const set = routes.set.bind(routes);
+  routes.set = (key, told) => {
+    set(key, told);
+    counts.push(pathsOf(net, member).size);
+    return routes;
+  };
+  // The same attributes are in the batch before, with another prefix.
+  net.say(peers[1]!, P + 256, { asPath: [7] }, net.hop(2));
+  net.say(peers[1]!, P, { asPath: [7] }, net.hop(2));
+  net.settle();
+  expect(via(net, member)).toEqual(['02']);
+  expect(Math.max(...counts)).toBe(1);
+  expect(counts).toHaveLength(2);
+});
+
 test('a path identifier is in front of every prefix on the wire', () => {
   const chunks: Uint8Array[] = [];
   const net = network(ALL);

@@ -101,10 +101,12 @@ export class UpdateBatch {
 
   /**
    * Encodes everything added and hands it to the audience (member indexes); `nextHops` holds each member's own
-   * next hop. The batch is empty afterwards.
+   * next hop. The batch is empty afterwards. With ADD-PATH withdrawals go first: a receiver that takes a number of
+   * paths of a prefix (draft-ietf-idr-add-paths-limit) would refuse the new one while it has the old ones.
    */
   emit(audience: readonly number[], nextHops: readonly Uint8Array[], send: SendChunk): void {
-    for (const stream of this.#streams) {
+    const streams = this.#addPath ? this.#withdrawalsFirst() : this.#streams;
+    for (const stream of streams) {
       const { target } = stream;
       const receivers = audience.filter((member) =>
         target >= ONLY ? member === target - ONLY : member !== target,
@@ -116,6 +118,12 @@ export class UpdateBatch {
     this.#buckets = 0;
     this.#streams.length = 0;
     this.#streamOf.clear();
+  }
+
+  /** Streams are either of withdrawals or of announcements where paths have identifiers. */
+  #withdrawalsFirst(): Stream[] {
+    const isWithdrawn = ({ first }: Stream): boolean => this.#attrId[first - 1] === 0;
+    return [...this.#streams].sort((a, b) => Number(isWithdrawn(b)) - Number(isWithdrawn(a)));
   }
 
   #findBucket(attrId: number, nextHopId: number, target: number): number {
@@ -133,7 +141,7 @@ export class UpdateBatch {
   #newBucket(attrId: number, nextHopId: number, target: number, alike: number): number {
     const bucket = this.#buckets++;
     if (bucket === this.#attrId.length) this.#growBuckets(bucket * 2);
-    const stream = this.#findStream(target, attrId !== 0 && nextHopId === NEXT_HOP_SELF);
+    const stream = this.#findStream(target, attrId !== 0 && nextHopId === NEXT_HOP_SELF, attrId === 0);
     this.#attrId[bucket] = attrId;
     this.#nextHopId[bucket] = nextHopId;
     this.#stream[bucket] = stream;
@@ -148,8 +156,9 @@ export class UpdateBatch {
     return bucket;
   }
 
-  #findStream(target: number, self: boolean): number {
-    const key = (target + 1) * 2 + (self ? 1 : 0);
+  #findStream(target: number, self: boolean, withdrawn: boolean): number {
+    const apart = withdrawn && this.#addPath;
+    const key = (target + 1) * 4 + (self ? 1 : 0) + (apart ? 2 : 0);
     const known = this.#streamOf.get(key);
     if (known !== undefined) return known;
     this.#streams.push({ target, self, first: 0, last: 0 });
