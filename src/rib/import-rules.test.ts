@@ -85,6 +85,26 @@ test('RFC 9234 5, ingress 3: from provider, peer and route server OTC is added w
   expect(verdict(net, customer, { asPath: [65101] })[1]).not.toContain(mark);
 });
 
+test('a route that is too large for what policy and the rules make of it is refused, not kept without', () => {
+  const net = network();
+  const from = net.peer('external', 1, false, { role: 'customer', honoursGracefulShutdown: true });
+  const full = (spared: number): SampleAttributes => ({
+    asPath: [65101],
+    communities: [GRACEFUL_SHUTDOWN, ...new Array<number>((65_484 - spared) / 4).fill(7)],
+  });
+  // As large as a message can carry it, with all that import adds.
+  expect(verdict(net, from, full(0))[0]).toBe('best');
+  const marking = filterOf((query, out) => {
+    out.attrs.reset().copy(query.bytes, query.start, query.end).u8(0xc0).u8(99).u8(0);
+    out.attrsChanged = true;
+    out.accept = true;
+  });
+  net.rib.setImport(from, marking);
+  net.settle();
+  expect(verdict(net, from, full(0))[0]).toBe('policy');
+  expect(verdict(net, from, full(100))[0]).toBe('best');
+});
+
 test('RFC 8326: LOCAL_PREF 0 for what a draining external peer sends, whatever policy says', () => {
   const net = network();
   const from = net.peer('external', 1, false, { honoursGracefulShutdown: true });

@@ -6,6 +6,7 @@
 //
 // What concerns few paths is behind one test of the peer's steps and of the attributes' flags.
 
+import { SET_LENGTH_MAX } from '../wire/bgp/attribute/canonical.ts';
 import {
   type AttributePool,
   BLACKHOLE,
@@ -172,6 +173,11 @@ export class ImportStage {
     if (verdict.weight >= 0) this.weight = Math.min(verdict.weight, NO_WEIGHT - 1);
     if (verdict.nextHopId >= 0) this.nextHopId = verdict.nextHopId;
     if (verdict.attrsChanged) {
+      // What policy wanted of the route cannot be had: better none than one without it.
+      if (verdict.attrs.length > Math.max(SET_LENGTH_MAX, this.#pool.length[attrIdIn]!)) {
+        this.reason = POLICY;
+        return;
+      }
       this.attrId = this.#pool.intern(verdict.attrs.bytes, 0, verdict.attrs.length);
       return;
     }

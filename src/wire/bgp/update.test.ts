@@ -189,6 +189,15 @@ describe('from a 2-octet peer', () => {
     const view = decodeWith([origin, path2(65001), nextHop, aggregator, attribute(0xc0, 18, value)], old);
     expect(attrs(view)).toBe(wide(65001) + hexOf(attribute(0xc0, 7, value)));
   });
+  test('AS4_PATH does not hide the AS of the peer (RFC 4271 6.3)', () => {
+    const strict = { ...old, firstAsn: 65001 };
+    const honest = decodeWith([origin, path2(65001, 23456), nextHop, as4(4200000001)], strict);
+    expect(honest.fault).toBeUndefined();
+    const view = decodeWith([origin, path2(65001), nextHop, as4(64999)], strict);
+    expect(view.fault?.disposition).toBe('withdraw');
+    expect(view.sectionReach[0]).toBe(0);
+  });
+
   test('a malformed AS4_PATH costs only itself', () => {
     const view = decodeWith([origin, path2(65001), nextHop, attribute(0xc0, 17, [2, 2, 0, 0, 0, 1])], old);
     expect(view.fault).toMatchObject({ disposition: 'discard', attribute: 17 });
@@ -442,13 +451,16 @@ describe('extended messages (RFC 8654)', () => {
     expect(view.attrsLength).toBeGreaterThan(65000);
   });
 
-  test('paths of an old peer grow to twice their length', () => {
+  test('paths of an old peer grow to twice their length; what is no set any more is withdrawn', () => {
     const segments: number[] = [];
     for (let i = 0; i < 60; i++) segments.push(2, 255, ...new Array<number>(510).fill(1));
-    const body = greatest(attribute(0x50, 2, segments));
+    const path = attribute(0x50, 2, segments);
+    const alone = decodeWith([origin, path, nextHop], old);
+    expect([alone.fault, alone.attrsLength]).toEqual([undefined, 4 + 4 + 60 * (2 + 4 * 255)]);
+    const body = greatest(path);
     const view = new UpdateDecoder().decode(body, 0, body.length, old);
-    expect([view.fault, view.sectionCount]).toEqual([undefined, 1]);
-    expect(view.attrsLength).toBeGreaterThan(65000 + 30000);
+    expect(view.fault).toMatchObject({ subcode: 11, disposition: 'withdraw' });
+    expect([view.sectionReach[0], view.attrsLength]).toEqual([0, 0]);
   });
 
   test('the writer makes them where the peer takes them', () => {

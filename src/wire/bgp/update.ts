@@ -9,7 +9,9 @@
 
 import { readU16 } from '../../lib/bytes.ts';
 import { AS_TRANS } from '../../net/asn.ts';
+import { checkFirstAsn } from './attribute/as-path.ts';
 import { mergeAs4Path, widenAsPath } from './attribute/as4.ts';
+import { SET_LENGTH_MAX } from './attribute/canonical.ts';
 import {
   AGGREGATOR,
   AS_PATH,
@@ -485,7 +487,8 @@ export class UpdateDecoder {
       if (!ctx.asn4) {
         if (code === AS4_PATH || code === AS4_AGGREGATOR) continue;
         if (code === AS_PATH || code === AGGREGATOR) {
-          at = code === AS_PATH ? this.#emitOldPath(bytes, i, at) : this.#emitOldAggregator(bytes, i, at);
+          at =
+            code === AS_PATH ? this.#emitOldPath(bytes, i, at, ctx) : this.#emitOldAggregator(bytes, i, at);
           continue;
         }
       }
@@ -499,11 +502,13 @@ export class UpdateDecoder {
       at = putHeader(out, at, this.#keptFlags[i]!, code, end - start);
       for (let from = start; from < end; from++) out[at++] = bytes[from]!;
     }
+    // The attributes of a message fit, but widened ones may not.
+    if (!ctx.asn4 && at > SET_LENGTH_MAX) this.#fault(pathTooLong);
     this.#view.attrsLength = at;
   }
 
   // RFC 6793 section 4.2.3: AS4_PATH counts unless AGGREGATOR shows that a 2-octet speaker aggregated later.
-  #emitOldPath(bytes: Uint8Array, index: number, at: number): number {
+  #emitOldPath(bytes: Uint8Array, index: number, at: number, ctx: UpdateContext): number {
     const out = this.#view.attrs;
     const start = this.#keptStart[index]!;
     const end = this.#keptEnd[index]!;
@@ -511,6 +516,8 @@ export class UpdateDecoder {
     if (as4 >= 0 && !this.#aggregatedByOld(bytes)) {
       const merged = mergeAs4Path(bytes, start, end, this.#keptStart[as4]!, this.#keptEnd[as4]!);
       if (merged !== undefined && merged.length <= 0xffff) {
+        const fault = checkFirstAsn(merged, 0, merged.length, 4, ctx);
+        if (fault !== undefined) this.#faultAt(fault, this.#keptStart[as4]!, this.#keptEnd[as4]!);
         const value = putHeader(out, at, this.#keptFlags[index]!, AS_PATH, merged.length);
         out.set(merged, value);
         return value + merged.length;

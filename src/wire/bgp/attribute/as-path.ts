@@ -65,11 +65,26 @@ export function validateAsPath(
   end: number,
   ctx: UpdateContext,
 ): Fault | undefined {
-  const fault = checkSegments(bytes, start, end, ctx.asn4 ? 4 : 2, ctx.confederation === true);
+  const asnSize = ctx.asn4 ? 4 : 2;
+  const fault = checkSegments(bytes, start, end, asnSize, ctx.confederation === true);
+  return fault ?? checkFirstAsn(bytes, start, end, asnSize, ctx);
+}
+
+/**
+ * Whether the path begins with the AS of the peer (RFC 4271 section 6.3). The segments have been checked. To be asked
+ * again of a path that AS4_PATH had a part in: a peer may say there what it may not say in AS_PATH.
+ */
+export function checkFirstAsn(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  asnSize: 2 | 4,
+  ctx: UpdateContext,
+): Fault | undefined {
   const inside = ctx.internal || ctx.confederation === true;
-  if (fault !== undefined || inside || ctx.firstAsn === undefined || ctx.firstAsn === 0) return fault;
+  if (inside || ctx.firstAsn === undefined || ctx.firstAsn === 0) return undefined;
   if (start === end || bytes[start] !== AS_SEQUENCE) return notFirst;
-  if (ctx.asn4) return readU32(bytes, start + 2) === ctx.firstAsn ? undefined : notFirst;
+  if (asnSize === 4) return readU32(bytes, start + 2) === ctx.firstAsn ? undefined : notFirst;
   const expected = ctx.firstAsn > 0xffff ? AS_TRANS : ctx.firstAsn;
   return readU16(bytes, start + 2) === expected ? undefined : notFirst;
 }

@@ -10,6 +10,12 @@ import { type ByteWriter, readU16, readU32, writeU32 } from '../../../lib/bytes.
 import { AS_SEQUENCE } from './as-path.ts';
 import { AS_PATH, attributeRows, EXTENDED_LENGTH, ORIGIN } from './table.ts';
 
+/**
+ * Bytes of a set that has grown since it stood in a message, at most: widened ASNs, a policy's changes. A set has at
+ * most 65535 bytes, and what import adds of its own accord (OTC, LOCAL_PREF, communities, local-as) must have room.
+ */
+export const SET_LENGTH_MAX = 0xffff - 64;
+
 /** Where the value of the attribute at `at` begins. */
 export function valueStart(bytes: Uint8Array, at: number): number {
   return (bytes[at]! & EXTENDED_LENGTH) === 0 ? at + 3 : at + 4;
