@@ -6,13 +6,14 @@ import type { Eye, Seen } from './cells.ts';
 import { ASN, fleetOf, originatedOver, outsidersOfPeer, type Words, wiresWith } from './fleet.ts';
 import { ours, theirs, type Wire } from './star.ts';
 
-const bandwidth = (float: number) => [`bgp_ext_community.add((generic, 0x4004fde8, ${float}))`];
+/** Transitive: BIRD takes others off at the border. */
+const bandwidth = (float: number) => [`bgp_ext_community.add((generic, 0x0004fde8, ${float}))`];
 const loops = ['bgp_path.prepend(65001)'];
 
 /** `words` are of the protocol, those that begin with `ch ` of its channels; `changes` stand in the export filter. */
 const words: Words = {
   1: { words: ['hold time 12', 'keepalive time 4', 'advertise hostname on', 'enable route refresh on'] },
-  3: { words: ['local role customer'] },
+  3: { words: ['local role customer', 'allow local as 1'] },
   4: { words: ['local role customer'] },
   5: { words: ['password "right"'] },
   6: { words: ['password "other"'] },
@@ -45,10 +46,13 @@ const words: Words = {
   52: { changes: ['bgp_community.add((65535, 65281))'] },
   53: { changes: ['bgp_community.add((65535, 65282))'] },
   55: { words: ['local role provider'] },
-  56: { words: ['local role peer'] },
+  56: { words: ['local role peer', 'allow local as 1'] },
   70: { words: ['rr client', 'ch aigp originate'] },
   71: { words: ['rr client'] },
-  72: { words: ['rr client', 'ch add paths rx'], changes: ['if net = 33.68.1.0/24 then bgp_local_pref = 300'] },
+  72: {
+    words: ['rr client', 'ch add paths rx'],
+    changes: ['if net = 33.68.1.0/24 then bgp_local_pref = 300'],
+  },
   74: { words: ['rr client'] },
   75: { words: ['rr client'] },
   76: { words: ['rr client'] },
@@ -96,11 +100,12 @@ protocol device { scan time 2; }
 protocol direct { ipv4; ipv6; interface "*"; }
 protocol static statics { ipv4;
 ${originatedOver(wires)
-  .map((prefix) => `  route ${prefix} blackhole;`)
+  .map((prefix) => `  route ${prefix} blackhole${prefix === '20.70.1.0/24' ? ' { igp_metric = 70; }' : ''};`)
   .join('\n')}
 }
 protocol static ways { ipv4; route 10.255.63.0/24 via ${ours(70)}; route 10.255.66.0/24 via ${ours(71)};
   route 10.255.68.0/24 via ${ours(71)}; route 10.254.0.1/32 via ${ours(1)}; }
+protocol static coming { ipv4; route 20.1.2.0/24 blackhole; }
 protocol static six { ipv6; route 2001:db8:2002::/48 blackhole; }
 protocol static flows4 { flow4; route flow4 { dst 20.70.3.0/24; proto = 17; dport = 53; }; }
 protocol static flows6 { flow6; route flow6 { dst 2001:db8:7003::/48; next header = 17; }; }
@@ -118,7 +123,10 @@ protocol bgp w23 { local 10.254.0.100 as ${ASN}; neighbor 10.254.0.1 as 65001; m
   ipv4 { import all; export filter { if net ~ [ 20.31.0.0/16+ ] then accept; reject; }; }; }
 ${outsidersOfPeer
   .map(
-    ({ n, asn }) => `protocol bgp x${n} { local ${ours(n)} as ${ASN}; neighbor ${theirs(n)} as ${asn}; ${quick}
+    ({
+      n,
+      asn,
+    }) => `protocol bgp x${n} { local ${ours(n)} as ${ASN}; neighbor ${theirs(n)} as ${asn}; ${quick}
   ipv4 { import all; export none; }; }`,
   )
   .join('\n')}
@@ -156,15 +164,14 @@ export const birdc = (node: string, ...words: string[]): Promise<string> =>
 const pairs = (text: string | undefined): string[] =>
   [...(text ?? '').matchAll(/\(([^)]*)\)/g)].map(([, inner]) => inner!.split(/,\s*/).join(':'));
 
-const number = (text: string | undefined) => (text === undefined ? {} : Number(text));
-
 /** The paths in `show route all`: each begins with its kind and the protocol in brackets. */
 export function pathsOf(text: string): Seen[] {
   return text
     .split(/^(?=\S.*\[|\s+(?:unicast|blackhole|unreachable|prohibit) \[)/m)
     .filter((block) => block.includes('Type:'))
     .map((block) => {
-      const field = (name: string) => new RegExp(`^\\s+BGP\\.${name}: ?(.*)$`, 'm').exec(block)?.[1]?.trim();
+      const whole = block.replace(/\n\t\t/g, ' ');
+      const field = (name: string) => new RegExp(`^\\s+BGP\\.${name}: ?(.*)$`, 'm').exec(whole)?.[1]?.trim();
       const med = field('med');
       const localPref = field('local_pref');
       const otc = field('otc');
@@ -182,32 +189,31 @@ export function pathsOf(text: string): Seen[] {
         extendedCommunities: pairs(field('ext_community')).map((one) => one.replace(/^ro:/, 'soo:')),
         originator: field('originator_id') ?? '',
         clusters: (field('cluster_list') ?? '').split(' ').filter((one) => one !== ''),
-        aggregator: field('aggregator') ?? '',
+        aggregator: (field('aggregator') ?? '').replace(/^(\S+) AS(\d+)$/, '$2 $1'),
         atomic: /BGP\.atomic_aggr/.test(block),
       };
     });
 }
-void number;
-
 const passwords: Record<number, string> = {};
 
 export const eye: Eye = {
   fabric,
   wires,
-  manual: 'BIRD 2.0 user guide',
-  takes: async (n, prefix) => pathsOf(await birdc('p', 'show', 'route', 'for', prefix, 'all', 'protocol', `w${n}`)),
+  takes: async (n, prefix) =>
+    pathsOf(await birdc('p', 'show', 'route', 'for', prefix, 'all', 'protocol', `w${n}`)),
   tells: (n, prefix) => birdc('p', 'show', 'route', 'for', prefix, 'all', 'export', `w${n}`),
-  session: (n) => birdc('p', 'show', 'protocols', 'all', `w${n}`),
+  // The session of a range is named after it.
+  session: (n) => birdc('p', 'show', 'protocols', 'all', n === 9 ? 'w9_1' : `w${n}`),
   up: 'BGP state:          Established',
   takes2: async (prefix) => pathsOf(await birdc('p2', 'show', 'route', 'for', prefix, 'all')),
   log: () => readFileSync(`${fabric.directory('p')}/bird.log`, 'utf8'),
   refresh: (n) => birdc('p', 'reload', 'in', `w${n}`),
   stop: (n, text) => birdc('p', 'disable', `w${n}`, `"${text}"`),
   withdraw: async () => {
-    await birdc('p', 'disable', 'six');
+    await birdc('p', 'disable', 'coming');
   },
   announce: async () => {
-    await birdc('p', 'enable', 'six');
+    await birdc('p', 'enable', 'coming');
   },
   password: async (n, text) => {
     passwords[n] = text;

@@ -172,7 +172,10 @@ const rib = (family: string, words: string) => `gobgp global rib add -a ${family
 export const sourced = {
   vpnv4: rib('vpnv4', '33.65.1.0/24 label 100 rd 65000:64 rt 65000:64 nexthop 10.255.64.1'),
   vpnv6: rib('vpnv6', '2001:db8:65::/48 label 101 rd 65000:64 rt 65000:64 nexthop 2001:db8:64::1'),
-  macIp: rib('evpn', 'macadv aa:bb:cc:00:00:01 33.66.0.1 etag 0 label 1000 rd 65000:64 rt 65000:64 encap vxlan'),
+  macIp: rib(
+    'evpn',
+    'macadv aa:bb:cc:00:00:01 33.66.0.1 etag 0 label 1000 rd 65000:64 rt 65000:64 encap vxlan',
+  ),
   multicast: rib(
     'evpn',
     'multicast 10.255.64.1 etag 0 rd 65000:64 rt 65000:64 encap vxlan pmsi ingress-repl 1000 10.255.64.1',
@@ -216,7 +219,8 @@ const restarting = { restartTime: '6s', stalePathTime: '20s', longLivedStaleTime
 const accepting = (...prefixes: string[]) => ({ rules: [{ match: { prefixes }, action: 'accept' }] });
 
 const aMore = {
-  node: { name: 'leaf-a' },
+  // Long enough for an OPEN of all families to need the long form of its parameters.
+  node: { name: 'leaf-a-in-the-first-rack-of-the-second-row-of-the-third-hall' },
   bgp: {
     asn: 65001,
     routerId: '10.254.0.1',
@@ -315,7 +319,12 @@ const cMore = {
     rtcDefault: true,
     networks: ['10.66.1.0/24'],
     peers: [
-      { ...inside('10.255.66.0', 'b'), export: 'to-b' },
+      // Without route targets: it takes every VPN route.
+      {
+        ...inside('10.255.66.0', 'b'),
+        families: ['ipv4', ...opaque.filter((one) => one !== 'rtc')],
+        export: 'to-b',
+      },
       { ...outsider(68), export: 'reject-all' },
     ],
   },
