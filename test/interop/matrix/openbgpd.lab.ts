@@ -19,9 +19,8 @@ const words: Words = {
   9: { peer: {} },
   10: { words: ['ttl-security yes'] },
   13: { words: ['passive'] },
-  // The peer's own AS in front is what a route of ours looks like that comes back.
-  18: { changes: ['prepend-neighbor 1'] },
-  19: { changes: ['prepend-neighbor 1'] },
+  18: { hears: ['10.51.0.0/16'] },
+  19: { hears: ['10.51.0.0/16'] },
   25: { words: ['export default-route'] },
   30: { words: ['max-prefix 2'] },
   33: { changes: ['community GRACEFUL_SHUTDOWN'] },

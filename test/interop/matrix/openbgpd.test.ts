@@ -46,22 +46,55 @@ const cells: Cells = {
   flowspec6: notAnnounced('unicast and vpn only'),
   'flowspec-vpn': notAnnounced('unicast and vpn only'),
   'extended-messages': notAnnounced('no extended messages'),
+  // OpenBGPD 7.7 logs of every request that the family is not negotiated, FRR's too, and sends nothing: what it asks of
+  // us is answered, and what we ask is seen to arrive.
+  'route-refresh': cell(async () => {
+    const { messages } = await w.view(14);
+    await fabric.leafctl('a', 'peer', 'refresh', 'w14');
+    await eye.refresh(14);
+    await agree(
+      ...w.up(14),
+      leafd(
+        'asked, was asked, and answered',
+        () => w.view(14),
+        (seen) =>
+          seen.messages.sent.routeRefresh > messages.sent.routeRefresh &&
+          seen.messages.received.routeRefresh > messages.received.routeRefresh &&
+          seen.messages.sent.update > messages.sent.update,
+      ),
+      peer(
+        'asked and was asked',
+        () => eye.session(14),
+        /"sent": \{\s+"request": 1,[^}]*\},\s+"received": \{\s+"request": 1,/,
+      ),
+      peer('does not answer', () => eye.log(), /\(w14\): route refresh: AID IPv4 unicast not negotiated/),
+    );
+    await w.sent(14, '10.14.1.0/24', { asPath: '65001' });
+    await w.got(14, '20.14.1.0/24', { accepted: true, stale: false });
+  }),
   'enhanced-refresh': cell(async () => {
-    await fabric.leafctl('a', 'peer', 'refresh', 'w49');
+    await agree(...w.up(49));
     await bgpctl('neighbor', '10.255.49.0', 'refresh');
     await agree(
       leafd(
-        'marks',
+        'was asked',
         () => w.view(49),
-        (seen) => seen.messages.received.routeRefresh >= 3,
+        (seen) => seen.messages.received.routeRefresh >= 1,
+        /received.*enhancedRouteRefresh/,
       ),
       peer(
-        'marks',
+        'sees beginning and end',
         () => eye.session(49),
-        /"received": \{\s+"request": [1-9]\d*,\s+"borr": [1-9]\d*,\s+"eorr": [1-9]/,
+        /"received": \{\s+"request": \d+,\s+"borr": [1-9]\d*,\s+"eorr": [1-9]/,
+        /"enhanced_refresh": true/,
       ),
     );
-    await w.got(49, '20.49.1.0/24', { accepted: true, stale: false });
+    await w.sent(49, '10.49.1.0/24', { asPath: '65001' });
+  }),
+  // A route of ours comes back over other wires.
+  'allow-as-in': cell(async () => {
+    await w.got(18, '10.51.1.0/24', { asPath: '65000 65001', accepted: false, code: 'asLoop' });
+    await w.got(19, '10.51.1.0/24', { asPath: '65000 65001', accepted: true });
   }),
   'gr-helper': lacks(
     'NEIGHBORS AND GROUPS, "announce restart"',
