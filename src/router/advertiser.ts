@@ -230,7 +230,9 @@ export class Advertiser {
     const place = peer && this.#stands.get(peer)?.[rib.family]?.routes;
     if (place === undefined) return [];
     const { group, member, nextHop } = place;
-    return group.sentPaths(member, prefixId).map((path) => ({ ...path, selfNextHop: nextHop }));
+    // In 32 bytes the first 16 are the address (RFC 2545).
+    const selfNextHop = nextHop.length === 32 ? nextHop.subarray(0, 16) : nextHop;
+    return group.sentPaths(member, prefixId).map((path) => ({ ...path, selfNextHop }));
   }
 
   /** Why the peer has the prefix or not: a code of `exportReasonNames`. */

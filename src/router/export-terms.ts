@@ -9,6 +9,7 @@ import type { Negotiated } from '../session/negotiate.ts';
 import { EVPN, families, IPV4, IPV6, RTC, VPNV4, VPNV6 } from '../wire/bgp/family.ts';
 import { EXTENDED_MESSAGE_LENGTH_MAX, MESSAGE_LENGTH_MAX } from '../wire/bgp/header.ts';
 import { familySettings, type RouterConfig } from './config.ts';
+import { isOnLink } from './offer.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import type { Peer } from './peer.ts';
 
@@ -75,6 +76,10 @@ function addOutside(options: ExportOptions, peer: Peer, peerAsn: number, family:
  * Our own address towards the peer: the near end of the session. Where that is of the other family, IPv4 goes over
  * IPv6 if RFC 8950 was negotiated; else the address of the route's family on the same link is told, and where there is
  * none the router id, or the mapped address (for VPNs always: RFC 4659, 3.2.1.2). EVPN and RTC take either.
+ *
+ * A link-local address alone, in 16 bytes, is for peers that say they can read it (draft-ietf-idr-linklocal-capability).
+ * Others get the 32 bytes of RFC 2545 with the address in both places, as FRR does: on an unnumbered link there is
+ * no global one, and one from elsewhere would lead nowhere.
  */
 export function nextHopTowards(
   config: RouterConfig,
@@ -87,9 +92,10 @@ export function nextHopTowards(
   if (family === EVPN || family === RTC) return local;
   if (family > RTC) return noNextHop;
   const four = families[family]!.addressLength === 4;
-  if (four === (local.length === 4)) return local;
-  if (four && (negotiated.extendedNextHop & (1 << family)) !== 0) return local;
   const isUnicast = family === IPV4 || family === IPV6;
+  const isNear =
+    four === (local.length === 4) || (four && (negotiated.extendedNextHop & (1 << family)) !== 0);
+  if (isNear) return isUnicast && !negotiated.linkLocalNextHop && isOnLink(local) ? twice(local) : local;
   const beside = four || isUnicast ? ownAddresses.beside(local, peer.ifindex, four ? 4 : 16) : undefined;
   if (beside !== undefined) return beside;
   if (four) {
@@ -99,4 +105,11 @@ export function nextHopTowards(
   const mapped = new Uint8Array(16);
   mapped.set([0xff, 0xff, ...local], 10);
   return mapped;
+}
+
+function twice(address: Uint8Array): Uint8Array {
+  const both = new Uint8Array(32);
+  both.set(address);
+  both.set(address, 16);
+  return both;
 }
