@@ -1,6 +1,7 @@
 // Which way a next hop goes: over links, the machine's routes and our own; never in circles.
 
 import { expect, test } from 'vitest';
+import { verifyRib } from '../rib/verify.ts';
 import type { AttributesInput } from '../wire/bgp/attribute/describe.ts';
 import { IPV4 } from '../wire/bgp/family.ts';
 import {
@@ -107,6 +108,21 @@ test('two routes that need each other lead nowhere, and the router comes to rest
   withdraw(far[2]!, '10.1.0.0/16');
   run(20_000);
   expect(kernel.size).toBe(0);
+});
+
+test('a way that comes and goes too often is given up for a while, also where its last change was its end', () => {
+  const { far, kernel, router, run } = rigOf();
+  announce(far[0]!, '198.51.100.0/24', '10.9.0.1');
+  for (let i = 0; i < 6; i++) {
+    announce(far[1]!, '10.9.0.0/16', '192.0.2.3');
+    withdraw(far[1]!, '10.9.0.0/16');
+  }
+  expect(kernel.has('198.51.100.0/24')).toBe(false);
+  announce(far[1]!, '10.9.0.0/16', '192.0.2.3');
+  expect(kernel.has('198.51.100.0/24')).toBe(false);
+  run(5000);
+  expect(kernel.get('198.51.100.0/24')).toEqual(['192.0.2.3%2']);
+  expect(router.ribs.flatMap((rib) => verifyRib(rib))).toEqual([]);
 });
 
 test('what is discarded here is no way to anywhere', () => {

@@ -199,21 +199,20 @@ export class NextHops {
     const changed = this.#table.setState(id, reach !== undefined, reach?.metric ?? 0);
     if (!changed && (reach === undefined || before === undefined || sameWays(reach.ways, before.ways)))
       return;
-    if ((reach ?? before)!.over.length > 0 && this.#isRestless(id)) return;
+    if ((reach ?? before)!.over.length > 0) this.#countChange(id);
     this.#host.changed(id);
     for (const dependent of this.#dependents.get(id) ?? []) this.#dirty.add(dependent);
   }
 
-  /** Counts a change; true where it was one too many, and the next hop is held from now on. */
-  #isRestless(id: number): boolean {
+  /** Counts a change; one too many, and the next hop is looked at again to be held from now on. */
+  #countChange(id: number): void {
     const nowMs = this.#host.nowMs();
     let restless = this.#restless.get(id);
     if (restless === undefined || nowMs >= restless.sinceMs + RESTLESS_WITHIN_MS)
       this.#restless.set(id, (restless = { sinceMs: nowMs, changes: 0, heldUntilMs: 0 }));
-    if (++restless.changes < RESTLESS_CHANGES || restless.heldUntilMs > 0) return false;
+    if (++restless.changes < RESTLESS_CHANGES || restless.heldUntilMs > 0) return;
     restless.heldUntilMs = nowMs + HOLD_MS;
     this.#dirty.add(id);
-    return true;
   }
 
   #setOver(id: number, over: readonly number[]): void {
