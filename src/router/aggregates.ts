@@ -59,21 +59,22 @@ export class Aggregates {
   }
 
   configure(aggregates: readonly Aggregate[]): void {
-    const before = new Map(this.#watched.map((watched) => [prefixText(watched.wanted.prefix), watched]));
+    const old = new Map(this.#watched.map((watched) => [prefixText(watched.wanted.prefix), watched]));
     this.#watched = aggregates.map((wanted) => {
       const key = prefixText(wanted.prefix);
-      const known = before.get(key);
-      before.delete(key);
+      const known = old.get(key);
+      old.delete(key);
       if (known === undefined) return watch(wanted);
-      if (known.wanted.summaryOnly !== wanted.summaryOnly) this.#suppressAll(known, wanted.summaryOnly);
+      const before = known.wanted;
       known.wanted = wanted;
+      if (before.summaryOnly !== wanted.summaryOnly) this.#suppressAll(known);
       known.isDirty = true;
       known.notBeforeMs = 0;
       return known;
     });
-    for (const gone of before.values()) this.#drop(gone);
     for (const family of [IPV4, IPV6])
       this.#byFamily[family] = this.#watched.filter((watched) => watched.family === family);
+    for (const gone of old.values()) this.#drop(gone);
   }
 
   /** The aggregates and how many routes they are made of: for people. */
@@ -112,6 +113,8 @@ export class Aggregates {
   /** When `work` has something to do that had to wait, or Infinity. */
   nextDeadlineMs(): number {
     let earliest = Number.POSITIVE_INFINITY;
+    // Until a restart is over nothing is worked out.
+    if (this.#router.restart.isDeferring) return earliest;
     for (const { isDirty, notBeforeMs } of this.#watched)
       if (isDirty) earliest = Math.min(earliest, notBeforeMs);
     return earliest;
@@ -143,8 +146,7 @@ export class Aggregates {
       watched.sets.set(attrId, (watched.sets.get(attrId) ?? 0) + 1);
     } else watched.contributors.delete(id);
     if (before !== 0) this.#uncount(rib.pool, watched, before);
-    if (watched.wanted.summaryOnly && (before === 0) !== (attrId === 0))
-      this.#suppress(watched.family, id, attrId !== 0);
+    if (watched.wanted.summaryOnly && (before === 0) !== (attrId === 0)) this.#suppress(watched.family, id);
     watched.isDirty = true;
     // The last one that goes takes the aggregate with it, the first one brings it: neither waits.
     if (watched.contributors.size === 0 || !watched.isActive) watched.notBeforeMs = 0;
@@ -158,18 +160,20 @@ export class Aggregates {
   }
 
   #drop(watched: Watched): void {
-    if (watched.wanted.summaryOnly) this.#suppressAll(watched, false);
+    if (watched.wanted.summaryOnly) this.#suppressAll(watched);
     for (const attrId of watched.contributors.values()) this.#router.pool.release(attrId);
     this.#router.origination.remove(watched.wanted.prefix, 'aggregate');
   }
 
-  #suppressAll(watched: Watched, suppressed: boolean): void {
-    for (const id of watched.contributors.keys()) this.#suppress(watched.family, id, suppressed);
+  #suppressAll(watched: Watched): void {
+    for (const id of watched.contributors.keys()) this.#suppress(watched.family, id);
   }
 
-  #suppress(family: number, id: number, suppressed: boolean): void {
+  /** Keeps a prefix from neighbours as long as any aggregate stands for it: one may lie within another. */
+  #suppress(family: number, id: number): void {
     const rib = this.#router.ribs[family]!;
-    rib.prefixes.setBit(id, PREFIX_SUMMARIZED, suppressed);
+    const stands = ({ wanted, contributors }: Watched): boolean => wanted.summaryOnly && contributors.has(id);
+    rib.prefixes.setBit(id, PREFIX_SUMMARIZED, this.#byFamily[family]!.some(stands));
     this.#router.advertiser.enqueue(rib, id);
   }
 
@@ -186,7 +190,7 @@ export class Aggregates {
       origin: originNames[origin]!,
       asPath: path,
       ...(isAtomic && { atomicAggregate: true }),
-      aggregator: { asn: config.asn, address: formatIp4(config.bgpId) },
+      aggregator: { asn: config.confederation?.id ?? config.asn, address: formatIp4(config.bgpId) },
     });
     const offer: Offer = { attributes, nextHops: [NEXT_HOP_DISCARD] };
     if (policy !== undefined) offer.policy = policy;

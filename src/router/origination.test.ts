@@ -155,10 +155,40 @@ test('summaryOnly keeps the more specific routes here, live', () => {
   expect(forwards(world, 'b', '10.2.0.1')).toBeUndefined();
 });
 
+test('an aggregate that waits for the end of a restart does not keep the router awake', () => {
+  const world = withAggregate();
+  const router = world.router('b');
+  router.beginRestart();
+  configure(world, 'b', { aggregates: [{ prefix: prefix('10.0.0.0/8'), summaryOnly: true }] });
+  expect(router.restart.isDeferring).toBe(true);
+  expect(router.nextDeadlineMs()).toBeGreaterThan(router.nowMs);
+});
+
+test('what two aggregates keep here is told when neither does any more', () => {
+  const within = { prefix: prefix('10.0.0.0/12'), summaryOnly: true };
+  const around = { prefix: prefix('10.0.0.0/8'), summaryOnly: true };
+  const world = withAggregate({ summaryOnly: true });
+  configure(world, 'b', { aggregates: [around, within] });
+  expect(prefixes(world, 'a')).toEqual(['10.0.0.0/8', '11.0.0.0/8']);
+  configure(world, 'b', { aggregates: [around, { ...within, summaryOnly: false }] });
+  expect(prefixes(world, 'a')).toEqual(['10.0.0.0/8', '11.0.0.0/8']);
+  configure(world, 'b', { aggregates: [within] });
+  expect(prefixes(world, 'a')).toEqual(['10.0.0.0/12', '11.0.0.0/8']);
+  configure(world, 'b', { aggregates: [{ ...within, summaryOnly: false }] });
+  expect(prefixes(world, 'a')).toEqual(['10.0.0.0/12', '10.1.0.0/16', '11.0.0.0/8']);
+});
+
 test('an aggregate goes through its policy', () => {
   const mark = policy('mark', { set: { communities: { add: ['65002:7'] } }, action: 'accept' });
   const world = withAggregate({ policy: mark });
   expect(attributesOf(world, 'a', '10.0.0.0/8').communities).toEqual(['65002:7']);
+});
+
+test('the aggregator that the world outside a confederation sees is not a member AS', () => {
+  const world = withAggregate();
+  configure(world, 'b', { asn: 65100, confederation: { id: 65002, members: [65101] } });
+  world.run(UP_MS);
+  expect(attributesOf(world, 'a', '10.0.0.0/8').aggregator).toEqual({ asn: 65002, address: '10.0.0.2' });
 });
 
 test('a redistributed route tells the metric of the kernel to external peers of ours', () => {
