@@ -49,6 +49,10 @@ export class PathStore {
   #nextHopIdIn = 0;
   /** What the NLRI at hand carries (nlri-data.ts), borrowed. */
   nlriDataIn = 0;
+  /** Paths of one prefix that the peer may have; 0 for any number. Set after `begin`. */
+  pathsMax = 0;
+  /** Paths of the announcement that were not taken, because there are as many already. */
+  refused = 0;
 
   constructor(parts: StoreParts) {
     this.#paths = parts.paths;
@@ -72,6 +76,8 @@ export class PathStore {
     this.#attrIdIn = attrId;
     this.#nextHopIdIn = nextHopId;
     this.nlriDataIn = 0;
+    this.pathsMax = 0;
+    this.refused = 0;
   }
 
   /** Runs the import for all prefixes of the announcement alike. */
@@ -108,6 +114,10 @@ export class PathStore {
     const paths = this.#paths;
     const peer = this.#peer;
     let path = this.find(id, peer, pathId);
+    if (path === 0 && this.pathsMax !== 0 && this.#isFull(id)) {
+      this.refused++;
+      return;
+    }
     let makesRoom = false;
     if (attrId !== 0 && this.#perPeer.limit[peer] !== 0 && this.#isRefused(peer, path)) {
       attrId = 0;
@@ -228,6 +238,25 @@ export class PathStore {
     if (this.#paths.nlriDataId.length === 0) return;
     this.#paths.nlriDataId[path] = this.nlriDataIn;
     this.#nlriData.retain(this.nlriDataIn);
+  }
+
+  /**
+   * Whether the peer has told as many paths of the prefix as it may. What is left of an earlier session or dump makes
+   * room; what is not even in use any more goes at once, so that lists stay short whatever comes before its slice.
+   */
+  #isFull(id: number): boolean {
+    const paths = this.#paths;
+    const peer = this.#peer;
+    let count = 0;
+    for (let path = this.#prefixes.firstPath[id]!; path !== 0; ) {
+      const next = paths.next[path]!;
+      if (paths.peer[path] === peer) {
+        if (paths.epoch[path] === this.#perPeer.epoch[peer]) count++;
+        else if (!this.#perPeer.isLive(path)) this.remove(path);
+      }
+      path = next;
+    }
+    return count >= this.pathsMax;
   }
 
   /** Whether the limit of the peer refuses one more accepted path; then somebody waits for room. */

@@ -148,7 +148,8 @@ export class Rib {
 
   /**
    * Takes a section of NLRI as it stands in the message, validated by the decoder. The caller owns `attrId`
-   * (attributes as received) and `nextHopId` during the call; the paths take their own references.
+   * (attributes as received) and `nextHopId` during the call; the paths take their own references. With `addPath`
+   * the peer has at most `pathsMax` paths of a prefix (0: any number); returns how many were not taken.
    */
   announce(
     peer: number,
@@ -158,10 +159,12 @@ export class Rib {
     addPath: boolean,
     attrId: number,
     nextHopId: number,
-  ): void {
+    pathsMax = 0,
+  ): number {
     const store = this.#store;
     store.begin(peer, attrId, nextHopId, end - start);
     if (addPath) this.paths.withPathIds();
+    store.pathsMax = addPath ? pathsMax : 0;
     const perPrefix = this.#import.readsPrefix(peer, attrId);
     if (!perPrefix) store.runImport();
     if (this.form === 'opaque') this.#announceKeys(bytes, start, end, addPath, perPrefix);
@@ -181,6 +184,7 @@ export class Rib {
       }
     }
     if (!perPrefix && this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
+    return store.refused;
   }
 
   /** The section of an announcement under way, where an NLRI is a key and what it carries. */

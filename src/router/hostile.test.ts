@@ -12,6 +12,8 @@ import { IPV4 } from '../wire/bgp/family.ts';
 import { keepaliveMessage } from '../wire/bgp/header.ts';
 import { encodeOpen } from '../wire/bgp/open.ts';
 import { UpdateWriter } from '../wire/bgp/update-writer.ts';
+import type { PeerSettings } from './config.ts';
+import { PATHS_MAX } from './intake.ts';
 import type { Peer } from './peer.ts';
 import type { RouterEvent } from './ports.ts';
 import { Router } from './router.ts';
@@ -21,11 +23,11 @@ const HERE = 65001;
 const LINK = 2;
 
 /** A router with a numbered and an unnumbered port on one link, and by hand whatever the other end says. */
-function rig() {
+function rig(settings: Partial<PeerSettings> = {}) {
   const clock = new VirtualClock(1000);
   const events: RouterEvent[] = [];
   let isFull = false;
-  const numbered = { ...fabricPeer(false), passive: true };
+  const numbered = { ...fabricPeer(false), passive: true, ...settings };
   const router = new Router(
     {
       ...fabricRouter('r', HERE, 0x0a00_0001),
@@ -61,9 +63,9 @@ function rig() {
     const connection = router.sessions.newConnection();
     return router.accepted(peer, connection, ip(local)) ? { peer, connection } : undefined;
   };
-  const up = (remote = '192.0.2.2', local = '192.0.2.1') => {
+  const up = (remote = '192.0.2.2', local = '192.0.2.1', more: Capability[] = []) => {
     const session = call(remote, local)!;
-    router.received(session.connection, open());
+    router.received(session.connection, open(65002, 2, more));
     router.received(session.connection, keepaliveMessage);
     work();
     expect(session.peer.established).toBeDefined();
@@ -79,7 +81,7 @@ function rig() {
   return { router, events, work, call, up, run, fill };
 }
 
-function open(asn = 65002, bgpId = 2): Uint8Array {
+function open(asn = 65002, bgpId = 2, more: Capability[] = []): Uint8Array {
   const family = { afi: 1, safi: 1 };
   const capabilities: Capability[] = [
     { kind: 'multiprotocol', ...family },
@@ -92,18 +94,20 @@ function open(asn = 65002, bgpId = 2): Uint8Array {
       timeS: 120,
       families: [{ ...family, forwarding: true }],
     },
+    ...more,
   ];
   return encodeOpen({ asn, holdTimeS: 90, bgpId, capabilities });
 }
 
-/** An UPDATE that announces 10.9.0.0/16. */
-function announce(nextHop: string): Uint8Array {
-  const attributes = encodeAttributes({ origin: 'igp', asPath: '65002' });
+/** An UPDATE that announces 10.9.0.0/16, with ADD-PATH once for each identifier. */
+function announce(nextHop: string, pathIds: readonly number[] = [], med = 0): Uint8Array {
+  const attributes = encodeAttributes({ origin: 'igp', asPath: '65002', ...(med > 0 && { med }) });
   const writer = new UpdateWriter();
   const hop = ip(nextHop);
   writer.begin(4096, true);
-  writer.beginReach(IPV4, attributes, 0, attributes.length, hop, 0, hop.length);
-  writer.addIp4(0x0a09_0000, 16);
+  writer.beginReach(IPV4, attributes, 0, attributes.length, hop, 0, hop.length, pathIds.length > 0);
+  if (pathIds.length === 0) writer.addIp4(0x0a09_0000, 16);
+  for (const pathId of pathIds) writer.addIp4(0x0a09_0000, 16, pathId);
   writer.finish();
   return new ByteWriter().copy(writer.bytes, 0, writer.length).take();
 }
@@ -195,4 +199,30 @@ test('a peer whose sessions keep failing has to wait', () => {
     run(5);
   }
   expect(taken).toBeLessThan(10);
+});
+
+test('path identifiers make no more than a bounded number of paths of one route', () => {
+  const addPath = { receive: true, send: 'all' as const, sendMax: 0 };
+  const { events, router, up, work } = rig({ addPath });
+  const both: Capability = { kind: 'addPath', entries: [{ afi: 1, safi: 1, sendReceive: 3 }] };
+  const { connection, peer } = up('192.0.2.2', '192.0.2.1', [both]);
+  const { paths } = router.ribs[IPV4]!;
+  const tell = (from: number, count: number): void => {
+    for (let at = from; at < from + count; at += 100) {
+      const pathIds = Array.from({ length: 100 }, (_, i) => at + i);
+      router.received(connection, announce('192.0.2.2', pathIds));
+    }
+  };
+  tell(1, 2000);
+  expect(paths.size).toBe(PATHS_MAX);
+  expect(events.filter(({ kind }) => kind === 'maxPrefix')).toHaveLength(1);
+  // Those that were taken may change, and what is left of sessions before does not pile up either.
+  router.received(connection, announce('192.0.2.2', [1], 7));
+  work();
+  expect(paths.size).toBe(PATHS_MAX);
+  for (let i = 1; i < 50; i++) {
+    router.ribs[IPV4]!.markStale(peer.index);
+    tell(10_000 * i, 100);
+  }
+  expect(paths.size).toBeLessThanOrEqual(2 * PATHS_MAX);
 });

@@ -5,7 +5,7 @@
 // Routes of families without a next hop (flowspec, RFC 8955 section 4) and of RTC, whose next hop nobody forwards
 // to (RFC 4684), have this router as next hop: it can always be reached.
 
-import { ByteWriter, sameBytes } from '../lib/bytes.ts';
+import { sameBytes } from '../lib/bytes.ts';
 import { formatIp, isLinkLocal6 } from '../net/ip.ts';
 import type { AttributePool } from '../rib/attribute-pool.ts';
 import { NEXT_HOP_DISCARD, NEXT_HOP_SELF, type NextHopTable } from '../rib/next-hop-table.ts';
@@ -13,8 +13,6 @@ import type { Rib } from '../rib/rib.ts';
 import { NEXT_HOP } from '../wire/bgp/attribute/table.ts';
 import { families, familiesIn, RTC } from '../wire/bgp/family.ts';
 import { type Fault, INVALID_NEXT_HOP, updateFault } from '../wire/bgp/fault.ts';
-import { pathIdAt, prefixSize } from '../wire/bgp/nlri/ip.ts';
-import { nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
 import { type UpdateContext, UpdateDecoder, type UpdateView } from '../wire/bgp/update.ts';
 import { familySettings } from './config.ts';
 import type { FaultLog } from './fault-log.ts';
@@ -22,6 +20,12 @@ import { OWN_SCOPE } from './next-hops.ts';
 import type { Peer } from './peer.ts';
 import type { RouterEvent } from './ports.ts';
 import type { Way } from './resolver.ts';
+
+/**
+ * Paths of one route that a peer may tell us where the operator says nothing (receiveMax). Path identifiers cost a
+ * peer nothing, and the decision compares the paths of a route with each other.
+ */
+export const PATHS_MAX = 64;
 
 export interface IntakeHost {
   rib(family: number): Rib;
@@ -47,8 +51,6 @@ export class Intake {
   readonly #pool: AttributePool;
   readonly #nextHops: NextHopTable;
   readonly #decoder = new UpdateDecoder();
-  readonly #key = new ByteWriter(64);
-  readonly #rest = new ByteWriter(64);
   readonly #contexts = new Map<Peer, UpdateContext>();
   readonly #faults: FaultLog;
   /** Families for which a warning about the limit has been given in this session, by peer. */
@@ -103,63 +105,18 @@ export class Intake {
       }
       if (attrId === 0) attrId = this.#pool.intern(view.attrs, 0, view.attrsLength);
       const nextHopId = this.#nextHopOf(peer, view, i);
-      const most = addPath ? familySettings(peer.config, family).addPath?.receiveMax : undefined;
-      if (most === undefined) rib.announce(peer.index, bytes, from, to, addPath, attrId, nextHopId);
-      else this.#announceUpTo(most, peer, rib, bytes, from, to, attrId, nextHopId);
+      const most = addPath ? (familySettings(peer.config, family).addPath?.receiveMax ?? PATHS_MAX) : 0;
+      const refused = rib.announce(peer.index, bytes, from, to, addPath, attrId, nextHopId, most);
+      if (refused > 0) {
+        const text = `more than ${most} paths of one ${families[family]!.name} route: those beyond are not taken`;
+        this.#warn(peer, 'paths', family, text);
+      }
       this.#nextHops.release(nextHopId);
       announced |= 1 << family;
     }
     if (attrId !== 0) this.#pool.release(attrId);
     if (announced !== 0) this.#checkLimits(peer, announced);
     return undefined;
-  }
-
-  /** One NLRI after the other, none of a prefix of which the peer has told `most` paths (add-paths-limit). */
-  #announceUpTo(
-    most: number,
-    peer: Peer,
-    rib: Rib,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    attrId: number,
-    nextHopId: number,
-  ): void {
-    const codec = nlriCodecs[rib.family];
-    for (let at = start; at < end; ) {
-      const nlri = at + 4;
-      const next = nlri + (codec === undefined ? prefixSize(bytes, nlri) : codec.size(bytes, nlri));
-      if (this.#hasRoom(most, peer, rib, bytes, at))
-        rib.announce(peer.index, bytes, at, next, true, attrId, nextHopId);
-      else {
-        const { name } = families[rib.family]!;
-        const text = `more than ${most} paths of one ${name} route: those beyond are not taken`;
-        this.#warn(peer, 'paths', rib.family, text);
-      }
-      at = next;
-    }
-  }
-
-  /** Whether one more path may be taken: it is one that is there, or there are not too many yet. */
-  #hasRoom(most: number, peer: Peer, rib: Rib, bytes: Uint8Array, at: number): boolean {
-    const codec = nlriCodecs[rib.family];
-    let id: number;
-    if (codec === undefined) id = rib.prefixes.findAt(bytes, at + 4);
-    else {
-      codec.split(bytes, at + 4, this.#key.reset(), this.#rest.reset());
-      id = rib.findKey(this.#key.bytes, 0, this.#key.length);
-    }
-    if (id < 0) return true;
-    const pathId = pathIdAt(bytes, at);
-    const { paths, perPeer, prefixes } = rib;
-    let count = 0;
-    for (let path = prefixes.firstPath[id]!; path !== 0; path = paths.next[path]!) {
-      if (paths.peer[path] !== peer.index) continue;
-      if (paths.pathIdOf(path) === pathId) return true;
-      // What is left of an earlier session or dump makes room.
-      if (paths.epoch[path] === perPeer.epoch[peer.index]) count++;
-    }
-    return count < most;
   }
 
   #record(peer: Peer, fault: Fault): void {
