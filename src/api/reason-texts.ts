@@ -14,6 +14,8 @@ export const reasonTexts: Readonly<Record<string, string>> = {
   routeLeak: 'ONLY_TO_CUSTOMER says that it leaked (RFC 9234)',
   maxPrefix: 'the peer has reached its limit of prefixes, further ones are refused',
   noLlgr: 'its session is gone for long, and it carries no-llgr',
+  flowspecUnvalidated:
+    'who sent it is not whom packets to its destination go to (RFC 8955 section 6, RFC 9117)',
   notRoutable: 'not a prefix that can be routed',
   nextHopUnreachable: 'its next hop cannot be reached',
   gone: 'its session has ended',

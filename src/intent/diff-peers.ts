@@ -91,6 +91,11 @@ const peerFields: readonly Field[] = [
   ['bfd', 'live', (p) => bfdText(p.bfd)],
   ['extendedMessages', 'session reset', (p) => onOff(p.extendedMessages)],
   ['asSet', 'soft refresh', (p) => p.asSet],
+  [
+    'flowspecValidation',
+    'soft refresh',
+    (p) => (p.flowspecValidation === undefined ? undefined : onOff(p.flowspecValidation)),
+  ],
   ['gracefulShutdown', 'soft refresh', (p) => onOff(p.gracefulShutdown)],
   ['blackhole', 'soft refresh', (p) => onOff(p.blackhole)],
   ['weight', 'soft refresh', (p) => String(p.weight)],

@@ -236,6 +236,8 @@ export interface PeerIntent extends FamilyIntent {
   extendedMessages: boolean;
   /** RFC 9774. */
   asSet: 'refuse' | 'accept';
+  /** RFC 8955 section 6; absent: of external peers. */
+  flowspecValidation?: boolean;
   /** RFC 8326. */
   gracefulShutdown: boolean;
   /** RFC 7999. */

@@ -124,6 +124,8 @@ function resolvePeer(config: PeerConfig, merged: Merged, where: PeerWhere, conte
     weight: merged.get('weight') ?? 0,
   };
   if (config.group !== undefined) peer.group = config.group;
+  const flowspecValidation = merged.get('flowspecValidation');
+  if (flowspecValidation !== undefined) peer.flowspecValidation = flowspecValidation;
   const description = merged.get('description');
   if (description !== undefined) peer.description = description;
   resolveHops(merged, peer, context);

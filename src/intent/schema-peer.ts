@@ -122,6 +122,10 @@ const routeOptions = {
     .optional(),
   roleStrict: z.boolean().meta({ default: false, description: 'The peer has to have one' }).optional(),
   asSet: z.enum(['refuse', 'accept']).meta({ description: 'RFC 9774; default: bgp.asSet' }).optional(),
+  flowspecValidation: z
+    .boolean()
+    .meta({ description: 'Flow rules only of whom the packets go to (RFC 9117); default: external peers' })
+    .optional(),
   gracefulShutdown: z
     .boolean()
     .meta({ default: false, description: 'The peer drains from us (RFC 8326)' })

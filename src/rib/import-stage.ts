@@ -167,7 +167,7 @@ export class ImportStage {
     resetVerdict(verdict);
     filter.evaluate(query, verdict);
     if (!verdict.accept) {
-      this.reason = POLICY;
+      this.reason = verdict.reason === 0 ? POLICY : verdict.reason;
       return;
     }
     if (verdict.weight >= 0) this.weight = Math.min(verdict.weight, NO_WEIGHT - 1);

@@ -27,31 +27,34 @@ export const MAX_PREFIX = 9;
 /** RFC 9494 section 4.3: long-lived stale, and it says NO_LLGR. */
 export const NO_LONG_LIVED = 10;
 
+/** RFC 8955 section 6, RFC 9117: a flow specification of somebody else than whom the packets go to. */
+export const FLOWSPEC_UNVALIDATED = 11;
+
 /** RFC 4271 6.3: multicast, loopback and link-local prefixes are no routes. */
-export const NOT_ROUTABLE = 11;
+export const NOT_ROUTABLE = 12;
 
 /** RFC 4271 9.1.2.1: a path whose next hop cannot be reached takes no part. */
-export const NEXT_HOP_UNREACHABLE = 12;
+export const NEXT_HOP_UNREACHABLE = 13;
 
 /** The peer is gone and the path is waiting for its slice of the clean-up. */
-export const GONE = 13;
+export const GONE = 14;
 
 /** Steps of the decision, in their order: the first that separates the path from the best one. RFC 9494 section 4.3: */
-export const LONG_LIVED_STALE = 14;
+export const LONG_LIVED_STALE = 15;
 
 /** RFC 4271 section 9.1.2.2 and ours (decision.ts). */
-export const WEIGHT = 15;
-export const LOCAL_PREFERENCE = 16;
-export const LOCAL_ORIGIN = 17;
-export const AS_PATH_LENGTH = 18;
-export const ORIGIN_CODE = 19;
-export const MED = 20;
-export const EXTERNAL_OVER_INTERNAL = 21;
-export const IGP_METRIC = 22;
-export const ROUTER_ID = 23;
-export const CLUSTER_LIST_LENGTH = 24;
-export const PEER_ADDRESS = 25;
-export const PATH_ID = 26;
+export const WEIGHT = 16;
+export const LOCAL_PREFERENCE = 17;
+export const LOCAL_ORIGIN = 18;
+export const AS_PATH_LENGTH = 19;
+export const ORIGIN_CODE = 20;
+export const MED = 21;
+export const EXTERNAL_OVER_INTERNAL = 22;
+export const IGP_METRIC = 23;
+export const ROUTER_ID = 24;
+export const CLUSTER_LIST_LENGTH = 25;
+export const PEER_ADDRESS = 26;
+export const PATH_ID = 27;
 
 /** Indexed by code. */
 export const reasonNames: readonly string[] = [
@@ -66,6 +69,7 @@ export const reasonNames: readonly string[] = [
   'routeLeak',
   'maxPrefix',
   'noLlgr',
+  'flowspecUnvalidated',
   'notRoutable',
   'nextHopUnreachable',
   'gone',

@@ -31,6 +31,8 @@ export interface RouteQuery {
 
 export interface RouteVerdict {
   accept: boolean;
+  /** Import: why not, where it is not the policy; a code of reason.ts, or 0. */
+  reason: number;
   /** Whether `attrs` holds other canonical attributes than the query's. */
   attrsChanged: boolean;
   attrs: ByteWriter;
@@ -81,6 +83,7 @@ export function emptyQuery(): RouteQuery {
 export function emptyVerdict(): RouteVerdict {
   return {
     accept: true,
+    reason: 0,
     attrsChanged: false,
     attrs: new ByteWriter(512),
     weight: -1,
@@ -92,6 +95,7 @@ export function emptyVerdict(): RouteVerdict {
 /** Makes the verdict "accept, unchanged" again. */
 export function resetVerdict(verdict: RouteVerdict): void {
   verdict.accept = true;
+  verdict.reason = 0;
   verdict.attrsChanged = false;
   verdict.attrs.length = 0;
   verdict.weight = -1;

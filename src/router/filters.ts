@@ -3,7 +3,8 @@
 // One filter object serves all peers with the same policy, so that the rib keeps its verdicts once.
 //
 // What a session asks for beside its policy is in the filter as well: only routes of our own (a host), the least
-// preference for what comes from where we drain (RFC 8326 section 4.2), no default route where we give one ourselves.
+// preference for what comes from where we drain (RFC 8326 section 4.2), no default route where we give one ourselves,
+// flow specifications that may be believed (flow-validation.ts).
 
 import { defaultPolicies } from '../intent/profile.ts';
 import { ByteWriter, readU32, writeU32 } from '../lib/bytes.ts';
@@ -30,7 +31,7 @@ import { type ExportedPath, exportedOriginAsn, originAsn } from '../rpki/origin.
 import type { Negotiated } from '../session/negotiate.ts';
 import { setU32Attribute, u32Attribute } from '../wire/bgp/attribute/canonical.ts';
 import { LOCAL_PREF, MED } from '../wire/bgp/attribute/table.ts';
-import { IPV4, IPV6 } from '../wire/bgp/family.ts';
+import { FLOWSPEC4, FLOWSPEC6, IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { RouterConfig } from './config.ts';
 import type { LocalSource, Offer } from './origination.ts';
 import type { Peer } from './peer.ts';
@@ -46,6 +47,8 @@ export interface PolicyChoice {
   rejectsAll: boolean;
   /** Import: we are about to leave the session, so that its routes are the last choice. */
   draining?: true;
+  /** Import of flow specifications: only those that may be believed. */
+  validated?: true;
   /** Export: the peer has a default route from us, whatever we have. */
   noDefault?: true;
   /** Export to the outside: what happens to the path, where the policy asks for its origin (RFC 8893). */
@@ -104,11 +107,15 @@ export class FilterFactory {
   importChoice(peer: Peer, internal: boolean, family = -1): PolicyChoice {
     const policy = peer.config.byFamily?.[family]?.import ?? peer.config.import;
     const drains = !internal && (peer.config.gracefulShutdown || this.#config.gracefulShutdown);
-    const draining = drains ? ({ draining: true } as const) : {};
+    const validates = isFlow(family) && (peer.config.flowspecValidation ?? !internal);
+    const more = {
+      ...(drains && { draining: true as const }),
+      ...(validates && { validated: true as const }),
+    };
     if (policy !== undefined)
-      return { name: policy.name, policy, ownOnly: false, rejectsAll: false, ...draining };
+      return { name: policy.name, policy, ownOnly: false, rejectsAll: false, ...more };
     const name = defaultPolicies(this.#profile(), internal).import;
-    return { name, policy: undefined, ownOnly: false, rejectsAll: name === 'reject-all', ...draining };
+    return { name, policy: undefined, ownOnly: false, rejectsAll: name === 'reject-all', ...more };
   }
 
   /** As `importChoice`. */
@@ -255,11 +262,13 @@ export class FilterFactory {
   #filter(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter | undefined {
     if (choice.rejectsAll) return rejecting;
     // What accepts everything unchanged need not be asked.
-    const { policy, ownOnly, draining, noDefault, exported } = choice;
+    const { policy, ownOnly, draining, noDefault, validated, exported } = choice;
     const isOpen = policy === undefined || (policy.ruleCount === 0 && policy.defaultVerdict === ACCEPT);
-    if (isOpen && !ownOnly && draining === undefined && noDefault === undefined) return undefined;
+    const asksMore = ownOnly || draining || noDefault || validated;
+    if (isOpen && !asksMore) return undefined;
     const path = exported === undefined ? '' : JSON.stringify(exported);
-    const key = `${direction} ${family} ${ownOnly} ${draining === true} ${noDefault === true} ${choice.name} ${path}`;
+    const flags = [ownOnly, draining === true, noDefault === true, validated === true].join(' ');
+    const key = `${direction} ${family} ${flags} ${choice.name} ${path}`;
     const filters = policy === undefined ? this.#byName : this.#filtersOf(policy);
     let filter = filters.get(key);
     if (filter === undefined) filters.set(key, (filter = this.#make(choice, family, direction)));
@@ -273,14 +282,15 @@ export class FilterFactory {
   }
 
   #make(choice: PolicyChoice, family: number, direction: 'import' | 'export'): RouteFilter {
-    const { policy, ownOnly, draining, noDefault } = choice;
+    const { policy, ownOnly, draining, noDefault, validated } = choice;
     const setsMed = policy?.change.includes(SET_MED) === true;
-    return {
+    const filter: RouteFilter = {
       readsPrefix:
         noDefault === true ||
+        validated === true ||
         (policy !== undefined && (policy.readsPrefix || policy.readsRpki || tellsLocalSourcesApart(policy))),
       readsNextHop: policy?.readsNextHop === true,
-      readsPeer: ownOnly || policy?.readsPeer === true,
+      readsPeer: ownOnly || validated === true || policy?.readsPeer === true,
       evaluate: (query, verdict) => {
         if (ownOnly && query.peer !== LOCAL_PEER) {
           verdict.accept = false;
@@ -293,8 +303,11 @@ export class FilterFactory {
         if (policy !== undefined)
           this.#run(policy, choice.exported, family, direction, setsMed, query, verdict);
         if (draining === true && verdict.accept) this.#lower(query, verdict);
+        if (validated === true && verdict.accept) this.#router.flowValidation.judge(family, query, verdict);
       },
     };
+    if (validated === true) this.#router.flowValidation.watch(filter);
+    return filter;
   }
 
   /** LOCAL_PREF 0, whatever the policy has made of it. */
@@ -408,6 +421,8 @@ export class FilterFactory {
     return id;
   }
 }
+
+const isFlow = (family: number): boolean => family === FLOWSPEC4 || family === FLOWSPEC6;
 
 /** RFC 8212 is about sessions with other ASes; a confederation is one (RFC 5065). */
 function isInside({ internal, confederation }: Negotiated): boolean {

@@ -131,6 +131,7 @@ function settingsOf(peer: PeerIntent, named: Named): PeerSettings {
     ...(peer.bfd && { bfd: peer.bfd }),
     extendedMessages: peer.extendedMessages,
     asSet: peer.asSet,
+    ...(peer.flowspecValidation !== undefined && { flowspecValidation: peer.flowspecValidation }),
     gracefulShutdown: peer.gracefulShutdown,
     blackhole: peer.blackhole,
     weight: peer.weight,

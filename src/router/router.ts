@@ -27,6 +27,7 @@ import { Directory, type Link } from './directory.ts';
 import { FaultLog } from './fault-log.ts';
 import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory, type ValidateOrigin } from './filters.ts';
+import { FlowValidation } from './flow-validation.ts';
 import { Intake } from './intake.ts';
 import { identityOf, LiveConfig, optionsFor } from './live-config.ts';
 import { type BfdState, Liveness } from './liveness.ts';
@@ -75,6 +76,7 @@ export class Router {
   readonly statics: Statics;
   readonly aggregates: Aggregates;
   readonly routeTargets: RouteTargets;
+  readonly flowValidation: FlowValidation;
   readonly #liveConfig: LiveConfig;
   #config: RouterConfig;
   readonly #clock: Clock;
@@ -107,6 +109,7 @@ export class Router {
     this.routeTargets = new RouteTargets(this);
     const rib = (family: number): Rib => this.ribs[family]!;
     const nowMs = (): number => clock.nowMs();
+    this.flowValidation = new FlowValidation({ nowMs, rib, peerTable: this.peerTable }, hashKey);
     const wake = (): void => ports.wake();
     this.origination = new Origination(
       { rib, shape: (prefix, source, offer) => this.filters.shape(prefix, source, offer) },
@@ -426,6 +429,7 @@ export class Router {
       this.nextHops.take(rib);
       this.aggregates.take(rib);
       this.routeTargets.take(rib);
+      this.flowValidation.take(rib);
       if (this.nextHops.follow()) more = true;
       const gate = this.gates[rib.family];
       if (gate !== undefined) {
@@ -436,6 +440,7 @@ export class Router {
     }
     if (!this.restart.isDeferring) {
       if (this.aggregates.work()) more = true;
+      if (this.flowValidation.work()) more = true;
       this.#finishRestart();
       if (this.advertiser.flush(SLICE)) more = true;
     }
@@ -464,6 +469,7 @@ export class Router {
       this.faultLog.nextDeadlineMs(),
       this.nextHops.nextDeadlineMs(),
       this.aggregates.nextDeadlineMs(),
+      this.flowValidation.nextDeadlineMs(),
     );
   }
 
