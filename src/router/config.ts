@@ -105,6 +105,8 @@ export interface PeerSettings extends FamilySettings {
   extendedMessages: boolean;
   /** RFC 9774 wants paths with AS_SET or AS_CONFED_SET refused; `accept` takes them. */
   asSet: 'refuse' | 'accept';
+  /** RFC 8955 section 6, RFC 9117; absent: of what comes from outside. */
+  flowspecValidation?: boolean;
   /** RFC 8326: what is sent carries GRACEFUL_SHUTDOWN. What is received with it from outside gets LOCAL_PREF 0. */
   gracefulShutdown: boolean;
   /**
