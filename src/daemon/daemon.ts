@@ -29,6 +29,7 @@ import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine } from './configuration.ts';
 import { limitEvents } from './event-limit.ts';
+import { isRestart, showLife } from './last-life.ts';
 import { createLog, eventOf, type Log, tellKernelFailures, tellRefusedRoutes } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
@@ -41,6 +42,7 @@ export class Daemon {
   readonly #dataplane: Dataplane;
   readonly #feed: RouteFeed;
   readonly #fib: Fib | undefined;
+  readonly #life: { close(): void } | undefined;
   readonly #speaker: Speaker;
   readonly #validation: OriginValidation;
   readonly #api: ApiServer;
@@ -80,7 +82,13 @@ export class Daemon {
       undo.push(() => feed.close());
       dataplane.setIntent(kernelIntentOf(intent, monitor, feed));
       const found = fib === undefined ? 0 : fib.counts().ipv4.found + fib.counts().ipv6.found;
-      const restarting = intent.bgp.gracefulRestart.enabled && found > 0;
+      const { enabled, restartTimeMs } = intent.bgp.gracefulRestart;
+      const ranLately = fib === undefined && isRestart(options.state, restartTimeMs, Date.now());
+      const restarting = enabled && (found > 0 || ranLately);
+      const cannotShow = (error: unknown): void =>
+        log.info(`the next start cannot be graceful, ${options.state} takes no file: ${String(error)}`);
+      const life = fib === undefined ? showLife(options.state, cannotShow) : undefined;
+      undo.push(() => life?.close());
       if (fib !== undefined) fib.holdSweep();
       const speaker = new Speaker(
         configuration.router,
@@ -102,7 +110,8 @@ export class Daemon {
         tell: (text) => log.event({ level: 'info', kind: 'rpki', text }),
       });
       undo.push(() => validation.close());
-      if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
+      if (ranLately && restarting) log.info('graceful restart: neighbours may have routes of a former life');
+      else if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
       else fib?.sweep();
       const { router } = speaker;
       const bfd: LookAtBfd = (peer) => speaker.bfd(peer);
@@ -122,6 +131,7 @@ export class Daemon {
         dataplane,
         feed,
         fib,
+        life,
         speaker,
         validation,
         api,
@@ -140,6 +150,7 @@ export class Daemon {
     dataplane: Dataplane;
     feed: RouteFeed;
     fib: Fib | undefined;
+    life: { close(): void } | undefined;
     speaker: Speaker;
     validation: OriginValidation;
     api: ApiServer;
@@ -151,6 +162,7 @@ export class Daemon {
     this.#dataplane = parts.dataplane;
     this.#feed = parts.feed;
     this.#fib = parts.fib;
+    this.#life = parts.life;
     this.#speaker = parts.speaker;
     this.#validation = parts.validation;
     this.#api = parts.api;
@@ -197,6 +209,7 @@ export class Daemon {
     await this.#api.close();
     this.#validation.close();
     await this.#speaker.stop(!this.#configuration.intent.bgp.gracefulRestart.enabled);
+    this.#life?.close();
     await this.#fib?.close();
     this.#feed.close();
     this.#dataplane.close();

@@ -16,7 +16,7 @@ import { UpdateDecoder } from '../wire/bgp/update.ts';
 import { messageLengthAt, UpdateWriter } from '../wire/bgp/update-writer.ts';
 import { type AddressPeer, defaultPeerSettings, defaultRouterSettings, type RouterConfig } from './config.ts';
 import type { Peer } from './peer.ts';
-import type { ForwardingMember, RouterEvent } from './ports.ts';
+import type { FibPort, ForwardingMember, RouterEvent } from './ports.ts';
 import { Router } from './router.ts';
 
 export const ip = (text: string): Uint8Array => parseIp(text)!;
@@ -95,7 +95,11 @@ export function prefixNlri(text: string): Uint8Array {
 export const fromHex = (text: string): Uint8Array =>
   Uint8Array.from(text.replaceAll(' ', '').match(/../g) ?? [], (digits) => Number.parseInt(digits, 16));
 
-export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> = {}): RouteRig {
+export function routeRig(
+  peers: AddressPeer[],
+  settings: Partial<RouterConfig> = {},
+  life: { isReflector?: true; restarting?: true } = {},
+): RouteRig {
   const clock = new VirtualClock(1000);
   const fars = new Map<number, Far>();
   const events: RouterEvent[] = [];
@@ -120,6 +124,26 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
     peers,
     ...settings,
   };
+  const fib: FibPort = {
+    defineSet: redefine,
+    redefineSet: redefine,
+    releaseSet: (id) => void sets.delete(id),
+    apply: ({ seq, family, count, words, lengths, setIds, metrics }) => {
+      for (let i = 0; i < count; i++) {
+        const size = family === 0 ? 1 : 4;
+        const bytes = new Uint8Array(size * 4);
+        for (let b = 0; b < bytes.length; b++) bytes[b] = words[i * size + (b >> 2)]! >>> (24 - (b & 3) * 8);
+        const key = formatPrefix(bytes, 0, bytes.length, lengths[i]!);
+        const members = sets.get(setIds[i]!);
+        if (members === undefined) kernel.delete(key);
+        else kernel.set(key, members);
+        if (members === undefined) metricOf.delete(key);
+        else metricOf.set(key, metrics?.[i] ?? 0);
+      }
+      acks.push(seq);
+    },
+    sweep: () => {},
+  };
   const router: Router = new Router(config, clock, {
     connect: () => {},
     close: () => {},
@@ -133,27 +157,7 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
     jitter: () => 1,
     setKey: () => {},
     discover: () => {},
-    fib: {
-      defineSet: redefine,
-      redefineSet: redefine,
-      releaseSet: (id) => void sets.delete(id),
-      apply: ({ seq, family, count, words, lengths, setIds, metrics }) => {
-        for (let i = 0; i < count; i++) {
-          const size = family === 0 ? 1 : 4;
-          const bytes = new Uint8Array(size * 4);
-          for (let b = 0; b < bytes.length; b++)
-            bytes[b] = words[i * size + (b >> 2)]! >>> (24 - (b & 3) * 8);
-          const key = formatPrefix(bytes, 0, bytes.length, lengths[i]!);
-          const members = sets.get(setIds[i]!);
-          if (members === undefined) kernel.delete(key);
-          else kernel.set(key, members);
-          if (members === undefined) metricOf.delete(key);
-          else metricOf.set(key, metrics?.[i] ?? 0);
-        }
-        acks.push(seq);
-      },
-      sweep: () => {},
-    },
+    ...(life.isReflector !== true && { fib }),
   });
   const run = (ms = 0): void => {
     clock.advanceTo(clock.nowMs() + ms);
@@ -163,6 +167,7 @@ export function routeRig(peers: AddressPeer[], settings: Partial<RouterConfig> =
       if (!router.work() && acks.length === 0) return;
     }
   };
+  if (life.restarting === true) router.beginRestart();
   router.start();
   router.linkChanged({ ifindex: LINK, name: 'eth0', up: true });
   router.localAddress(ip('192.0.2.1'), true, LINK, 24);

@@ -258,7 +258,7 @@ export class Router {
     this.#ports.wake();
   }
 
-  /** Routes of a former life are in the kernel: restart gracefully. Call it before the first link is told. */
+  /** Routes of a former life are in the kernel, or kept by peers: restart gracefully. Before the first link is told. */
   beginRestart(): void {
     this.restart.begin();
     this.#isSettling = true;
@@ -493,9 +493,9 @@ export class Router {
   #offerState(peer: Peer): OfferState {
     return {
       restarting: this.restart.isDeferring,
-      // A machine that comes up with an empty kernel has preserved nothing (RFC 4724, 3).
-      forwards:
-        this.#ports.fib !== undefined && (this.restart.hasBegun || peer.counters.establishedCount > 0),
+      // A machine that comes up with an empty kernel has preserved nothing (RFC 4724, 3). One that never forwards, a
+      // reflector, loses nothing by restarting: what it told of leads elsewhere.
+      forwards: this.restart.hasBegun || peer.counters.establishedCount > 0,
       mayRestart: isEnabled(peer, this.nowMs) && !this.peers.isLeaving(peer),
     };
   }
