@@ -142,7 +142,7 @@ export class FilterFactory {
   #exportedPath({ config, index }: Peer): ExportedPath {
     const { localAs, removePrivateAs, asOverride } = config;
     return {
-      ownAsn: localAs?.asn ?? this.#ownAsn,
+      ownAsn: localAs?.replaceAs === true ? localAs.asn : this.#ownAsn,
       ...(removePrivateAs && { removePrivateAs }),
       ...(asOverride && { overriddenAsn: this.#router.peerTable.asn[index]! }),
     };

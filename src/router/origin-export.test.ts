@@ -46,6 +46,9 @@ test('a path that is all private is ours, as the AS that the neighbour knows', (
   const localAs = { asn: 64999, noPrepend: false, replaceAs: true };
   const removePrivateAs = { all: false, replace: false };
   expect(heard('64600', 64999, { localAs, removePrivateAs })).toEqual([true, 64999]);
+  // Put before our own, the other AS does not hide it.
+  const before = { ...localAs, replaceAs: false };
+  expect(heard('64600', 65001, { localAs: before, removePrivateAs })).toEqual([true, 65001]);
 });
 
 test('a neighbour whose AS is overridden judges ours', () => {

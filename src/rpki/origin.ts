@@ -27,7 +27,7 @@ export function originAsn(bytes: Uint8Array, start: number, end: number, ownAsn:
 
 /** What is done to the path on its way to a neighbour outside, as far as it can change the origin. */
 export interface ExportedPath {
-  /** The AS the neighbour sees as ours: of `localAs`, the confederation, or plainly ours. */
+  /** Ours behind all others of ours: the confederation's or plainly ours, that of `localAs` where it replaces it. */
   ownAsn: number;
   /** Private ASes leave the path: all of them, or only when there is no public one; `replace`: by ours. */
   removePrivateAs?: { all: boolean; replace: boolean };
