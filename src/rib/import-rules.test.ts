@@ -212,6 +212,35 @@ test('a limit refuses surplus prefixes, and lets them in when there is room', ()
   expect(verifyRib(net.rib)).toEqual([]);
 });
 
+test('what a limit refused stays refused while it is stale', () => {
+  const net = network();
+  const from = net.peer('external', 1);
+  net.rib.setLimit(from, 2);
+  const prefixes = [P, P + 256, P + 512];
+  for (const prefix of prefixes) net.say(from, prefix, { asPath: [65101] }, net.hop(1));
+  net.settle();
+  const routes = (): number => net.rib.routeCount;
+  expect(routes()).toBe(2);
+  net.rib.markStale(from);
+  net.rib.makeLongLived(from);
+  net.settle();
+  expect(routes()).toBe(2);
+  net.rib.setImport(
+    from,
+    filterOf(() => {}, { readsPrefix: true }),
+  );
+  net.settle();
+  expect(routes()).toBe(2);
+  for (const prefix of prefixes.toReversed()) net.say(from, prefix, { asPath: [65101] }, net.hop(1));
+  net.rib.sweepStale(from);
+  net.settle();
+  expect([routes(), net.rib.perPeer.accepted[from]]).toEqual([2, 2]);
+  net.rib.setLimit(from, 0);
+  net.settle();
+  expect(routes()).toBe(3);
+  expect(verifyRib(net.rib)).toEqual([]);
+});
+
 test('RFC 9494: long-lived stale paths lose to all others, carry LLGR_STALE; those with NO_LLGR are refused', () => {
   const net = network();
   const [gone, other] = [net.peer('external', 1), net.peer('external', 2)];

@@ -198,7 +198,7 @@ export class PathStore {
     const imported = this.#import.attrId;
     let attrId = imported;
     let { reason } = this.#import;
-    if (attrId !== 0 && this.#perPeer.limit[peer] !== 0 && this.#isRefused(peer, path)) {
+    if (attrId !== 0 && this.#perPeer.limit[peer] !== 0 && this.#staysRefused(peer, path)) {
       attrId = 0;
       reason = MAX_PREFIX;
     }
@@ -264,6 +264,13 @@ export class PathStore {
     const refused = this.#perPeer.isSurplus(peer, path);
     if (refused) this.#perPeer.hasSurplus[peer] = 1;
     return refused;
+  }
+
+  /** As `#isRefused`, for a path that is there: a stale one does not count, and what was refused stays so. */
+  #staysRefused(peer: number, path: number): boolean {
+    const { epoch, reason } = this.#paths;
+    if (epoch[path] !== this.#perPeer.epoch[peer]) return reason[path] === MAX_PREFIX;
+    return this.#isRefused(peer, path);
   }
 
   /** What was refused for the limit is looked at again. */
