@@ -17,7 +17,7 @@ import type { ExportOptions } from './export-options.ts';
 const NON_TRANSITIVE = 0x40;
 
 /** The AS that external members take for ours when they look for it in the middle of a path. */
-export function outsideAsn(options: ExportOptions): number {
+function outsideAsn(options: ExportOptions): number {
   const { localAs = 0, confederationId = 0 } = options;
   if (localAs !== 0 && options.replaceAs === true) return localAs;
   return confederationId !== 0 ? confederationId : options.localAsn;

@@ -186,7 +186,7 @@ test('an aggregate goes through its policy', () => {
 
 test('the aggregator that the world outside a confederation sees is not a member AS', () => {
   const world = withAggregate();
-  configure(world, 'b', { asn: 65100, confederation: { id: 65002, members: [65101] } });
+  configure(world, 'b', { asn: 65100, confederation: { id: 65002, members: [[65101, 65101]] } });
   world.run(UP_MS);
   expect(attributesOf(world, 'a', '10.0.0.0/8').aggregator).toEqual({ asn: 65002, address: '10.0.0.2' });
 });
