@@ -4,7 +4,7 @@ import type { EventsView } from '../../../src/api/views.ts';
 import { sleep, until } from '../../support/fabric.ts';
 import { fabric } from './frr.lab.ts';
 import { established, neighbour, path, route, tellF1, up, vtysh, wire } from './frr.looks.ts';
-import { agree, type Cells, leafd, peer, peerOf, routes } from './harness.ts';
+import { agree, type Cells, holds, leafd, peer, peerOf, routes } from './harness.ts';
 import { ourPrefix, ours, theirPrefix } from './star.ts';
 
 const kill = (node: string) => fabric.lab('stop', node, '--kill');
@@ -97,13 +97,26 @@ export const restartCells = {
         timeoutMs: 5000,
         what: 'the route of the next session',
       });
-      // The other way: what leafd ends by Cease 6/4, FRR keeps as stale.
+      // The other way: what an operator of leafd ends is a hard reset, and routes go for a moment.
+      const behind = await withdrawals('b', ourPrefix(81));
+      const { established: times } = await wire(81, 'k');
       await fabric.leafctl('k', 'peer', 'reset', 'w81');
       await agree(
-        leafd('sent', () => wire(81, 'k'), /"lastError"/),
-        peer('kept', () => path(ourPrefix(81), 81), '"valid":true'),
+        leafd(
+          'a session later',
+          () => wire(81, 'k'),
+          up,
+          (seen) => seen.established > times,
+        ),
+        peer('was told', () => neighbour(81), /"notificationsRecv":[1-9]/, established),
       );
-      await back();
+      await holds(
+        leafd(
+          'came anew behind FRR',
+          () => withdrawals('b', ourPrefix(81)),
+          (seen) => seen !== '' && seen !== behind,
+        ),
+      );
     },
   },
   llgr: {

@@ -1,6 +1,7 @@
 // The column of FRR in the interop matrix.
 
 import { fabric } from './frr.lab.ts';
+import { familyCells } from './frr-families.ts';
 import { restartCells } from './frr-restarts.ts';
 import { routeCells } from './frr-routes.ts';
 import { sessionCells } from './frr-sessions.ts';
@@ -13,5 +14,5 @@ matrix(
     down: () => fabric.down(),
     version: ['/usr/lib/frr/bgpd', '--version'],
   },
-  { ...sessionCells, ...routeCells, ...restartCells },
+  { ...sessionCells, ...familyCells, ...routeCells, ...restartCells },
 );
