@@ -52,6 +52,8 @@ export class OutCounts {
 /** One path a prefix. */
 export class BestOut {
   readonly counts = new OutCounts();
+  /** See PathsOut. */
+  readonly ranked = 0;
   /** Attributes sent, one reference; 0 for nothing. */
   attrId = new Uint32Array(64);
   /** The peer the route came from. */
@@ -200,6 +202,8 @@ export class BestOut {
 /** Several paths a prefix. */
 export class PathsOut {
   readonly counts = new OutCounts();
+  /** How many paths the last `export` has put in order: its cost grows with the square. */
+  ranked = 0;
   /** By prefix id: the first entry, 0 for none. */
   #first = new Uint32Array(64);
   /** By entry from 1 on. The next of the prefix, or the next free one. */
@@ -231,6 +235,7 @@ export class PathsOut {
   /** Brings what is sent of the prefix up to date; false while it has to be decided first. */
   export(id: number): boolean {
     const state = this.#stage.stateReason(id);
+    this.ranked = 0;
     if (state === NOT_DECIDED) return false;
     if (state === AWAITS_FIB) return true;
     const old = this.#first[id]!;
@@ -245,6 +250,7 @@ export class PathsOut {
         path !== 0 && count < this.#max;
         path = decision.rankNext(first)
       ) {
+        this.ranked++;
         this.#stage.runPath(id, path);
         if (this.#stage.attrId === 0) continue;
         const entry = this.#make(path);

@@ -101,3 +101,25 @@ test('the ranking is the decision, again and again', () => {
   expect(ranked.length).toBe(5);
   expect(ranked[0]).toBe(prefixes.bestPath[id]);
 });
+
+test('many paths with MEDs of several neighbour ASes rank as few do', () => {
+  for (const alwaysCompareMed of [false, true]) {
+    const net = network();
+    net.rib.setOptions({ alwaysCompareMed, missingMedWorst: true });
+    const peers = [1, 2, 3].map((n) => net.peer('external', n));
+    let id = 0;
+    for (let i = 0; i < 60; i++) {
+      const med = (i * 7) % 11;
+      const attributes = { asPath: [1 + (i % 5)], ...(med > 0 && { med }) };
+      id = net.say(peers[i % 3]!, P, attributes, net.hop(i), 1 + i);
+    }
+    net.settle();
+    expect(verifyRib(net.rib)).toEqual([]);
+    const { decision, prefixes } = net.rib;
+    const first = prefixes.firstPath[id]!;
+    const ranked: number[] = [];
+    for (let path = decision.rankFirst(first); path !== 0; path = decision.rankNext(first)) ranked.push(path);
+    expect(ranked).toHaveLength(60);
+    expect(ranked).toEqual(decision.rankAll(first));
+  }
+});

@@ -53,6 +53,9 @@ export const defaultDecisionOptions: DecisionOptions = {
 /** The sum of the weights of unequal next hops, about. */
 const WEIGHT_TOTAL = 100;
 
+/** MEDs of up to so many paths are compared pair by pair. */
+const MED_PAIRS_MAX = 8;
+
 export class Decision {
   options: DecisionOptions;
   /** Results of `choose`: the best path or 0, and the sorted next hops to forward to. */
@@ -64,6 +67,8 @@ export class Decision {
   readonly #bandwidths = new Float64Array(SET_MEMBERS_MAX);
   readonly #weights = new Uint8Array(SET_MEMBERS_MAX);
   #candidates = new Uint32Array(64);
+  /** By neighbour AS, while MEDs of many paths are compared. */
+  readonly #lowestMed = new Map<number, number>();
   #count = 0;
   readonly #paths: PathTable;
   readonly #pool: AttributePool;
@@ -190,6 +195,10 @@ export class Decision {
     for (let i = 1; i < count && !differ; i++) differ = this.#medOf(attrId[candidates[i]!]!) !== first;
     if (!differ) return;
     const always = this.options.alwaysCompareMed;
+    if (count > MED_PAIRS_MAX) {
+      this.#keepLowestMedOfMany(always);
+      return;
+    }
     // Paths that stay are moved to the front; one that goes has been beaten by one that stays, so comparing
     // with those that stay and those not yet looked at is enough.
     let kept = 0;
@@ -205,6 +214,27 @@ export class Decision {
       if (!beaten) candidates[kept++] = path;
     }
     this.#count = kept;
+  }
+
+  /** The same, with a note of the lowest of each neighbour AS: pairs of many would cost too much. */
+  #keepLowestMedOfMany(always: boolean): void {
+    const { firstAs } = this.#pool;
+    const attrId = this.#paths.attrId;
+    const candidates = this.#candidates;
+    const lowest = this.#lowestMed;
+    for (let i = 0; i < this.#count; i++) {
+      const attr = attrId[candidates[i]!]!;
+      const group = always ? 0 : firstAs[attr]!;
+      const known = lowest.get(group);
+      if (known === undefined || this.#medOf(attr) < known) lowest.set(group, this.#medOf(attr));
+    }
+    let kept = 0;
+    for (let i = 0; i < this.#count; i++) {
+      const attr = attrId[candidates[i]!]!;
+      if (this.#medOf(attr) === lowest.get(always ? 0 : firstAs[attr]!)) candidates[kept++] = candidates[i]!;
+    }
+    this.#count = kept;
+    lowest.clear();
   }
 
   #medOf(attrId: number): number {

@@ -280,8 +280,13 @@ export class UpdateGroup implements OutOwner {
   }
 
   #work(budget: number): void {
-    const count = Math.min(budget, this.#queue.count);
-    for (let i = 0; i < count; i++) this.#export(this.#queue.shift());
+    const most = this.#queue.count;
+    let count = 0;
+    for (let spent = 0; spent < budget && count < most; count++) {
+      this.#export(this.#queue.shift());
+      // Many paths of one prefix are ranked, each against all others.
+      spent += 1 + ((this.#out.ranked * this.#out.ranked) >> 6);
+    }
     this.#done += count;
     if (count > 0)
       this.#batch.emit(this.#together, this.#nextHops, (member, bytes) => this.#port.send(member, bytes));
