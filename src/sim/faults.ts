@@ -12,6 +12,7 @@ import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import { routeKey } from './kernel.ts';
 import { type Cable, type Connection, wordsOf } from './network.ts';
 import type { SimNode } from './node.ts';
+import { changeOpaque, deafen, refreshStorm, retune } from './session-faults.ts';
 import { cableText, portText, type World } from './world.ts';
 
 export interface FaultRecord {
@@ -46,6 +47,10 @@ const table: readonly [name: string, weight: number, Fault][] = [
   ['adminDown', 1, adminDown],
   ['refresh', 1, refresh],
   ['renumber', 1, renumber],
+  ['deafen', 2, deafen],
+  ['refreshStorm', 2, refreshStorm],
+  ['retune', 4, retune],
+  ['changeOpaque', 3, changeOpaque],
 ];
 
 /** Names of all faults, for those who choose. */
@@ -111,6 +116,11 @@ export class Faults {
 
   basePeers(node: SimNode): PeerConfig[] {
     return this.#basePeers.get(node)!;
+  }
+
+  /** Another configuration, on which policies are put. */
+  setBasePeers(node: SimNode, peers: PeerConfig[]): void {
+    this.#basePeers.set(node, peers);
   }
 
   nextGeneration(): number {
@@ -421,7 +431,7 @@ function reload(faults: Faults): string | undefined {
     said.push(`does not import ${text}`);
   }
   // Within an AS the own ASN in the path would be a loop.
-  const external = faults.basePeers(node).every(({ remoteAs }) => remoteAs.kind !== 'internal');
+  const external = faults.basePeers(node).every(({ remoteAs }) => remoteAs.kind === 'external');
   if (rng.chance(0.25) && external) {
     prepends = rng.between(1, 2);
     exports.push({ set: { prepend: { count: prepends } }, action: 'next' });

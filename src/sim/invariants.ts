@@ -6,7 +6,6 @@
 // holds; references are neither lost nor leaked; the kernel has exactly what was decided; and packets arrive
 // from every router that should have a route, at whichever next hop they are thrown.
 
-import { sameBytes } from '../lib/bytes.ts';
 import { formatIp, formatIp4, sameIp } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { FIRST_SET } from '../rib/next-hop-sets.ts';
@@ -15,15 +14,19 @@ import { PATH_NEXT_HOP_SET, PATH_USED } from '../rib/path-table.ts';
 import { LOCAL_PEER, PEER_LOCAL } from '../rib/peer-table.ts';
 import type { Rib } from '../rib/rib.ts';
 import { verifyGroup, verifyRib } from '../rib/verify.ts';
-import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { describeDown } from '../session/reason.ts';
 import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
-import { familiesIn, IPV4, IPV6 } from '../wire/bgp/family.ts';
+import { IPV4, IPV6 } from '../wire/bgp/family.ts';
+import { adjRibDifferences } from './adj-ribs.ts';
+import { Hearing } from './hearing.ts';
 import { routeKey } from './kernel.ts';
 import { type Port, wordsOf } from './network.ts';
 import type { SimNode } from './node.ts';
+import { opaqueDifference } from './opaque.ts';
 import { carries, Oracle, peerAcross, sessionOf } from './oracle.ts';
+import { lastChoice } from './staleness.ts';
+import { leak } from './valleys.ts';
 import { cableText, type World } from './world.ts';
 
 export interface Violation {
@@ -33,6 +36,9 @@ export interface Violation {
     | 'leftover'
     | 'rib'
     | 'adjRibOut'
+    | 'rules'
+    | 'stale'
+    | 'bfd'
     | 'references'
     | 'fib'
     | 'reachability'
@@ -43,10 +49,11 @@ export interface Violation {
 }
 
 /**
- * Against what reachability is held: the oracle, which knows the policies of `faults.ts` alone, or only what each
- * router itself has a route to.
+ * Against what reachability is held: the oracle, which works the whole network out, but knows neither several paths
+ * of a prefix nor confederations nor roles; `steps`, what each router should hear from the next one (hearing.ts); or
+ * only what each router itself has a route to. The first two know the policies of `faults.ts` alone.
  */
-export type ReachabilityCheck = 'oracle' | 'walk';
+export type ReachabilityCheck = 'oracle' | 'steps' | 'walk';
 
 type Check = (world: World, reachability: ReachabilityCheck) => string | undefined;
 
@@ -55,6 +62,7 @@ const checks: readonly [Violation['invariant'], Check][] = [
   ['leftover', checkLeftovers],
   ['rib', checkRibs],
   ['adjRibOut', checkAdjRibs],
+  ['rules', checkRules],
   ['references', checkReferences],
   ['fib', checkFibs],
   ['reachability', checkReachability],
@@ -72,8 +80,16 @@ export function findViolation(world: World, reachability: ReachabilityCheck): Vi
 
 /** What can be said of a single router at any time, also while much is under way. */
 export function findRibViolation(node: SimNode): Violation | undefined {
-  const text = node.router && ribDifference(node.name, node.router);
+  const text = node.router && (ribDifference(node.name, node.router) ?? staleChoice(node.name, node.router));
   return text === undefined ? undefined : { invariant: 'rib', text };
+}
+
+function staleChoice(name: string, { ribs }: Router): string | undefined {
+  for (const rib of ribs) {
+    const wrong = lastChoice(rib);
+    if (wrong !== undefined) return `${name}, family ${rib.family}: ${wrong}`;
+  }
+  return undefined;
 }
 
 /** A route of others that a router tells while its kernel has none would draw packets into nothing. */
@@ -112,6 +128,7 @@ export function unrest(world: World): string | undefined {
     for (const peer of router.directory.byName.values()) {
       if (peer.restart.stale !== 0) return `${name} keeps stale paths of ${peer.name}`;
       if (peer.main.blocked) return `${name} cannot send to ${peer.name}`;
+      if (router.refreshes.dumping(peer) !== 0) return `${name} is refreshed by ${peer.name}`;
     }
   }
   return world.network.isQuiet ? undefined : 'messages are under way';
@@ -165,7 +182,8 @@ function checkLeftovers(world: World): string | undefined {
 function checkRibs(world: World): string | undefined {
   for (const { name, router } of world.nodes) {
     if (router === undefined) continue;
-    const difference = ribDifference(name, router) ?? loopingPath(name, router);
+    const difference =
+      ribDifference(name, router) ?? loopingPath(name, router) ?? longLivedAtRest(name, router);
     if (difference !== undefined) return difference;
     for (const group of router.advertiser.groups) {
       const [wrong] = verifyGroup(group, 1);
@@ -181,6 +199,11 @@ function ribDifference(name: string, router: Router): string | undefined {
     if (wrong !== undefined) return `${name}, family ${rib.family}: ${wrong}`;
   }
   return undefined;
+}
+
+/** With all sessions up nothing is stale anywhere, so nothing may say that it is. */
+function longLivedAtRest(name: string, { pool }: Router): string | undefined {
+  return pool.staleSets === 0 ? undefined : `${name} has attributes that say LLGR_STALE`;
 }
 
 /** An accepted path that has been here before (RFC 4271, 9.1.2; RFC 4456, 8), as its bytes tell it. */
@@ -199,7 +222,7 @@ function loopingPath(name: string, router: Router): string | undefined {
       const start = pool.offset(attrId);
       const view = describeAttributes(pool.page(attrId), start, start + pool.length[attrId]!);
       const looped =
-        view.asPath?.split(' ').includes(`${config.asn}`) ||
+        view.asPath?.split(/[() ]/).includes(`${config.asn}`) ||
         view.originatorId === own ||
         view.clusterList?.includes(clusterId);
       if (looped)
@@ -209,72 +232,15 @@ function loopingPath(name: string, router: Router): string | undefined {
 }
 
 function checkAdjRibs(world: World): string | undefined {
-  for (const node of world.nodes)
-    for (const peer of node.router?.directory.byName.values() ?? []) {
-      const wrong = peer.established && adjRibDifference(node, peer);
-      if (wrong !== undefined) return wrong;
-    }
-  return undefined;
+  return adjRibDifferences(world);
 }
 
-/** Compares what a router has sent a peer with what that one holds. */
-function adjRibDifference(node: SimNode, peer: Peer): string | undefined {
-  const end = node.ends.get(peer.established!.connection);
-  const far = end?.connection.ends[end.side === 0 ? 1 : 0];
-  if (far === undefined) return `${node.name}: the session with ${peer.name} has no connection`;
-  const other = [...(far.node.router?.directory.byName.values() ?? [])].find(
-    ({ established }) => established?.connection === far.id,
-  );
-  const line = `${node.name} -> ${far.node.name}`;
-  if (other === undefined) return `${line}: the session with ${peer.name} is up on one side only`;
-  const router = node.router!;
-  for (const family of familiesIn(peer.families)) {
-    const rib = router.ribs[family]!;
-    const theirs = far.node.router!.ribs[family]!;
-    let sent = 0;
-    for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
-      const out = router.advertiser.sentTo(peer.index, rib, id);
-      if (out === undefined) continue;
-      sent++;
-      const path = pathOf(theirs, other.index, rib, id);
-      const key = routeKey(family, rib.table.address, id * rib.table.words, rib.table.length[id]!);
-      if (path === 0) return `${line}: ${key} was sent and is not there`;
-      if (!sameAttributes(rib, out.attrId, theirs, theirs.paths.attrIdIn[path]!))
-        return `${line}: ${key} has other attributes than were sent`;
-      const hop = out.nextHopId === 0 ? out.selfNextHop : rib.nextHops.addressOf(out.nextHopId);
-      const hopIn = theirs.nextHops.addressOf(theirs.paths.receivedNextHop(path));
-      if (!sameIp(hop, hopIn))
-        return `${line}: ${key} has next hop ${formatIp(hopIn)}, sent was ${formatIp(hop)}`;
-    }
-    const received = theirs.perPeer.received[other.index]!;
-    if (received !== sent) return `${line}: ${sent} routes of family ${family} sent, ${received} there`;
-  }
-  return undefined;
-}
-
-function pathOf(rib: Rib, peer: number, source: Rib, sourceId: number): number {
-  const { address, words, length } = source.table;
-  const at = sourceId * words;
-  const id =
-    words === 1
-      ? rib.find(address[at]!, 0, 0, 0, length[sourceId]!)
-      : rib.find(address[at]!, address[at + 1]!, address[at + 2]!, address[at + 3]!, length[sourceId]!);
-  if (id < 0) return 0;
-  let path = rib.prefixes.firstPath[id]!;
-  while (path !== 0 && rib.paths.peer[path] !== peer) path = rib.paths.next[path]!;
-  return path;
-}
-
-function sameAttributes(a: Rib, attrA: number, b: Rib, attrB: number): boolean {
-  const length = a.pool.length[attrA]!;
-  if (b.pool.length[attrB] !== length) return false;
-  return sameBytes(
-    a.pool.page(attrA),
-    a.pool.offset(attrA),
-    b.pool.page(attrB),
-    b.pool.offset(attrB),
-    length,
-  );
+/** Routes are told and judged by the rules, belong to somebody, and go no way that they must not. */
+function checkRules(world: World, reachability: ReachabilityCheck): string | undefined {
+  // Policies of a topology's own are not known here.
+  if (reachability === 'walk') return undefined;
+  const hearing = new Hearing(world);
+  return hearing.difference() ?? hearing.ghost() ?? leak(world, hearing) ?? opaqueDifference(world);
 }
 
 // ---- references ----
@@ -295,17 +261,25 @@ function countReferences(router: Router, node: SimNode): string | undefined {
   const hops = new Uint32Array(nextHopTable.idEnd);
   const sets = new Uint32Array(nextHopSets.idEnd);
   for (const rib of router.ribs) {
-    const holds = new Uint32Array(rib.table.idEnd);
-    countPaths(rib, attrs, hops);
+    const { idEnd } = rib.prefixes;
+    const holds = new Uint32Array(idEnd);
+    const data = new Uint32Array(rib.nlriData.refs.length);
+    countPaths(rib, attrs, hops, data);
     for (const group of router.advertiser.groups) {
       if (group.rib !== rib) continue;
-      for (let id = 0; id < rib.table.idEnd; id++) {
-        if (group.attrOut(id) === 0) continue;
-        holds[id]!++;
-        attrs[group.attrOut(id)]!++;
-        if (group.nextHopOut(id) !== 0) hops[group.nextHopOut(id)]!++;
+      for (let id = 0; id < idEnd; id++) {
+        const sent = group.pathsOut(id);
+        if (sent.length > 0) holds[id]!++;
+        for (const { attrId, nextHopId, nlriDataId } of sent) {
+          attrs[attrId]!++;
+          data[nlriDataId]!++;
+          if (nextHopId !== 0) hops[nextHopId]!++;
+        }
       }
     }
+    for (let id = 1; id < data.length; id++)
+      if (rib.nlriData.refs[id] !== data[id])
+        return `NLRI data ${id} has ${rib.nlriData.refs[id]} references instead of ${data[id]}`;
     for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
       sets[rib.prefixes.nextHopSetId[id]!]!++;
       if (rib.prefixes.holds[id] !== holds[id])
@@ -324,16 +298,28 @@ function countReferences(router: Router, node: SimNode): string | undefined {
     if (pool.refs[id] !== attrs[id])
       return `attribute set ${id} has ${pool.refs[id]} references instead of ${attrs[id]}`;
   for (let id = FIRST_NEXT_HOP; id < hops.length; id++)
-    if (nextHopTable.refs[id] !== hops[id])
+    if (
+      nextHopTable.refs[id] !== hops[id] &&
+      !(nextHopTable.refs[id] === hops[id]! + 1 && isInPolicy(node, id))
+    )
       return `next hop ${id} has ${nextHopTable.refs[id]} references instead of ${hops[id]}`;
   return undefined;
 }
 
-function countPaths(rib: Rib, attrs: Uint32Array, hops: Uint32Array): void {
+/** A policy that sets a loopback of the router's own as next hop keeps it. */
+function isInPolicy({ config, router }: SimNode, id: number): boolean {
+  const { scope } = router!.nextHopTable;
+  if (scope[id] !== 0 || !config.peers.some(({ byFamily = {} }) => Object.keys(byFamily).length > 0))
+    return false;
+  return sameIp(router!.nextHopTable.addressOf(id), config.networks[0]!.bytes);
+}
+
+function countPaths(rib: Rib, attrs: Uint32Array, hops: Uint32Array, data: Uint32Array): void {
   const { paths } = rib;
   for (let path = 1; path < paths.end; path++) {
     if ((paths.flags[path]! & PATH_USED) === 0) continue;
     attrs[paths.attrIdIn[path]!]!++;
+    data[paths.nlriDataOf(path)]!++;
     if (paths.attrId[path] !== 0) attrs[paths.attrId[path]!]!++;
     hops[paths.nextHopId[path]!]!++;
     if ((paths.flags[path]! & PATH_NEXT_HOP_SET) !== 0) hops[paths.nextHopIdIn[path]!]!++;
@@ -354,7 +340,7 @@ function fibDifference(node: SimNode, router: Router): string | undefined {
   const { kernel } = node;
   const wanted = new Set<string>();
   const sets = new Set<number>();
-  for (const rib of router.ribs)
+  for (const rib of router.ribs.slice(IPV4, IPV6 + 1))
     for (let id = rib.nextPrefix(0); id >= 0; id = rib.nextPrefix(id + 1)) {
       const setId = rib.prefixes.nextHopSetId[id]!;
       if (setId <= 1) continue;
@@ -381,9 +367,9 @@ function fibDifference(node: SimNode, router: Router): string | undefined {
 // ---- packets ----
 
 function checkReachability(world: World, reachability: ReachabilityCheck): string | undefined {
-  const oracle = new Oracle(world);
+  const oracle = reachability === 'oracle' ? new Oracle(world) : undefined;
   for (const prefix of prefixesOf(world)) {
-    const holders = oracle.holders(prefix);
+    const holders = oracle?.holders(prefix);
     const verdicts = new Map<SimNode, string>();
     const text = prefixText(prefix);
     const words = wordsOf(prefix.bytes);
@@ -393,7 +379,7 @@ function checkReachability(world: World, reachability: ReachabilityCheck): strin
       const rib = node.router?.ribs[family];
       const id = rib?.find(words[0]!, words[1] ?? 0, words[2] ?? 0, words[3] ?? 0, prefix.length) ?? -1;
       const has = id >= 0 && rib!.prefixes.bestPath[id] !== 0;
-      if (reachability === 'oracle' && has !== holders.has(node))
+      if (holders !== undefined && has !== holders.has(node))
         return `${node.name} ${has ? 'has a' : 'has no'} route to ${text}, there should be ${has ? 'none' : 'one'}`;
       if (!has || node.kernel.isRefused(key)) continue;
       const verdict = walk(world, node, prefix, words, family, verdicts);

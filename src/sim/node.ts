@@ -10,8 +10,10 @@ import type { RouterConfig } from '../router/config.ts';
 import type { ConnectTarget, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
+import { VirtualBfd } from './bfd.ts';
 import { VirtualKernel } from './kernel.ts';
 import { type Connection, type Network, type Port, sameSubnet, wordsOf } from './network.ts';
+import { keyOf, type OpaqueRoute, putOpaque } from './opaque.ts';
 import type { Schedule } from './schedule.ts';
 import type { SimNodeSpec } from './topology.ts';
 
@@ -49,6 +51,10 @@ export class SimNode {
   readonly ports: Port[] = [];
   readonly kernel: VirtualKernel;
   readonly statics = new Map<string, Prefix>();
+  /** Routes of its own that are more than prefixes, by family and text. */
+  readonly opaque = new Map<string, OpaqueRoute>();
+  /** Watches the paths to its peers (RFC 5880). */
+  readonly bfd: VirtualBfd;
   /** What its present policies do, for whoever works out what has to be. */
   policy: NodePolicy = noPolicy;
   /** Open ends of connections by the router's id. */
@@ -69,6 +75,8 @@ export class SimNode {
     this.#world = world;
     const { schedule } = world;
     for (const prefix of spec.statics) this.statics.set(prefixText(prefix), prefix);
+    for (const route of spec.opaque ?? []) this.opaque.set(keyOf(route), route);
+    this.bfd = new VirtualBfd(this, schedule, world.network);
     this.kernel = new VirtualKernel({
       nowMs: () => schedule.nowMs(),
       after: (delayMs, task) => schedule.after(delayMs, task),
@@ -120,6 +128,7 @@ export class SimNode {
         router.kernelRouteAdded(connectedRoute(bytes, length, port.ifindex));
       }
     for (const prefix of this.statics.values()) router.kernelRouteAdded(staticRoute(prefix));
+    for (const route of this.opaque.values()) putOpaque(router, route, true);
     for (const port of this.ports) this.#tellLink(port);
     this.#wake();
   }
@@ -147,6 +156,7 @@ export class SimNode {
     this.life++;
     this.#world.network.dropAll(this, silent);
     this.ends.clear();
+    this.bfd.end();
     for (const port of this.ports) port.discovering = false;
   }
 
@@ -171,6 +181,17 @@ export class SimNode {
   removeStatic(prefix: Prefix): void {
     if (!this.statics.delete(prefixText(prefix))) return;
     this.router?.kernelRouteRemoved(staticRoute(prefix));
+  }
+
+  /** A route that is more than a prefix, as it is from now on. */
+  putOpaque(route: OpaqueRoute): void {
+    this.opaque.set(keyOf(route), route);
+    if (this.router !== undefined) putOpaque(this.router, route, true);
+  }
+
+  removeOpaque(route: OpaqueRoute): void {
+    this.opaque.delete(keyOf(route));
+    if (this.router !== undefined) putOpaque(this.router, route, false);
   }
 
   configure(config: RouterConfig): void {
@@ -282,6 +303,7 @@ export class SimNode {
       event: (event) => this.#world.event(this, event),
       jitter: () => 0.75 + this.#world.rng.below(250) / 1000,
       setKey: () => {},
+      bfd: (peer, wanted) => this.bfd.want(peer, wanted),
       discover: (ifindex, wanted) => this.#discover(ifindex, wanted),
     };
   }

@@ -4,7 +4,9 @@
 // kernels refuse; it does not know messages, time or history, which is what makes it a judge.
 
 import { type Prefix, prefixText } from '../net/prefix.ts';
+import type { PeerConfig } from '../router/config.ts';
 import { addressPeerName } from '../router/directory.ts';
+import { localAsnTowards } from '../router/offer.ts';
 import type { Peer } from '../router/peer.ts';
 import { acceptsAsn } from '../session/negotiate.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
@@ -62,8 +64,24 @@ export function sessionOf(cable: Cable): [Peer, Peer] | undefined {
     return undefined;
   const [a, b] = [cable.a.node, cable.b.node];
   // A cable may be plugged into one machine twice, or join two that are not to be peers.
-  if (a === b || !acceptsAsn(one.config.remoteAs, b.config.asn, a.config.asn)) return undefined;
-  return acceptsAsn(other.config.remoteAs, a.config.asn, b.config.asn) ? [one, other] : undefined;
+  const [asnA, asnB] = [localAsnTowards(a.config, one.config), localAsnTowards(b.config, other.config)];
+  if (a === b || !acceptsAsn(one.config.remoteAs, asnB, asnA)) return undefined;
+  if (!acceptsAsn(other.config.remoteAs, asnA, asnB)) return undefined;
+  if ((one.config.families & other.config.families) === 0) return undefined;
+  const isWithin = asnA === asnB || isMember(a, asnB);
+  return isWithin || rolesFit(one.config, other.config) ? [one, other] : undefined;
+}
+
+function isMember({ config }: SimNode, asn: number): boolean {
+  return config.confederation?.members.some(([low, high]) => asn >= low && asn <= high) === true;
+}
+
+/** RFC 9234 section 4.2. */
+function rolesFit(a: PeerConfig, b: PeerConfig): boolean {
+  if (a.role === undefined || b.role === undefined)
+    return !(a.role !== undefined && a.roleStrict) && !(b.role !== undefined && b.roleStrict);
+  const pair = [a.role, b.role].sort().join(' ');
+  return ['customer provider', 'peer peer', 'rsClient rsServer'].includes(pair);
 }
 
 export class Oracle {

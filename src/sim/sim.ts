@@ -12,6 +12,7 @@ import {
   unrest,
   type Violation,
 } from './invariants.ts';
+import { Staleness } from './staleness.ts';
 import type { SimTopology } from './topology.ts';
 import { World } from './world.ts';
 
@@ -21,7 +22,7 @@ export interface SimOptions {
   faults: number;
   /** Names of faults to choose from; all when absent. */
   only?: readonly string[];
-  /** `walk` for a topology with policies of its own; `oracle` when absent. */
+  /** `walk` for a topology with policies of its own, `steps` for one of drawn.ts; `oracle` when absent. */
   reachability?: ReachabilityCheck;
 }
 
@@ -52,8 +53,9 @@ const EVENTS_MAX = 200_000;
 /** Runs one seed to its verdict. Never throws over what it finds. */
 export function simulate(topology: SimTopology, options: SimOptions): SimReport {
   const world = new World(topology, options.seed);
-  // A reload of the simulator's would put its own policies in the place of the topology's.
-  const all = options.reachability === 'walk' ? faultNames.filter((name) => name !== 'reload') : faultNames;
+  // A reload of the simulator's would put its own policies and settings in the place of the topology's.
+  const isForeign = options.reachability === 'walk';
+  const all = isForeign ? faultNames.filter((name) => name !== 'reload' && name !== 'retune') : faultNames;
   const faults = new Faults(world, new Rng(options.seed ^ 0x5eed), options.only ?? all);
   let violation: Violation | undefined;
   try {
@@ -76,8 +78,17 @@ export function simulate(topology: SimTopology, options: SimOptions): SimReport 
 
 function live(world: World, faults: Faults, options: SimOptions): Violation | undefined {
   let early: Violation | undefined;
+  const staleness = new Staleness();
   world.watch = (node) => {
     if (node.kernel.pending > 0) early ??= findEarlyWord(node);
+    if (early !== undefined) return;
+    const stale = staleness.turned(node, world.nowMs);
+    if (stale !== undefined) early = { invariant: 'stale', text: stale };
+    if (node.bfd.ignored !== undefined) early = { invariant: 'bfd', text: node.bfd.ignored };
+  };
+  world.listen = (node, event) => {
+    const stale = staleness.told(node, event, world.nowMs);
+    if (stale !== undefined) early ??= { invariant: 'stale', text: stale };
   };
   world.boot();
   world.run(BOOT_MS);

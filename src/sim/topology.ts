@@ -4,6 +4,7 @@
 
 import type { Prefix } from '../net/prefix.ts';
 import type { RouterConfig } from '../router/config.ts';
+import type { OpaqueRoute } from './opaque.ts';
 
 /** One end of a cable. */
 export interface SimEnd {
@@ -23,6 +24,8 @@ export interface SimNodeSpec {
   statics: Prefix[];
   /** Addresses of ports, with the length of their subnet; a link-local one is always there. */
   addresses: { port: string; address: Uint8Array; length: number }[];
+  /** Routes of the machine's own that are more than prefixes. */
+  opaque?: OpaqueRoute[];
 }
 
 export interface SimTopology {

@@ -29,6 +29,8 @@ export class World {
   readonly events: WorldEvent[] = [];
   /** Called when a router has finished a turn: for those who watch. */
   watch: ((node: SimNode) => void) | undefined;
+  /** Called with what a router tells, as it tells it. */
+  listen: ((node: SimNode, event: RouterEvent) => void) | undefined;
 
   constructor(topology: SimTopology, seed: number) {
     this.rng = new Rng(seed);
@@ -37,6 +39,7 @@ export class World {
     const { network } = this;
     const event = (node: SimNode, told: RouterEvent): void => {
       this.events.push({ atMs: schedule.nowMs(), node: node.name, event: told });
+      this.listen?.(node, told);
     };
     topology.nodes.forEach((spec, i) => {
       const turned = (who: SimNode): void => this.watch?.(who);

@@ -2,24 +2,43 @@
 // functions for as long as a test lasts. The simulator has to find each of them; one that it does not find is a
 // hole in the invariants. `plant` returns how to undo it.
 
-import { AttributePool, CLUSTER_LOOP, ORIGINATOR_LOOP } from '../../src/rib/attribute-pool.ts';
+import {
+  AttributePool,
+  CLUSTER_LOOP,
+  HAS_OTC,
+  NO_LLGR,
+  ORIGINATOR_LOOP,
+} from '../../src/rib/attribute-pool.ts';
+import { NlriData } from '../../src/rib/nlri-data.ts';
+import { PathTable } from '../../src/rib/path-table.ts';
 import { Rib } from '../../src/rib/rib.ts';
 import { ONLY, TO_ALL } from '../../src/rib/update-batch.ts';
 import { UpdateGroup } from '../../src/rib/update-group.ts';
 import { Advertiser } from '../../src/router/advertiser.ts';
 import { FibGate, FibSets } from '../../src/router/fib-gate.ts';
+import { Liveness } from '../../src/router/liveness.ts';
 import { Peers } from '../../src/router/peers.ts';
+import { Refreshes } from '../../src/router/refresh.ts';
 import { Restart } from '../../src/router/restart.ts';
 import { Sessions } from '../../src/router/sessions.ts';
 import { VirtualKernel } from '../../src/sim/kernel.ts';
+import { REFRESH_END } from '../../src/wire/bgp/refresh.ts';
 
 export interface PlantedBug {
   name: string;
   plant(): () => void;
+  /** Only networks that are drawn have what it breaks. */
+  drawn?: true;
 }
 
 /** Mistakes in modules of functions, which the test has put a switch before. */
-export const switches = { wrongCollisionWinner: false, holdTimerNotRestarted: false };
+export const switches = {
+  wrongCollisionWinner: false,
+  holdTimerNotRestarted: false,
+  hardResetIsSoft: false,
+  anyRoleFits: false,
+  segmentsLeave: false,
+};
 
 /** Replaces a method; `make` is given the real one. */
 function patch<T extends object, K extends keyof T>(
@@ -197,4 +216,106 @@ export const plantedBugs: readonly PlantedBug[] = [
   { name: 'a peer that left stays in its update group', plant: () => omit(Advertiser.prototype, 'leave') },
   { name: 'a set of next hops is never given back', plant: () => omit(FibSets.prototype, 'unuse') },
   { name: 'routes of a peer that is not waited for stay', plant: () => omit(Restart.prototype, 'expire') },
+  {
+    name: 'the member AS in a confederation segment is not seen',
+    drawn: true,
+    plant: () =>
+      misread((pool, id) => {
+        pool.memberAsCount[id] = 0;
+      }),
+  },
+  { name: 'confederation segments leave the confederation', drawn: true, plant: () => flip('segmentsLeave') },
+  {
+    name: 'OTC is not looked at',
+    drawn: true,
+    plant: () =>
+      misread((pool, id) => {
+        pool.flags[id]! &= ~HAS_OTC;
+      }),
+  },
+  { name: 'roles that do not fit are accepted', drawn: true, plant: () => flip('anyRoleFits') },
+  { name: 'a hard reset counts as a restart', drawn: true, plant: () => flip('hardResetIsSoft') },
+  {
+    name: 'what is stale for long does not say so',
+    drawn: true,
+    plant: () => omit(Rib.prototype, 'makeLongLived'),
+  },
+  {
+    name: 'NO_LLGR is not looked at',
+    drawn: true,
+    plant: () =>
+      misread((pool, id) => {
+        pool.flags[id]! &= ~NO_LLGR;
+      }),
+  },
+  {
+    name: 'what is stale for long is preferred',
+    drawn: true,
+    plant: () =>
+      patch(
+        Rib.prototype,
+        'decide',
+        (real) =>
+          function (this: Rib, maxPrefixes) {
+            const { staleSets } = this.pool;
+            this.pool.staleSets = 0;
+            const left = real.call(this, maxPrefixes);
+            this.pool.staleSets = staleSets;
+            return left;
+          },
+      ),
+  },
+  {
+    name: 'a path beside the best one is not withdrawn',
+    drawn: true,
+    plant: () =>
+      patch(
+        UpdateGroup.prototype,
+        'collect',
+        (real) =>
+          function (this: UpdateGroup, id, pathId, attr, hop, data, target) {
+            if (pathId === 0 || attr !== 0) real.call(this, id, pathId, attr, hop, data, target);
+          },
+      ),
+  },
+  {
+    name: 'path identifiers are not told apart',
+    drawn: true,
+    plant: () => patch(PathTable.prototype, 'withPathIds', () => () => undefined),
+  },
+  { name: 'a limit on prefixes is not kept', drawn: true, plant: () => omit(Rib.prototype, 'setLimit') },
+  { name: 'BFD is not listened to', drawn: true, plant: () => omit(Liveness.prototype, 'changed') },
+  {
+    name: 'the end of a refresh is not heard',
+    drawn: true,
+    plant: () =>
+      patch(
+        Refreshes.prototype,
+        'received',
+        (real) =>
+          function (this: Refreshes, peer, refresh) {
+            if (refresh.subtype !== REFRESH_END) real.call(this, peer, refresh);
+          },
+      ),
+  },
+  {
+    name: 'what a key carries is mixed up',
+    drawn: true,
+    plant: () =>
+      patch(
+        NlriData.prototype,
+        'intern',
+        (real) =>
+          function (this: NlriData, bytes, start, end) {
+            const mixed = bytes.slice(start, end);
+            if (end > start) mixed[mixed.length - 2]! ^= 1;
+            return real.call(this, mixed, 0, mixed.length);
+          },
+      ),
+  },
+  {
+    name: 'a reference to what a key carries is leaked now and then',
+    drawn: true,
+    plant: () => lose(NlriData.prototype, 'release', 31),
+  },
 ];
