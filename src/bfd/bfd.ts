@@ -14,6 +14,7 @@ import type { Target, Timing } from './engine.ts';
 import {
   ADMIN_DOWN,
   DIAG_DETECTION_EXPIRED,
+  DIAG_NEIGHBOR_DOWN,
   DOWN,
   diagnosticTexts,
   FLAG_CPI,
@@ -268,7 +269,7 @@ export class Bfd {
   #changed(news: News & { kind: 'changed' }): void {
     const id = this.#idOfRow[news.row];
     if (id === undefined || id < 0) return;
-    const onPurpose = news.state === DOWN && news.remoteState === ADMIN_DOWN;
+    const onPurpose = news.state === DOWN && isPurpose(news);
     this.#options.onChange({
       id,
       state: stateNames[onPurpose ? ADMIN_DOWN : news.state]!,
@@ -422,3 +423,13 @@ function sameSession(a: Target, b: Target): boolean {
 }
 
 export type { Target, Timing };
+
+/**
+ * Whether the peer has ended the session, which says nothing about the path. FRR (bfdd 8.4) does it without AdminDown
+ * when the daemon that asked for the session dies or wants it no more: it says Down because of our Down, and sets the
+ * C bit where it was asked to. We were Up, and had said no such thing.
+ */
+function isPurpose({ remoteState, remoteDiagnostic, diagnostic }: News & { kind: 'changed' }): boolean {
+  if (remoteState === ADMIN_DOWN) return true;
+  return remoteState === DOWN && diagnostic === DIAG_NEIGHBOR_DOWN && remoteDiagnostic === DIAG_NEIGHBOR_DOWN;
+}

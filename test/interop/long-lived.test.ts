@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { PeerDetailView, RoutesView, RouteView } from '../../src/api/views.ts';
-import { fabricOf, processesNaming, sleep, until } from '../support/fabric.ts';
+import { kill } from '../support/daemons.ts';
+import { fabricOf, sleep, until } from '../support/fabric.ts';
 import { describeTraffic, traffic } from '../support/traffic.ts';
 
 const RESTART_S = 2;
@@ -168,14 +169,6 @@ const expected = (marks: { own: string; shared: string; other: string; no?: stri
     .map((line) => line.trim())
     .sort();
 
-function kill(node: string, program: string): void {
-  const found = processesNaming(`${fabric.directory(node)}/`).filter(({ command }) =>
-    command.split(' ')[0]!.endsWith(program),
-  );
-  expect(found).toHaveLength(1);
-  process.kill(found[0]!.pid, 'SIGKILL');
-}
-
 beforeAll(async () => {
   await fabric.up({ waitSeconds: 20 });
 });
@@ -204,9 +197,9 @@ it('is offered and taken up by all three', async () => {
 it('killed for good: stale, long-lived stale as the last resort, gone; packets go on until then', async () => {
   const flows = killed.map((n) => traffic(fabric, { from: 'h1', to: `198.18.${n}.1` }, 5));
   await sleep(300);
-  kill('f2', 'bgpd');
-  kill('b3', 'bird');
-  kill('g4', 'gobgpd');
+  kill(fabric, 'f2', 'bgpd');
+  kill(fabric, 'b3', 'bird');
+  process.kill(await fabric.pid('g4'), 'SIGKILL');
   const startedMs = Date.now();
   await sleep(500);
   expect(await shown('r1')).toEqual(expected({ own: '>S', shared: '>S', other: '', no: '>S' }, '10.0.5.1'));

@@ -2,8 +2,6 @@
 // GoBGP: each is killed while packets go through it and the others help. The hosts behind FRR, BIRD and leafd speak to
 // each other in both families; a third leafd hears everybody and must not see a route go that did not go.
 
-import { spawn } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -15,10 +13,10 @@ import type {
   RouteView,
   StatusView,
 } from '../../src/api/views.ts';
+import { kill, killBgpd, killBird, loadFrr, pidOf } from '../support/daemons.ts';
 import {
   editConfig,
   fabricOf,
-  processesNaming,
   type Running,
   scratchFile,
   seenRoutes,
@@ -175,15 +173,6 @@ const prefixesFrom = async (node: string, names: readonly string[]): Promise<str
   (await routesFrom(node, names)).map(({ prefix }) => prefix).sort();
 const vtysh = (...lines: string[]) =>
   fabric.out('f1', 'vtysh', '--vty_socket', fabric.directory('f1'), ...lines.flatMap((line) => ['-c', line]));
-const vtyshFile = () =>
-  fabric.out(
-    'f1',
-    'vtysh',
-    '--vty_socket',
-    fabric.directory('f1'),
-    '-f',
-    `${fabric.directory('f1')}/frr.conf`,
-  );
 const birdc = (...words: string[]) =>
   fabric.out('b1', 'birdc', '-s', `${fabric.directory('b1')}/bird.ctl`, ...words);
 
@@ -202,44 +191,6 @@ async function quiet(node = 'r1'): Promise<void> {
     timeoutMs: 20_000,
     what: 'swept',
   });
-}
-
-/** A process of a node whose program has this name. */
-function pidOf(node: string, program: string): number {
-  const found = processesNaming(`${fabric.directory(node)}/`).filter(({ command }) =>
-    command.split(' ').some((word) => word.endsWith(`/${program}`) || word === program),
-  );
-  expect(found.map(({ command }) => command)).toHaveLength(1);
-  return found[0]!.pid;
-}
-
-/** Kills a daemon without a word; starts it again as it was started, with more arguments. */
-async function kill(node: string, program: string): Promise<(...more: string[]) => void> {
-  const pid = pidOf(node, program);
-  const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
-  process.kill(pid, 'SIGKILL');
-  return (...more) => {
-    const words = ['netns', 'exec', fabric.netns(node), ...argv, ...more];
-    spawn('ip', words, { cwd: fabric.directory(node), stdio: 'ignore', detached: true }).unref();
-  };
-}
-
-/** Ends bgpd; zebra lives and the kernel forwards. */
-async function killBgpd(): Promise<() => Promise<void>> {
-  const again = await kill('f1', 'bgpd');
-  return async () => {
-    const ready = `${fabric.directory('f1')}/bgpd.vty`;
-    rmSync(ready, { force: true });
-    again();
-    await until(() => existsSync(ready), Boolean, { timeoutMs: 10_000, what: ready });
-    await vtyshFile();
-  };
-}
-
-/** Ends BIRD; it recovers its routes with `-R`, which a service of it would always have. */
-async function killBird(): Promise<() => Promise<void>> {
-  const again = await kill('b1', 'bird');
-  return async () => again('-R');
 }
 
 /** When each route of the watcher's began, of these peers. */
@@ -360,10 +311,10 @@ describe('leafd is killed, FRR and BIRD help', () => {
         await until(told, (over) => over, { timeoutMs: 8000, what: 'the end of the first restart' });
         await sleep(300);
         // The second life ends before it has spoken to anybody.
-        const again = await kill('r1', 'leafd');
+        const again = kill(fabric, 'r1', 'leafd');
         again();
         await sleep(200);
-        process.kill(pidOf('r1', 'leafd'), 'SIGKILL');
+        process.kill(pidOf(fabric, 'r1', 'leafd'), 'SIGKILL');
         await fabric.lab('restart', 'r1', '--kill');
       },
       6,
@@ -376,8 +327,8 @@ describe('leafd is killed, FRR and BIRD help', () => {
 
 describe('leafd helps', () => {
   it.each([
-    ['FRR', ofFrr, () => killBgpd(), 'frr.conf', 'f1'],
-    ['BIRD', ofBird, () => killBird(), 'bird.conf', 'b1'],
+    ['FRR', ofFrr, () => killBgpd(fabric, 'f1'), 'frr.conf', 'f1'],
+    ['BIRD', ofBird, () => killBird(fabric, 'b1'), 'bird.conf', 'b1'],
   ] as const)('%s that is killed and comes back with fewer routes', async (name, names, end, file, node) => {
     await quiet();
     const before = await prefixesFrom('r1', names);
@@ -391,7 +342,7 @@ describe('leafd helps', () => {
     const { lost, seen } = await under(
       `${name} killed`,
       async () => {
-        const again = await end();
+        const again = end();
         await sleep(1000);
         const stale = await routesFrom('r1', names);
         expect(stale.map(({ prefix }) => prefix).sort()).toEqual(before);
@@ -415,7 +366,7 @@ describe('leafd helps', () => {
 
     await writeFile(conf, whole);
     if (name === 'BIRD') await birdc('configure');
-    else await vtyshFile();
+    else await loadFrr(fabric, 'f1');
     await until(
       () => prefixesFrom('r1', names),
       (seen) => seen.length === before.length,
@@ -425,8 +376,8 @@ describe('leafd helps', () => {
 
   it('neither FRR nor BIRD comes back: their routes go when the time they named is over', async () => {
     await quiet();
-    const endFrr = await killBgpd();
-    const endBird = await killBird();
+    const endFrr = killBgpd(fabric, 'f1');
+    const endBird = killBird(fabric, 'b1');
     const startedMs = Date.now();
     const look = () => prefixesFrom('r1', [...ofFrr, ...ofBird]);
     await sleep(RESTART_S * 1000 - 1000);
