@@ -2,7 +2,7 @@
 // prefix-table.ts an id is stable until released and then used again, so that a caller keeps columns of his own.
 //
 // Bytes lie in pages that never move; an id keeps its block when it is released and is used again for a key of the
-// same size class (four a doubling), so that a peer that changes sizes wastes little. Removal from the slots shifts
+// same size class (size-class.ts), so that a peer that changes sizes wastes little. Removal from the slots shifts
 // back instead of leaving graves. The hash is keyed (hash-key.ts), as peers choose the content.
 // Cost: 15 B a key + its bytes, rounded up, + 8-16 B of slots. Limits: keys of 65535 bytes, 4 GiB in all.
 
@@ -10,6 +10,7 @@ import { assert } from './assert.ts';
 import { sameBytes } from './bytes.ts';
 import { halfSipHash } from './half-sip-hash.ts';
 import { defaultHashKey, type HashKey } from './hash-key.ts';
+import { blockBytes, sizeClassOf } from './size-class.ts';
 
 const PAGE_SHIFT = 17;
 const PAGE_SIZE = 1 << PAGE_SHIFT;
@@ -193,18 +194,4 @@ export class ByteTable {
     live.set(this.#live);
     this.#live = live;
   }
-}
-
-/** Steps of 8 bytes at first, then four sizes a doubling. */
-function sizeClassOf(length: number): number {
-  const last = Math.max(0, ((length + 7) >>> 3) - 1);
-  if (last < 4) return last;
-  const shift = 29 - Math.clz32(last);
-  return (shift << 2) + (last >>> shift);
-}
-
-function blockBytes(sizeClass: number): number {
-  if (sizeClass < 4) return (sizeClass + 1) * 8;
-  const shift = (sizeClass >>> 2) - 1;
-  return (((sizeClass & 3) + 5) << shift) * 8;
 }

@@ -1,5 +1,5 @@
-// Autonomous system numbers: uint32. Read in asplain and asdot, written in asplain (RFC 5396); two have a meaning of
-// their own: zero (RFC 7607) and AS_TRANS (RFC 6793).
+// Autonomous system numbers: uint32. Read in asplain and asdot, written in asplain (RFC 5396); some have a meaning of
+// their own: zero (RFC 7607), AS_TRANS (RFC 6793), and those for private use (RFC 6996).
 
 /** Stands for a 4-octet ASN where only two octets fit (RFC 6793 section 9). */
 export const AS_TRANS = 23456;
@@ -21,4 +21,9 @@ export function parseAsn(text: string): number | undefined {
 /** Asplain text. */
 export function formatAsn(asn: number): string {
   return String(asn >>> 0);
+}
+
+/** Whether the ASN is for private use: it means nothing to the world outside (RFC 6996). */
+export function isPrivateAsn(asn: number): boolean {
+  return (asn >= 64_512 && asn <= 65_534) || (asn >= 4_200_000_000 && asn <= 4_294_967_294);
 }

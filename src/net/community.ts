@@ -7,23 +7,24 @@ import { decimal } from './hex.ts';
 
 export { formatExtendedCommunity, parseExtendedCommunity } from './extended-community.ts';
 
-export const NO_EXPORT = 0xffffff01;
-export const NO_ADVERTISE = 0xffffff02;
-export const NO_EXPORT_SUBCONFED = 0xffffff03;
-export const GRACEFUL_SHUTDOWN = 0xffff0000;
-export const LLGR_STALE = 0xffff0006;
-export const NO_LLGR = 0xffff0007;
-export const BLACKHOLE = 0xffff029a;
+/** Those that speakers act on: RFC 1997 section 2, RFC 7999, RFC 8326, RFC 9494 section 4.6. */
+export const NO_EXPORT_COMMUNITY = 0xffffff01;
+export const NO_ADVERTISE_COMMUNITY = 0xffffff02;
+export const NO_EXPORT_SUBCONFED_COMMUNITY = 0xffffff03;
+export const GRACEFUL_SHUTDOWN_COMMUNITY = 0xffff0000;
+export const LLGR_STALE_COMMUNITY = 0xffff0006;
+export const NO_LLGR_COMMUNITY = 0xffff0007;
+export const BLACKHOLE_COMMUNITY = 0xffff029a;
 
 const wellKnown: readonly (readonly [number, string])[] = [
-  [GRACEFUL_SHUTDOWN, 'graceful-shutdown'],
+  [GRACEFUL_SHUTDOWN_COMMUNITY, 'graceful-shutdown'],
   [0xffff0001, 'accept-own'],
-  [LLGR_STALE, 'llgr-stale'],
-  [NO_LLGR, 'no-llgr'],
-  [BLACKHOLE, 'blackhole'],
-  [NO_EXPORT, 'no-export'],
-  [NO_ADVERTISE, 'no-advertise'],
-  [NO_EXPORT_SUBCONFED, 'no-export-subconfed'],
+  [LLGR_STALE_COMMUNITY, 'llgr-stale'],
+  [NO_LLGR_COMMUNITY, 'no-llgr'],
+  [BLACKHOLE_COMMUNITY, 'blackhole'],
+  [NO_EXPORT_COMMUNITY, 'no-export'],
+  [NO_ADVERTISE_COMMUNITY, 'no-advertise'],
+  [NO_EXPORT_SUBCONFED_COMMUNITY, 'no-export-subconfed'],
   [0xffffff04, 'no-peer'],
 ];
 const nameByCommunity = new Map(wellKnown);

@@ -4,7 +4,7 @@
 // caches hold none, they compare `birth` to see whether an id still means what it meant.
 //
 // Bytes lie in pages that never move, so growing costs no copy and a full table no pause. An id keeps its
-// block when it is freed and is used again for a set of the same size class (8 bytes apart).
+// block when it is freed and is used again for a set of the same size class (lib/size-class.ts).
 // Cost: 46 B a distinct set + its bytes + 16-32 B of hash slots; nothing a route but the references.
 // This file does not validate: the decoder has done so.
 
@@ -12,6 +12,16 @@ import { assert } from '../lib/assert.ts';
 import { readU32, sameBytes } from '../lib/bytes.ts';
 import { halfSipHash } from '../lib/half-sip-hash.ts';
 import { defaultHashKey, type HashKey } from '../lib/hash-key.ts';
+import { blockBytes, SIZE_CLASSES, sizeClassOf } from '../lib/size-class.ts';
+import {
+  BLACKHOLE_COMMUNITY,
+  GRACEFUL_SHUTDOWN_COMMUNITY,
+  LLGR_STALE_COMMUNITY,
+  NO_ADVERTISE_COMMUNITY,
+  NO_EXPORT_COMMUNITY,
+  NO_EXPORT_SUBCONFED_COMMUNITY,
+  NO_LLGR_COMMUNITY,
+} from '../net/community.ts';
 import { AS_CONFED_SEQUENCE, AS_CONFED_SET, AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
 import { valueEnd, valueStart } from '../wire/bgp/attribute/canonical.ts';
 import {
@@ -26,15 +36,6 @@ import {
   OTC,
 } from '../wire/bgp/attribute/table.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
-import {
-  BLACKHOLE_COMMUNITY,
-  GRACEFUL_SHUTDOWN_COMMUNITY,
-  LLGR_STALE_COMMUNITY,
-  NO_ADVERTISE_COMMUNITY,
-  NO_EXPORT_COMMUNITY,
-  NO_EXPORT_SUBCONFED_COMMUNITY,
-  NO_LLGR_COMMUNITY,
-} from './communities.ts';
 import { IdHash } from './id-hash.ts';
 
 const PAGE_SHIFT = 20;
@@ -409,7 +410,7 @@ export class AttributePool {
   }
 }
 
-/** The well-known communities that say how a route is treated (communities.ts). */
+/** The well-known communities that say how a route is treated. */
 function communityFlags(bytes: Uint8Array, start: number, end: number): number {
   let flags = 0;
   for (let at = start; at < end; at += 4) {
@@ -443,21 +444,4 @@ function digest(bytes: Uint8Array, start: number, end: number): number {
   }
   for (; at < end; at++) h = Math.imul(h ^ bytes[at]!, 0x0100_0193);
   return (h ^ (h >>> 13)) >>> 0;
-}
-
-/** Four sizes a doubling, in steps of 8 bytes: a peer that changes the size of its sets wastes a few times their
- * bytes at most, not one block for each of eight thousand sizes. */
-const SIZE_CLASSES = 48;
-
-function sizeClassOf(length: number): number {
-  const last = Math.max(0, ((length + 7) >>> 3) - 1);
-  if (last < 4) return last;
-  const shift = 29 - Math.clz32(last);
-  return (shift << 2) + (last >>> shift);
-}
-
-function blockBytes(sizeClass: number): number {
-  if (sizeClass < 4) return (sizeClass + 1) * 8;
-  const shift = (sizeClass >>> 2) - 1;
-  return (((sizeClass & 3) + 5) << shift) * 8;
 }

@@ -1,5 +1,5 @@
-// The well-known communities that this room acts on, and adding one to a set of attributes: RFC 1997 section 2,
-// RFC 7999, RFC 8326, RFC 9494 section 4.6. What else is done with communities is policy's.
+// Adding a community to a set of attributes, as well-known ones ask for (net/community.ts). What else is done with
+// communities is policy's.
 
 import type { ByteWriter } from '../lib/bytes.ts';
 import {
@@ -9,14 +9,6 @@ import {
   setAttribute,
 } from '../wire/bgp/attribute/canonical.ts';
 import { COMMUNITIES } from '../wire/bgp/attribute/table.ts';
-
-export const GRACEFUL_SHUTDOWN_COMMUNITY = 0xffff_0000;
-export const LLGR_STALE_COMMUNITY = 0xffff_0006;
-export const NO_LLGR_COMMUNITY = 0xffff_0007;
-export const BLACKHOLE_COMMUNITY = 0xffff_029a;
-export const NO_EXPORT_COMMUNITY = 0xffff_ff01;
-export const NO_ADVERTISE_COMMUNITY = 0xffff_ff02;
-export const NO_EXPORT_SUBCONFED_COMMUNITY = 0xffff_ff03;
 
 /** The same canonical attributes with one more community, at the end of the list. */
 export function addCommunity(

@@ -3,6 +3,7 @@
 // communities that are not transitive go (RFC 4360 section 6). What a policy adds after that stays.
 
 import { type ByteWriter, readU32 } from '../lib/bytes.ts';
+import { isPrivateAsn } from '../net/asn.ts';
 import { AS_CONFED_SEQUENCE, AS_CONFED_SET } from '../wire/bgp/attribute/as-path.ts';
 import {
   attributeFlags,
@@ -104,11 +105,6 @@ function isAllPrivate(bytes: Uint8Array, from: number, to: number): boolean {
     }
   }
   return count > 0;
-}
-
-/** RFC 6996. */
-function isPrivateAsn(asn: number): boolean {
-  return (asn >= 64_512 && asn <= 65_534) || (asn >= 4_200_000_000 && asn <= 4_294_967_294);
 }
 
 function octets(value: number): number[] {

@@ -4,6 +4,7 @@
 // 5.1.3). Results are kept by attrId where nothing but the attributes and the kind of source went into them.
 
 import { ByteWriter } from '../lib/bytes.ts';
+import { GRACEFUL_SHUTDOWN_COMMUNITY, NO_EXPORT_COMMUNITY } from '../net/community.ts';
 import { AS_CONFED_SEQUENCE, AS_SEQUENCE } from '../wire/bgp/attribute/as-path.ts';
 import { writeForOldPeer } from '../wire/bgp/attribute/as4.ts';
 import { IPV4, RTC, VPNV4 } from '../wire/bgp/family.ts';
@@ -17,7 +18,6 @@ import {
   NO_EXPORT,
   NO_EXPORT_SUBCONFED,
 } from './attribute-pool.ts';
-import { GRACEFUL_SHUTDOWN_COMMUNITY, NO_EXPORT_COMMUNITY } from './communities.ts';
 import {
   AWAITS_FIB,
   EXPORT_LONG_LIVED_STALE,

@@ -4,6 +4,7 @@
 // reference to the set it is given, where it says so, and gives one to the set it returns.
 
 import { ByteWriter, readU32 } from '../lib/bytes.ts';
+import { LLGR_STALE_COMMUNITY, NO_EXPORT_COMMUNITY } from '../net/community.ts';
 import { AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
 import {
   findAttribute,
@@ -14,7 +15,7 @@ import {
 } from '../wire/bgp/attribute/canonical.ts';
 import { AS_PATH, LOCAL_PREF, OTC } from '../wire/bgp/attribute/table.ts';
 import { type AttributePool, HAS_OTC, NO_ADVERTISE, NO_EXPORT } from './attribute-pool.ts';
-import { addCommunity, LLGR_STALE_COMMUNITY, NO_EXPORT_COMMUNITY } from './communities.ts';
+import { addCommunity } from './communities.ts';
 import { type PeerRole, type PeerTable, peerRoles, STEP_LOCAL_AS, STEP_PREPEND } from './peer-table.ts';
 
 /** RFC 9234 section 5, ingress 1 and 2: OTC where a customer or another peer may not have it. */

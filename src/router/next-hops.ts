@@ -12,6 +12,7 @@
 // What depends on what: a change of a route concerns the next hops within its prefix (tracked-addresses.ts), a change
 // of a next hop those that are resolved over it.
 
+import { readU32 } from '../lib/bytes.ts';
 import { BLACKHOLE_SET, FIRST_SET, type NextHopSets } from '../rib/next-hop-sets.ts';
 import { FIRST_NEXT_HOP, NEXT_HOP_DISCARD, type NextHopTable } from '../rib/next-hop-table.ts';
 import type { Rib } from '../rib/rib.ts';
@@ -300,8 +301,7 @@ export class NextHops {
 }
 
 function findBytes(rib: Rib, bytes: Uint8Array, length: number): number {
-  const word = (at: number): number =>
-    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  const word = (at: number): number => readU32(bytes, at);
   return bytes.length === 4
     ? rib.find(word(0), 0, 0, 0, length)
     : rib.find(word(0), word(4), word(8), word(12), length);

@@ -2,6 +2,7 @@
 // interface and gateway lead to an address by these alone; next hops that need our own routes as well are
 // next-hops.ts. The same feed is what `redistribute` reads.
 
+import { readU32 } from '../lib/bytes.ts';
 import { PrefixTable } from '../lib/prefix-table.ts';
 
 /** rtm_protocol of `ip route add` without one. */
@@ -137,8 +138,7 @@ function sameSlot(a: KernelRoute, b: KernelRoute): boolean {
 }
 
 function word(bytes: Uint8Array, index: number): number {
-  const at = index * 4;
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  return readU32(bytes, index * 4);
 }
 
 function addKey(table: PrefixTable, bytes: Uint8Array, length: number): number {

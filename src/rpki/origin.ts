@@ -3,6 +3,7 @@
 // is the one the neighbour will see (RFC 8893), which local-as, as-override and the removal of private ASes may change.
 
 import { readU32 } from '../lib/bytes.ts';
+import { isPrivateAsn } from '../net/asn.ts';
 import { AS_SEQUENCE, AS_SET } from '../wire/bgp/attribute/as-path.ts';
 import { findAttribute, findAttributeEnd } from '../wire/bgp/attribute/canonical.ts';
 import { AS_PATH } from '../wire/bgp/attribute/table.ts';
@@ -46,16 +47,11 @@ export function exportedOriginAsn(
   const origin = originAsn(bytes, start, end, ownAsn);
   if (origin === NO_ORIGIN) return NO_ORIGIN;
   if (origin === overriddenAsn) return ownAsn;
-  if (removePrivateAs === undefined || !isPrivate(origin)) return origin;
+  if (removePrivateAs === undefined || !isPrivateAsn(origin)) return origin;
   const last = lastPublicAsn(bytes, start, end);
   // Without `all`, a path with a public AS in it is left as it is.
   if (last !== 0 && !removePrivateAs.all) return origin;
   return removePrivateAs.replace || last === 0 ? ownAsn : last;
-}
-
-/** RFC 6996. */
-function isPrivate(asn: number): boolean {
-  return (asn >= 64512 && asn <= 65534) || (asn >= 4200000000 && asn <= 4294967294);
 }
 
 /** The last AS of the path's sequences that is not private, or 0. */
@@ -66,7 +62,7 @@ function lastPublicAsn(bytes: Uint8Array, start: number, end: number): number {
     const type = bytes[at]!;
     const segmentEnd = at + 2 + bytes[at + 1]! * 4;
     for (at += 2; at < segmentEnd; at += 4)
-      if (type === AS_SEQUENCE && !isPrivate(readU32(bytes, at))) last = readU32(bytes, at);
+      if (type === AS_SEQUENCE && !isPrivateAsn(readU32(bytes, at))) last = readU32(bytes, at);
   }
   return last;
 }

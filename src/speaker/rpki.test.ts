@@ -4,7 +4,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { RpkiServer } from '../intent/intent.ts';
-import { OriginValidation, type ValidateOrigin } from './rpki.ts';
+import type { ValidateOrigin } from '../router/filters.ts';
+import { OriginValidation } from './rpki.ts';
 
 const u32 = (value: number): number[] => [
   value >>> 24,

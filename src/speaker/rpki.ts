@@ -10,6 +10,7 @@ import type { RpkiIntent } from '../intent/intent.ts';
 import { realClock } from '../lib/clock-real.ts';
 import { secretHashKey } from '../lib/hash-key-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
+import type { ValidateOrigin } from '../router/filters.ts';
 import { CACHES_MAX, Caches } from '../rpki/caches.ts';
 import { type FileVrp, readVrpFile } from '../rpki/vrp-file.ts';
 import type { Vrp, VrpFamily } from '../rpki/vrp-table.ts';
@@ -20,17 +21,6 @@ const JUDGE_GAP_MS = 1000;
 const FULL_CHUNK = 16_384;
 /** An interval that Node's timers can hold. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
-
-/** How a route stands: 0 not found, 1 valid, 2 invalid; `originAsn` 0 where the origin cannot be told. */
-export type ValidateOrigin = (
-  family: number,
-  a: number,
-  b: number,
-  c: number,
-  d: number,
-  length: number,
-  originAsn: number,
-) => 0 | 1 | 2;
 
 export interface OriginValidationWorld {
   /** How routes are judged from now on; undefined: not at all. */
