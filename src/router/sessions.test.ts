@@ -140,6 +140,8 @@ describe('timers of many sessions', () => {
   test('the configuration of a session is made once', () => {
     const r = rig([peerAt(PEER)]);
     const connection = r.up(PEER);
+    // The first session says of the next one that forwarding goes on over a restart.
+    r.say(connection, keepaliveMessage);
     const made = r.peer(PEER).offered!.session;
     r.say(connection, keepaliveMessage, announce(1));
     expect(r.peer(PEER).offered!.session).toBe(made);
