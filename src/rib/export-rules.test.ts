@@ -253,6 +253,51 @@ describe('route target constraint (RFC 4684)', () => {
     expect([filter.size, ...accepts()]).toEqual([0, false, false, false, false]);
   });
 
+  test('memberships of part of a route target hold by their bits, and many cost what few cost', () => {
+    const { pool } = network();
+    const filter = new RouteTargetFilter();
+    const set = (number: number): number => {
+      const bytes = attributeBytes({ asPath: [], extCommunities: [target(number)] });
+      return pool.intern(bytes, 0, bytes.length);
+    };
+    const key = (bits: number, low: number): Uint8Array =>
+      Uint8Array.from([
+        32 + bits,
+        0,
+        0,
+        0,
+        9,
+        0,
+        2,
+        0xfd,
+        0xe8,
+        low >>> 24,
+        (low >>> 16) & 255,
+        (low >>> 8) & 255,
+        low & 255,
+      ]);
+    const startMs = performance.now();
+    for (let i = 0; i < 50_000; i++) filter.change(key(63, 0x1000_0000 + 2 * i), 1);
+    filter.change(key(24, 0).subarray(0, 8), 1);
+    filter.change(key(24, 0).subarray(0, 8), -1);
+    filter.change(key(56, 0x700), 1);
+    const asked = Array.from({ length: 3000 }, (_, i) => filter.accepts(pool, set(i)));
+    expect(performance.now() - startMs).toBeLessThan(3000);
+    expect(asked.flatMap((wanted, i) => (wanted ? [i] : []))).toEqual(
+      Array.from({ length: 0x100 }, (_, i) => 0x700 + i),
+    );
+    expect([filter.accepts(pool, set(0x1000_0001)), filter.accepts(pool, set(0x1001_86a0))]).toEqual([
+      true,
+      false,
+    ]);
+    for (const bits of [1, 16, 32, 33]) {
+      filter.change(key(bits, 0), 1);
+      expect(filter.accepts(pool, set(5))).toBe(true);
+      filter.change(key(bits, 0), -1);
+      expect(filter.accepts(pool, set(5))).toBe(false);
+    }
+  });
+
   test('the memberships of a peer, best or not, open the way for its routes', () => {
     const rtc = network({ kind: 'internal', rrClients: true }, undefined, RTC);
     const [a, b] = [rtc.peer('internal', 1, true), rtc.peer('internal', 2, true)];

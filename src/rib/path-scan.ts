@@ -25,7 +25,10 @@ export class PathScan {
   /** Actions by peer index and by next hop id; 0 where there is nothing to do. */
   peerActions = new Uint8Array(64);
   nextHopActions = new Uint8Array(64);
-  #targets: Target[] = [];
+  readonly #targets: Target[] = [];
+  /** The same, by index in the peer table and by next hop id: a peer may have hundreds of thousands of next hops. */
+  readonly #peers = new Map<number, Target>();
+  readonly #nextHops = new Map<number, Target>();
   #cursor = 1;
   readonly #paths: PathTable;
 
@@ -39,7 +42,7 @@ export class PathScan {
 
   /** Whether the peer still waits for the cursor. */
   isPending(peer: number): boolean {
-    return this.#targets.some((target) => target.kind === 'peer' && target.id === peer);
+    return this.#peers.has(peer);
   }
 
   markPeer(peer: number, action: number): void {
@@ -80,17 +83,27 @@ export class PathScan {
     let kept = 0;
     for (const target of this.#targets) {
       if (!target.wrapped || this.#cursor < target.from) this.#targets[kept++] = target;
-      else if (target.kind === 'peer') this.peerActions[target.id] = 0;
-      else this.nextHopActions[target.id] = 0;
+      else if (target.kind === 'peer') {
+        this.peerActions[target.id] = 0;
+        this.#peers.delete(target.id);
+      } else {
+        this.nextHopActions[target.id] = 0;
+        this.#nextHops.delete(target.id);
+      }
     }
     this.#targets.length = kept;
   }
 
   #mark(kind: Target['kind'], id: number): void {
-    const known = this.#targets.find((target) => target.kind === kind && target.id === id);
+    const marked = kind === 'peer' ? this.#peers : this.#nextHops;
+    const known = marked.get(id);
     if (known !== undefined) {
       known.from = this.#cursor;
       known.wrapped = false;
-    } else this.#targets.push({ kind, id, from: this.#cursor, wrapped: false });
+      return;
+    }
+    const target: Target = { kind, id, from: this.#cursor, wrapped: false };
+    marked.set(id, target);
+    this.#targets.push(target);
   }
 }

@@ -22,8 +22,11 @@ export class RouteTargetFilter {
   #all = 0;
   /** Whole route targets: high word, then low word, to the number of memberships (one for each origin AS). */
   readonly #exact = new Map<number, Map<number, number>>();
-  /** Shorter ones, as text of bits and words. */
-  readonly #partial = new Map<string, { high: number; low: number; bits: number; count: number }>();
+  /**
+   * Shorter ones, by their length: the words that stand before the rest, as text, to the number of memberships. A
+   * route's target is looked up once a length, however many memberships a peer has of it.
+   */
+  readonly #partial = new Map<number, Map<string, number>>();
 
   /** Memberships counted. */
   size = 0;
@@ -41,11 +44,13 @@ export class RouteTargetFilter {
     const high = readU32(target, 0);
     const low = readU32(target, 4);
     if (key[0]! < MAX_BITS) {
-      const name = `${bits} ${high} ${low}`;
-      const known = this.#partial.get(name) ?? { high, low, bits, count: 0 };
-      known.count += by;
-      if (known.count === 0) this.#partial.delete(name);
-      else this.#partial.set(name, known);
+      const partial = this.#partial.get(bits) ?? new Map<string, number>();
+      const name = leading(high, low, bits);
+      const count = (partial.get(name) ?? 0) + by;
+      if (count === 0) partial.delete(name);
+      else partial.set(name, count);
+      if (partial.size === 0) this.#partial.delete(bits);
+      else this.#partial.set(bits, partial);
       return;
     }
     const lows = this.#exact.get(high) ?? new Map<number, number>();
@@ -75,13 +80,15 @@ export class RouteTargetFilter {
 
   #wants(high: number, low: number): boolean {
     if (this.#exact.get(high)?.has(low) === true) return true;
-    for (const one of this.#partial.values()) {
-      const highBits = Math.min(one.bits, 32);
-      if ((high ^ one.high) >>> (32 - highBits) !== 0) continue;
-      if (one.bits <= 32 || (low ^ one.low) >>> (64 - one.bits) === 0) return true;
-    }
+    for (const [bits, partial] of this.#partial) if (partial.has(leading(high, low, bits))) return true;
     return false;
   }
+}
+
+/** The first `bits` bits, 1 to 63, of a route target. */
+function leading(high: number, low: number, bits: number): string {
+  if (bits <= 32) return `${high >>> (32 - bits)}`;
+  return `${high} ${low >>> (64 - bits)}`;
 }
 
 /** The filters of all peers, from the RTC RIB. */

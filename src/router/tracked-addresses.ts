@@ -3,6 +3,9 @@
 
 import { readU32 } from '../lib/bytes.ts';
 
+/** Removed, and still in the list. */
+const DEAD = -1;
+
 interface Tracked {
   id: number;
   a: number;
@@ -12,8 +15,11 @@ interface Tracked {
 }
 
 export class TrackedAddresses {
-  readonly #four: Tracked[] = [];
-  readonly #six: Tracked[] = [];
+  #four: Tracked[] = [];
+  #six: Tracked[] = [];
+  readonly #byId = new Map<number, Tracked>();
+  /** How many of the lists are dead. */
+  #dead = 0;
 
   /** Whether there is none of a family, so that its routes need not be told. */
   isEmpty(four: boolean): boolean {
@@ -35,14 +41,21 @@ export class TrackedAddresses {
     const a = readU32(address, 0);
     const [b, c, d] = four ? [0, 0, 0] : [readU32(address, 4), readU32(address, 8), readU32(address, 12)];
     const list = four ? this.#four : this.#six;
-    list.splice(lowerBound(list, a, b, c, d), 0, { id, a, b, c, d });
+    const tracked = { id, a, b, c, d };
+    this.#byId.set(id, tracked);
+    list.splice(lowerBound(list, a, b, c, d), 0, tracked);
   }
 
   remove(id: number): void {
-    for (const list of [this.#four, this.#six]) {
-      const at = list.findIndex((tracked) => tracked.id === id);
-      if (at >= 0) list.splice(at, 1);
-    }
+    const tracked = this.#byId.get(id);
+    if (tracked === undefined) return;
+    this.#byId.delete(id);
+    // All may go at once, and each would move the others: the dead ones are taken out together.
+    tracked.id = DEAD;
+    if (++this.#dead * 2 <= this.#four.length + this.#six.length) return;
+    this.#four = this.#four.filter((other) => other.id !== DEAD);
+    this.#six = this.#six.filter((other) => other.id !== DEAD);
+    this.#dead = 0;
   }
 
   /** Visits the next hops within a prefix; bits beyond `length` are zero, IPv4 in `a`. */
@@ -60,7 +73,7 @@ export class TrackedAddresses {
       const tracked = list[at]!;
       if (!agrees(tracked.a, a, length) || !agrees(tracked.b, b, length - 32)) return;
       if (!agrees(tracked.c, c, length - 64) || !agrees(tracked.d, d, length - 96)) return;
-      visit(tracked.id);
+      if (tracked.id !== DEAD) visit(tracked.id);
     }
   }
 }
