@@ -73,8 +73,8 @@ export const restartCells = {
         throw new Error('a withdrawal was seen behind FRR');
     },
   },
+  // It touches nothing but a wire of its own, and a setting that no other cell depends on.
   'gr-notification': {
-    alone: true,
     run: async () => {
       const since = async () => (await route('k', theirPrefix(81), 'w81'))?.since;
       const back = () =>

@@ -207,10 +207,16 @@ const cells: Cells = {
       ),
     ),
   ),
+  // What leafd says of ten families is 311 bytes long; OpenBGPD has little to say and needs no long form itself.
   'extended-parameters': cell(() =>
     agree(
       ...w.up(50),
       leafd('more than 255 bytes', () => w.view(50), /addPath.*flowspecVpn6/),
+      peer(
+        'read them',
+        () => eye.session(50),
+        /"remote": \{[^}]*"capabilities": \{[^}]*"IPv4 vpn",\s+"IPv6 vpn"/,
+      ),
     ),
   ),
 };
