@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isRestart, lastLifeAgeMs, showLife } from './last-life.ts';
+import { forgetLife, isRestart, lastLifeAgeMs, showLife } from './last-life.ts';
 
 let folder: string;
 
@@ -27,6 +27,10 @@ test('a life is remembered for as long as peers keep its routes', () => {
   const old = new Date(nowMs - 3_600_000);
   utimesSync(join(state, 'alive'), old, old);
   expect(isRestart(state, 120_000, nowMs)).toBe(false);
+  showLife(state, (error) => expect.unreachable(String(error))).close();
+  forgetLife(state);
+  forgetLife(state);
+  expect(isRestart(state, 120_000, Date.now())).toBe(false);
 });
 
 test('a directory that takes nothing is told once, and no life remembered', () => {

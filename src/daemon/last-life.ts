@@ -2,7 +2,7 @@
 // route reflector leaves no trace but a file in the state directory, touched while it runs. Its peers keep its routes
 // for the restart time (RFC 4724), so a life that ended longer ago than that is forgotten.
 
-import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const FILE = 'alive';
@@ -15,6 +15,11 @@ export function lastLifeAgeMs(stateDir: string, nowMs: number): number | undefin
   } catch {
     return undefined;
   }
+}
+
+/** Everything of leafd is removed: the next start is a first one. */
+export function forgetLife(stateDir: string): void {
+  rmSync(join(stateDir, FILE), { force: true });
 }
 
 /** Whether peers may still keep the routes of the last life, when they were told `restartTimeMs`. */

@@ -9,6 +9,7 @@ import { kernelRtnl } from '../netlink/rtnl.ts';
 import { readArguments, usage } from './arguments.ts';
 import { errorLine } from './configuration.ts';
 import { Daemon } from './daemon.ts';
+import { forgetLife } from './last-life.ts';
 import { announcePresence, refuseRunning } from './presence.ts';
 
 const exitCodes: Readonly<Record<string, number>> = { usage: 2, 'config-invalid': 4, 'config-unreadable': 4 };
@@ -48,6 +49,7 @@ async function flush(stateDir: string): Promise<void> {
   const rtnl = kernelRtnl();
   const links = new LinkMonitor(rtnl);
   const { routes, objects, addresses, sysctls } = flushAll({ stateDir, links });
+  forgetLife(stateDir);
   links.close();
   rtnl.close();
   process.stdout.write(
