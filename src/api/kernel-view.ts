@@ -28,14 +28,18 @@ const protocolNames: Readonly<Record<number, string>> = {
 /** One of our routes, as wanted and as found. */
 export function fibRouteView(route: FibRoute, interfaceName: (ifindex: number) => string): KernelRouteView {
   const state = stateOf(route);
+  const members = route.members ?? [];
   return {
     prefix: formatPrefix(route.bytes, 0, route.bytes.length, route.length),
     state,
-    nextHops: (route.members ?? []).map((member) => ({
-      ...(member.gateway && { gateway: formatIp(member.gateway) }),
-      interface: interfaceName(member.ifindex),
-      weight: member.weight ?? 1,
-    })),
+    ...(members.some((member) => member.discard === true) && { blackhole: true }),
+    nextHops: members
+      .filter((member) => member.discard !== true)
+      .map((member) => ({
+        ...(member.gateway && { gateway: formatIp(member.gateway) }),
+        interface: interfaceName(member.ifindex),
+        weight: member.weight ?? 1,
+      })),
     protocol: 'leafd',
     ...(route.errno !== undefined && { error: `${route.errno}${route.text ? `: ${route.text}` : ''}` }),
   };

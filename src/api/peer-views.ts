@@ -14,7 +14,14 @@ import { families, familiesIn } from '../wire/bgp/family.ts';
 import { KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE } from '../wire/bgp/header.ts';
 import { type BfdLook, bfdView } from './bfd-views.ts';
 import { faultsView } from './fault-views.ts';
-import type { FamilyName, MessageCountsView, PeerDetailView, PeerFamilyView, PeerView } from './views.ts';
+import type {
+  FamilyName,
+  MessageCountsView,
+  PeerDetailView,
+  PeerFamilyView,
+  PeerView,
+  ReasonView,
+} from './views.ts';
 import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
 
 /** What BFD knows of a peer's path; absent where nobody asks it. */
@@ -68,10 +75,14 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?:
   const { config, negotiated, counters } = peer;
   const { session, local } = peer.established ?? peer.main;
   const error = peer.lastError;
+  const { idleHold } = peer.main.session.timers;
   const restart = negotiated?.gracefulRestart;
   const internal = negotiated?.internal;
   const longLived = negotiated?.longLived;
   const faults = faultsView(peer.faults, time);
+  // Of a peer that was refused for its role too.
+  const offered = session.remoteOpen?.capabilities.find((one) => one.kind === 'role');
+  const remoteRole = negotiated?.role ?? (offered && roles[offered.role]);
   return {
     ...peerView(router, peer, time, bfd),
     ...(internal !== undefined && { internal }),
@@ -102,6 +113,7 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?:
     messages: { sent: messageCounts(counters.sent), received: messageCounts(counters.received) },
     byFamily: familiesIn(config.families).map((family) => familyView(router, peer, family)),
     established: counters.establishedCount,
+    ...(idleHold > router.nowMs && { retryInSeconds: Math.ceil((idleHold - router.nowMs) / 1000) }),
     ...(peer.lastDown && {
       lastDown: { at: isoOf(time, peer.downAtMs), reason: describeDown(peer.lastDown) },
     }),
@@ -129,10 +141,10 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?:
       },
     }),
     ...(negotiated?.confederation && { confederation: true }),
-    ...((config.role !== undefined || negotiated?.role !== undefined) && {
+    ...((config.role !== undefined || remoteRole !== undefined) && {
       role: {
         ...(config.role !== undefined && { local: config.role }),
-        ...(negotiated?.role !== undefined && { remote: negotiated.role }),
+        ...(remoteRole !== undefined && { remote: remoteRole }),
       },
     }),
     ...(faults && { faults }),
@@ -163,6 +175,7 @@ function familyView(router: Router, peer: Peer, family: number): PeerFamilyView 
   const receives = ((peer.negotiated?.addPathReceive ?? 0) & bit) !== 0;
   return {
     family: familyName(family),
+    ...(peer.negotiated && { negotiated: (peer.negotiated.families & bit) !== 0 }),
     received,
     accepted,
     rejected: received - accepted,
@@ -185,11 +198,42 @@ function reasonOf(router: Router, peer: Peer): string | undefined {
     return `there is no interface ${peer.config.interface}`;
   if (peer.remote === undefined) return 'no neighbour heard';
   const { lastError } = peer.main.session;
-  if (lastError === undefined) return undefined;
+  if (lastError === undefined) return silenceText(peer);
   // A peer that refuses us refuses the connection for a while too; what it said before is the better reason.
-  const told = lastError.code === undefined ? peer.lastError : undefined;
+  // Not what was said before it was Established, nor which of two connections was kept.
+  const said = peer.lastError;
+  const isNews = said?.reason.kind !== 'collision' && (said?.atMs ?? 0) >= peer.establishedAtMs;
+  const told = lastError.code === undefined && isNews ? said : undefined;
   const before = told === undefined ? '' : `; before: ${describeDown(told.reason)}`;
   return `${describeDown(lastError)}${before}`;
+}
+
+/** A session that has heard neither yes nor no: what it waits for, and what may keep that away without a word. */
+function silenceText(peer: Peer): string | undefined {
+  const { state, incoming } = peer.main.session;
+  const obstacles = silentObstacles(peer).map(({ text }) => `; ${text}`);
+  if (state === 'connect') return `no answer yet${obstacles.join('')}`;
+  if (state === 'openSent') return `connected, no OPEN yet${obstacles.join('')}`;
+  const waits = state === 'active' && peer.config.passive && !incoming;
+  return waits ? `passive: the peer has not called yet${obstacles.join('')}` : undefined;
+}
+
+/** What keeps packets of a peer away without a word from anyone. */
+export function silentObstacles(peer: Peer): ReasonView[] {
+  const { established, main, config } = peer;
+  const { state } = main.session;
+  if (established !== undefined || !['connect', 'active', 'openSent'].includes(state)) return [];
+  const steps: ReasonView[] = [];
+  // Where there is a connection, the keys are the same.
+  if (config.password !== undefined && !main.connected)
+    steps.push({
+      code: 'password',
+      text: 'a password is set: packets of a peer with another one, or none, are lost',
+    });
+  const hops = config.multihop === 1 ? '1 hop' : `${config.multihop} hops`;
+  if (config.ttlSecurity)
+    steps.push({ code: 'ttlSecurity', text: `TTL security: packets from farther than ${hops} are lost` });
+  return steps;
 }
 
 /** Too many prefixes: the limit, and when or how the session comes back. */

@@ -5,6 +5,7 @@
 import { readU32 } from '../lib/bytes.ts';
 import { formatIp, parseIp } from '../net/ip.ts';
 import { formatPrefix, parsePrefix } from '../net/prefix.ts';
+import { FIRST_NEXT_HOP, NEXT_HOP_DISCARD } from '../rib/next-hop-table.ts';
 import { BEST, MULTIPATH, reasonNames } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { SentRoute } from '../router/advertiser.ts';
@@ -128,7 +129,8 @@ export function pathView(
     stale: rib.isStale(path),
     source: sourceOf(context, rib, prefixId, peerIndex),
     ...(peer && { peer: peer.name }),
-    ...(nextHopId !== 0 && { nextHop: formatIp(nextHops.addressOf(nextHopId)) }),
+    ...(nextHopId >= FIRST_NEXT_HOP && { nextHop: formatIp(nextHops.addressOf(nextHopId)) }),
+    ...(nextHopId === NEXT_HOP_DISCARD && { blackhole: true }),
     ...(scope !== 0 && { interface: interfaceName(router, scope) }),
     ...(nextHopId !== 0 && { reachable: nextHops.reachable[nextHopId] === 1 }),
     since: isoOf(time, sinceMs),

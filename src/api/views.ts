@@ -158,6 +158,8 @@ export interface PeerDetailView extends PeerView {
   capabilities: { sent: string[]; received: string[] };
   messages: { sent: MessageCountsView; received: MessageCountsView };
   byFamily: PeerFamilyView[];
+  /** Idle until then: it neither calls nor takes calls. */
+  retryInSeconds?: number;
   /** Times it was established. */
   established: number;
   lastDown?: { at: string; reason: string };
@@ -213,6 +215,8 @@ export interface MessageCountsView {
 
 export interface PeerFamilyView {
   family: FamilyName;
+  /** Whether both sides offered it; absent while there is no session. */
+  negotiated?: boolean;
   received: number;
   accepted: number;
   rejected: number;
@@ -251,6 +255,8 @@ export interface RouteView {
   /** Absent for routes of this machine. */
   peer?: string;
   nextHop?: string;
+  /** Instead of a next hop: packets are discarded. */
+  blackhole?: boolean;
   interface?: string;
   /** Whether the next hop can be reached. */
   reachable?: boolean;
@@ -404,6 +410,8 @@ export interface KernelRouteView {
   /** Absent for objects that are not compared: `foreign`. */
   state: 'installed' | 'pending' | 'failed' | 'leftover' | 'foreign';
   nextHops: { gateway?: string; interface: string; weight: number }[];
+  /** Instead of next hops: packets are discarded. */
+  blackhole?: boolean;
   table?: number;
   metric?: number;
   /** Name of the kernel's route protocol: `leafd`, `kernel`, `static`, `bird`. */

@@ -9,7 +9,8 @@ import { BEST, MULTIPATH, POLICY } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
 import { describeDown } from '../session/reason.ts';
-import { type LookAtBfd, peerView } from './peer-views.ts';
+import { familiesIn } from '../wire/bgp/family.ts';
+import { familyName, type LookAtBfd, peerView, silentObstacles } from './peer-views.ts';
 import { reasonTexts, stepTexts } from './reason-texts.ts';
 import {
   pathView,
@@ -80,8 +81,14 @@ function whyPrefix(
   const kernel = context.kernelRoute(rib.family, id);
   const vrps = vrpsOf(context, rib, id);
   const advertised: AdvertisedView[] = [];
+  const isDefault = prefix === '0.0.0.0/0' || prefix === '::/0';
   for (const peer of router.directory.byName.values()) {
     if (peer.established === undefined || (peer.families & (1 << rib.family)) === 0) continue;
+    if (isDefault && router.advertiser.hasOwnDefault(peer, rib.family)) {
+      const text = 'a default route of its own goes to it (defaultOriginate)';
+      advertised.push({ peer: peer.name, sent: true, reason: { code: 'defaultOriginate', text } });
+      continue;
+    }
     const code = router.advertiser.explain(peer, rib, id);
     const key = code === 'policy' ? 'exportPolicy' : code;
     advertised.push({
@@ -106,9 +113,10 @@ function whyPrefix(
 function summaryOf(prefix: string, paths: readonly WhyPathView[]): string {
   const best = paths.find((one) => one.verdict === 'best');
   if (best === undefined) return `${prefix}: none of ${paths.length} paths can be used`;
-  const { peer, nextHop, interface: port, source } = best.route;
+  const { peer, nextHop, interface: port, source, blackhole } = best.route;
   const by = peer === undefined ? `originated here (${source})` : `learned from ${peer}`;
-  const via = nextHop === undefined ? '' : ` via ${nextHop}${port === undefined ? '' : ` on ${port}`}`;
+  const to = blackhole === true ? ' into a black hole' : '';
+  const via = nextHop === undefined ? to : ` via ${nextHop}${port === undefined ? '' : ` on ${port}`}`;
   const shared = paths.filter((one) => one.verdict === 'multipath').length;
   const load = shared === 0 ? '' : `, shared with ${shared} more`;
   // A path whose next hop cannot be reached never was in the running.
@@ -139,26 +147,6 @@ function addPolicyRule(context: WhyContext, rib: Rib, path: number, reason: Reas
   );
   const explanation = explain(choice.policy, input, newPolicyOutput());
   reason.rule = explanation.text;
-}
-
-/** What keeps a TCP connection from coming about without a word from anyone. */
-function silentObstacles(peer: Peer): ReasonView[] {
-  const { established, main, config } = peer;
-  const { state } = main.session;
-  if (established !== undefined || main.connected || (state !== 'connect' && state !== 'active')) return [];
-  const steps: ReasonView[] = [];
-  if (config.password !== undefined)
-    steps.push({
-      code: 'password',
-      text: 'a password is set: packets of a peer with another one, or none, are lost',
-    });
-  const hops = config.multihop === 1 ? '1 hop' : `${config.multihop} hops`;
-  if (config.ttlSecurity)
-    steps.push({
-      code: 'ttlSecurity',
-      text: `TTL security: packets from farther than ${hops} are lost`,
-    });
-  return steps;
 }
 
 /** Whether BFD watches the path, and what it saw when it ended the session. */
@@ -206,6 +194,9 @@ function whyPeer(context: WhyContext, peer: Peer): WhyView {
       { code: 'import', text: `import by ${router.filters.importChoice(peer, internal).name}` },
       { code: 'export', text: `export by ${router.filters.exportChoice(peer, internal).name}` },
     );
+    const missing = familiesIn(peer.config.families & ~peer.negotiated!.families).map(familyName);
+    if (missing.length > 0)
+      steps.push({ code: 'notNegotiated', text: `the peer does not offer ${missing.join(', ')}` });
   } else if (lastError !== undefined)
     steps.push({ code: lastError.kind, text: view.reason ?? describeDown(lastError) });
   if (view.bfd !== undefined) steps.push(bfdStep(view.bfd));

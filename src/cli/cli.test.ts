@@ -429,6 +429,7 @@ test('completion knows commands, options, choices and live peers', async () => {
   expect(await complete('peer', 're')).toEqual(['reset', 'refresh']);
   expect(await complete('routes', '--fa')).toEqual(['--family']);
   expect(await complete('routes', '--peer', 'e')).toEqual(['eth0', '192.0.2.1']);
+  expect(await complete('policy', 'test', 'f', '--as', '')).toEqual(['import', 'export']);
   expect(await complete('completion', '')).toEqual(['bash', 'zsh', 'fish']);
   for (const shell of ['bash', 'zsh', 'fish'])
     expect((await leafctl(['completion', shell])).out).toContain('__complete');

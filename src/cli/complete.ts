@@ -2,7 +2,7 @@
 // the daemon, labs from this machine). It is quick and silent: whatever fails means no candidates.
 
 import { readdirSync } from 'node:fs';
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import type { PeersView } from '../api/views.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Context } from './context.ts';
@@ -20,7 +20,7 @@ export async function complete(root: Command, words: readonly string[], context:
     if (word === '--') return [];
     const option = word.startsWith('-') ? optionOf(root, command, word) : undefined;
     if (option?.required === true) {
-      if (at === words.length - 2) return valuesOf(option.long ?? '', context);
+      if (at === words.length - 2) return valuesOf(option, context);
       at++;
     }
     if (word.startsWith('-')) continue;
@@ -61,9 +61,11 @@ async function argumentsOf(
 /** Arguments of lab commands that are a node, or begin with one (`NODE:PORT`). */
 const nodeArguments = new Set(['node', 'from', 'to', 'end']);
 
-async function valuesOf(option: string, context: Context): Promise<string[]> {
-  if (option === '--peer') return peers(context);
-  if (option === '--family') return families.map(({ name }) => name);
+async function valuesOf({ long, argChoices }: Option, context: Context): Promise<string[]> {
+  if (argChoices !== undefined) return [...argChoices];
+  if (long === '--as') return ['import', 'export'];
+  if (long === '--peer') return peers(context);
+  if (long === '--family') return families.map(({ name }) => name);
   return [];
 }
 

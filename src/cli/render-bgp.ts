@@ -97,6 +97,7 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
   const { configured, negotiated } = peer.timers;
   const seconds = (one: { holdSeconds: number; keepaliveSeconds: number }) =>
     `hold ${one.holdSeconds}s, keepalive ${one.keepaliveSeconds}s`;
+  const retry = peer.retryInSeconds === undefined ? '' : `, tries again in ${peer.retryInSeconds} s`;
   const kind = peer.internal === undefined ? '' : peer.internal ? ' (internal)' : ' (external)';
   const head = details([
     ['peer', peer.name],
@@ -105,7 +106,7 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     ['host', [peer.remote.hostname, peer.remote.domain].filter(Boolean).join('.')],
     [
       'state',
-      `${stateText(peer, ink)}${peer.sinceSeconds === undefined ? '' : ` since ${age(peer.sinceSeconds)}`}`,
+      `${stateText(peer, ink)}${peer.sinceSeconds === undefined ? '' : ` since ${age(peer.sinceSeconds)}`}${retry}`,
     ],
     ['why', peer.state === 'established' ? undefined : peer.reason],
     ['AS', `${peer.remoteAsn ?? peer.remoteAs}${kind}, ours ${peer.local.asn}`],
@@ -216,6 +217,7 @@ function endText(end: { routerId?: string; address?: string; port?: number }): s
 }
 
 function endOfRibText(one: PeerDetailView['byFamily'][number]): string {
+  if (one.negotiated === false) return 'not offered by the peer';
   const both = [one.endOfRibReceived && 'received', one.endOfRibSent && 'sent'].filter(Boolean);
   return both.join(' ') || 'none';
 }
@@ -228,7 +230,9 @@ function flags(route: RouteView): string {
 }
 
 function nextHopText(route: RouteView): string {
-  if (route.nextHop === undefined) return route.source;
+  if (route.blackhole === true) return 'blackhole';
+  // A flow specification of a peer has no next hop at all.
+  if (route.nextHop === undefined) return route.peer === undefined ? route.source : '';
   return route.interface === undefined ? route.nextHop : `${route.nextHop}%${route.interface}`;
 }
 
@@ -243,6 +247,7 @@ export function attributesText(attributes: AttributesView): string {
   if (attributes.weight !== undefined) parts.push(`weight ${attributes.weight}`);
   for (const list of [attributes.communities, attributes.largeCommunities, attributes.extendedCommunities])
     if (list !== undefined && list.length > 0) parts.push(list.join(' '));
+  if (attributes.onlyToCustomer !== undefined) parts.push(`otc ${attributes.onlyToCustomer}`);
   if (attributes.originatorId !== undefined) parts.push(`originator ${attributes.originatorId}`);
   return parts.join(', ');
 }

@@ -86,7 +86,7 @@ function nextHopsText(route: KernelRouteView): string {
     const weight = hop.weight > 1 ? ` weight ${hop.weight}` : '';
     return `${hop.gateway === undefined ? '' : `via ${hop.gateway} `}dev ${hop.interface}${weight}`;
   };
-  return route.nextHops.map(one).join(', ');
+  return route.blackhole === true ? 'blackhole' : route.nextHops.map(one).join(', ');
 }
 
 const levelColours: Record<EventView['level'], Colour | undefined> = {
