@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { readU32 } from '../lib/bytes.ts';
 import { CacheClient, type CacheSettings, DELTA_MAX } from './client.ts';
 import { errorReport, resetQuery, serialQuery } from './pdu.ts';
-import { VALID, VrpTable } from './vrp-table.ts';
+import { PREFIX_VRPS_MAX, VALID, VrpTable } from './vrp-table.ts';
 
 // What a cache sends, field by field as in RFC 8210 section 5.
 const u32 = (value: number): number[] => [
@@ -327,4 +327,23 @@ test('router keys are read over', () => {
   client.connected(now);
   hear(response(7), [1, 9, 1, 0, ...u32(36), ...new Array<number>(28).fill(1)], endOfData(7, 5));
   expect(client).toMatchObject({ state: 'synced', vrpCount: 0 });
+});
+
+test('payloads of one prefix are bounded: each route that they cover has to look at all', () => {
+  sync();
+  const many = (count: number): number[][] =>
+    Array.from({ length: count }, (_, i) => prefix4(1, ten, 8, 24, 100 + i));
+  hear(notify(7, 6), response(7), ...many(PREFIX_VRPS_MAX), endOfData(7, 6));
+  expect(client).toMatchObject({ state: 'down', vrpCount: 1 });
+  expect(client.lastError?.text).toContain(`${PREFIX_VRPS_MAX} payloads of one prefix`);
+  passTo(client.nextDeadlineMs());
+  client.connected(now);
+  hear(response(8), ...many(PREFIX_VRPS_MAX + 1));
+  expect(client.state).toBe('down');
+  // What it gave before is in use until it expires; fewer are welcome.
+  expect(isValid(ten, 8, 1)).toBe(true);
+  passTo(client.nextDeadlineMs());
+  client.connected(now);
+  hear(response(8), ...many(PREFIX_VRPS_MAX), endOfData(8, 1));
+  expect(client).toMatchObject({ state: 'synced', vrpCount: PREFIX_VRPS_MAX });
 });

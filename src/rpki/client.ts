@@ -9,7 +9,7 @@
 
 import { readU32 } from '../lib/bytes.ts';
 import * as pdu from './pdu.ts';
-import { sourceBit, type VrpFamily, type VrpTable } from './vrp-table.ts';
+import { PREFIX_VRPS_MAX, sourceBit, type VrpFamily, type VrpTable } from './vrp-table.ts';
 
 export interface CacheSettings {
   /** What the operator wants instead of what the cache says, in ms. */
@@ -307,7 +307,8 @@ export class CacheClient {
     const bit = this.#otherBit();
     if (this.#table.counts[31 - Math.clz32(bit)]! >= VRPS_MAX)
       return { code: pdu.INTERNAL_ERROR, reason: `more than ${VRPS_MAX} payloads` };
-    return change(this.#table, bytes, at, true, bit) ? undefined : duplicate;
+    if (change(this.#table, bytes, at, true, bit)) return undefined;
+    return this.#table.isCrowded ? crowded : duplicate;
   }
 
   #endOfData(bytes: Uint8Array, at: number, nowMs: number): pdu.PduFault | undefined {
@@ -360,12 +361,14 @@ export class CacheClient {
       const one = this.#delta[i]!;
       const announced = pdu.announces(one, 0);
       if (change(this.#table, one, 0, announced, bit)) continue;
+      const { isCrowded } = this.#table;
       while (--i >= 0) {
         const back = this.#delta[i]!;
         change(this.#table, back, 0, !pdu.announces(back, 0), bit);
       }
       this.#hasSerial = false;
-      return announced ? duplicate : withdrawalOfUnknown;
+      if (!announced) return withdrawalOfUnknown;
+      return isCrowded ? crowded : duplicate;
     }
     return undefined;
   }
@@ -423,6 +426,10 @@ export class CacheClient {
 const withdrawalOfUnknown: pdu.PduFault = {
   code: pdu.WITHDRAWAL_OF_UNKNOWN,
   reason: 'a payload is withdrawn that was never announced',
+};
+const crowded: pdu.PduFault = {
+  code: pdu.INTERNAL_ERROR,
+  reason: `more than ${PREFIX_VRPS_MAX} payloads of one prefix`,
 };
 const duplicate: pdu.PduFault = { code: pdu.DUPLICATE_ANNOUNCEMENT, reason: 'a payload is announced twice' };
 

@@ -19,6 +19,12 @@ export type ValidationState = typeof NOT_FOUND | typeof VALID | typeof INVALID;
 /** Sources there may be: two bits each of one word, and the word stays a small integer. */
 export const SOURCES_MAX = 15;
 
+/**
+ * Payloads of one source for one prefix. They are looked at one by one for each route that they cover; the prefixes of
+ * the Internet have some dozens at most.
+ */
+export const PREFIX_VRPS_MAX = 512;
+
 /** Family ids as in wire/bgp/family.ts: 0 IPv4, 1 IPv6. */
 export type VrpFamily = 0 | 1;
 
@@ -103,6 +109,8 @@ class FamilyPrefixes {
 export class VrpTable {
   /** Bits of the generations that count. */
   active = 0;
+  /** Whether the last `add` was refused because its prefix has PREFIX_VRPS_MAX already. */
+  isCrowded = false;
   /** Payloads by bit number. */
   readonly counts = new Int32Array(2 * SOURCES_MAX);
   readonly #families: readonly [FamilyPrefixes, FamilyPrefixes];
@@ -129,7 +137,7 @@ export class VrpTable {
     return this.#size;
   }
 
-  /** Gives a payload to the source of `bit`; false when it has it already. Address bits beyond `length` are zero. */
+  /** Gives a payload to the source of `bit`; false when it has it already, or too many (`isCrowded`). Address bits beyond `length` are zero. */
   add(
     family: VrpFamily,
     a: number,
@@ -144,7 +152,13 @@ export class VrpTable {
     const prefixes = this.#families[family];
     const id = prefixes.add(a, b, c, d, length);
     let at = prefixes.head[id]!;
-    while (at !== 0 && (this.#asn[at] !== asn || this.#maxLength[at] !== maxLength)) at = this.#next[at]!;
+    let count = 0;
+    while (at !== 0 && (this.#asn[at] !== asn || this.#maxLength[at] !== maxLength)) {
+      if ((this.#bits[at]! & bit) !== 0) count++;
+      at = this.#next[at]!;
+    }
+    this.isCrowded = count >= PREFIX_VRPS_MAX;
+    if (this.isCrowded) return false;
     if (at === 0) {
       at = this.#take();
       this.#next[at] = prefixes.head[id]!;
