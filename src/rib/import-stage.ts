@@ -109,6 +109,7 @@ export class ImportStage {
     this.nextHopId = nextHopIdIn;
     this.reason = this.#loopReason(peer, attrIdIn);
     if (this.reason !== 0) return;
+    this.query.attrIdIn = attrIdIn;
     const marked = (this.#pool.flags[attrIdIn]! & this.#peers.attrMask[peer]!) !== 0;
     if (marked || longLived || this.#peers.steps[peer] !== 0)
       this.#runWithSteps(peer, attrIdIn, nextHopIdIn, longLived);

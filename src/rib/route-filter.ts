@@ -26,6 +26,8 @@ export interface RouteQuery {
   start: number;
   end: number;
   attrId: number;
+  /** Import: the attributes as the peer sent them; `attrId` has our other AS before the path, say. */
+  attrIdIn: number;
   nextHopId: number;
 }
 
@@ -76,6 +78,7 @@ export function emptyQuery(): RouteQuery {
     start: 0,
     end: 0,
     attrId: 0,
+    attrIdIn: 0,
     nextHopId: 0,
   };
 }

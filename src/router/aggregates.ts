@@ -113,8 +113,6 @@ export class Aggregates {
   /** When `work` has something to do that had to wait, or Infinity. */
   nextDeadlineMs(): number {
     let earliest = Number.POSITIVE_INFINITY;
-    // Until a restart is over nothing is worked out.
-    if (this.#router.restart.isDeferring) return earliest;
     for (const { isDirty, notBeforeMs } of this.#watched)
       if (isDirty) earliest = Math.min(earliest, notBeforeMs);
     return earliest;

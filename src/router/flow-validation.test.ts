@@ -76,6 +76,24 @@ test('who may say it is whom the packets go to, as that changes', () => {
   expect(reasons(rig).sort()).toEqual([yes, yes, '192.0.2.3 flowspecUnvalidated']);
 });
 
+test('the AS that a peer knows us by does not stand for the neighbour', () => {
+  const localAs = { asn: 64999, noPrepend: false, replaceAs: false };
+  const rig = rigOf({ localAs });
+  const { a } = rig;
+  a.say(route('10.0.0.0/8', '65002', '192.0.2.2'), flow(net, '65002'), flow(host, '65002'));
+  rig.run(1000);
+  expect(reasons(rig)).toEqual([yes, yes]);
+});
+
+test('a pass that waits for the end of a restart does not keep the router awake', () => {
+  const rig = rigOf();
+  const { a, router } = rig;
+  router.beginRestart();
+  a.say(flow(net, '65002'));
+  expect(router.restart.isDeferring).toBe(true);
+  expect(router.nextDeadlineMs()).toBeGreaterThan(router.nowMs);
+});
+
 test('a more specific route of another AS, and one of the same', () => {
   const rig = rigOf();
   const { a, b } = rig;

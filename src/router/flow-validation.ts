@@ -155,14 +155,14 @@ export class FlowValidation {
     return count;
   }
 
-  #isFeasible(destination: Destination, { peer, attrId, bytes, start, end }: RouteQuery): boolean {
+  #isFeasible(destination: Destination, { peer, attrIdIn, bytes, start, end }: RouteQuery): boolean {
     const { isKnown, isMixed } = destination;
     if (!isKnown || isMixed) return false;
     if (isFromWithin(bytes, start, end)) return true;
     if (destination.peer < 0) return false;
     const { peerTable, rib } = this.#host;
     const isExternal = peerTable.kind[peer] === PEER_EXTERNAL;
-    if (isExternal && rib(IPV4).pool.firstAs[attrId] !== destination.firstAs) return false;
+    if (isExternal && rib(IPV4).pool.firstAs[attrIdIn] !== destination.firstAs) return false;
     return this.#isSameOriginator(peer, u32Attribute(bytes, start, end, ORIGINATOR_ID), destination);
   }
 

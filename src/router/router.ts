@@ -460,7 +460,12 @@ export class Router {
 
   /** When `work` has to be called even if nothing happens; Infinity for never. */
   nextDeadlineMs(): number {
+    // What is worked out from decisions waits with them for the end of a restart.
+    const decided = this.restart.isDeferring
+      ? Number.POSITIVE_INFINITY
+      : Math.min(this.aggregates.nextDeadlineMs(), this.flowValidation.nextDeadlineMs());
     return Math.min(
+      decided,
       this.sessions.nextDeadlineMs(),
       this.restart.nextDeadlineMs(),
       this.refreshes.nextDeadlineMs(),
@@ -468,8 +473,6 @@ export class Router {
       this.peers.nextDeadlineMs(),
       this.faultLog.nextDeadlineMs(),
       this.nextHops.nextDeadlineMs(),
-      this.aggregates.nextDeadlineMs(),
-      this.flowValidation.nextDeadlineMs(),
     );
   }
 
