@@ -18,7 +18,23 @@ export default defineConfig({
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...serial } },
-      { test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...serial } },
+      {
+        test: {
+          name: 'interop',
+          include: ['test/interop/**/*.test.ts'],
+          exclude: ['test/interop/matrix/**'],
+          ...serial,
+        },
+      },
+      // Each file has a lab of its own and mostly waits: two at a time.
+      {
+        test: {
+          name: 'matrix',
+          include: ['test/interop/matrix/**/*.test.ts'],
+          ...serial,
+          fileParallelism: true,
+        },
+      },
       { test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...serial } },
       { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], ...serial } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...serial } },

@@ -1,7 +1,7 @@
 // `npm test`: installs what the tests need, runs every layer, prints a budget line for each and one sum at the
 // end. A layer in which nothing ran is a failure, so that a skip cannot hide one.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,10 +24,13 @@ const layers = long
       { name: 'sim', budgetS: 240 },
       { name: 'kernel', budgetS: 300 },
       { name: 'conformance', budgetS: 120 },
-      { name: 'interop', budgetS: 300 },
-      { name: 'soak', budgetS: 240 },
+      { name: 'interop', budgetS: 540 },
+      { name: 'matrix', budgetS: 240, words: ['--maxWorkers=2'] },
       { name: 'e2e', budgetS: 420 },
     ];
+
+/** Waits more than it works: it runs beside the unit layers on other Nodes. */
+const soak = { name: 'soak', budgetS: 240 };
 
 const foreignDaemons = ['frr', 'bird2', 'gobgpd', 'exabgp', 'openbgpd'];
 const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps'];
@@ -46,29 +49,32 @@ chmodSync(scratch, 0o755);
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const total = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];
-for (const layer of layers) runLayer(layer);
-if (!long) runOnOtherNodes();
+for (const layer of layers) await runLayer(layer);
+if (!long) {
+  const soaking = runLayer(soak);
+  await runOnOtherNodes();
+  await soaking;
+}
 console.log(`\n${lines.join('\n')}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed === 0 ? 0 : 1);
 
-function runLayer(layer) {
+/** Runs a command with its output shown; its exit status. */
+function shown(command, words, env = process.env) {
+  return new Promise((resolve) => {
+    const child = spawn(command, words, { cwd: root, stdio: 'inherit', env });
+    child.once('error', () => resolve(undefined));
+    child.once('exit', (status) => resolve(status));
+  });
+}
+
+async function runLayer(layer) {
   const report = join(scratch, `${layer.name}.json`);
   const started = Date.now();
   console.log(`\n== ${layer.name}`);
-  const result = spawnSync(
-    'npx',
-    [
-      'vitest',
-      'run',
-      '--project',
-      layer.name,
-      '--reporter=default',
-      '--reporter=json',
-      `--outputFile.json=${report}`,
-    ],
-    { cwd: root, stdio: 'inherit', env: { ...process.env, ...layer.env } },
-  );
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const words = ['vitest', 'run', '--project', layer.name, ...(layer.words ?? []), ...reporters];
+  const status = await shown('npx', words, { ...process.env, ...layer.env });
   const seconds = (Date.now() - started) / 1000;
   let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0 };
   try {
@@ -79,19 +85,19 @@ function runLayer(layer) {
   total.passed += counts.numPassedTests;
   total.failed += counts.numFailedTests;
   total.skipped += counts.numPendingTests;
-  const broken = result.status !== 0 && counts.numFailedTests === 0;
+  const broken = status !== 0 && counts.numFailedTests === 0;
   const empty = counts.numPassedTests === 0 && counts.numFailedTests === 0;
   if (broken || empty) total.failed++;
   const over = seconds > layer.budgetS ? '  over budget' : '';
   const why = broken ? '  the runner failed' : empty ? '  nothing ran' : '';
   lines.push(
-    `${layer.name.padEnd(8)} ${String(counts.numPassedTests).padStart(5)} passed ${String(counts.numFailedTests).padStart(3)} failed ` +
+    `${layer.name.padEnd(11)} ${String(counts.numPassedTests).padStart(5)} passed ${String(counts.numFailedTests).padStart(3)} failed ` +
       `${seconds.toFixed(0).padStart(4)} s of ${layer.budgetS} s${over}${why}`,
   );
 }
 
 /** The unit layer again on the newer Node lines that we support, from npm's packages of Node itself. */
-function runOnOtherNodes() {
+async function runOnOtherNodes() {
   for (const major of ['22', '24']) {
     console.log(`\n== unit on Node ${major}`);
     const folder = join(scratch, `node${major}`);
@@ -114,12 +120,9 @@ function runOnOtherNodes() {
     const binary = spawnSync('find', [folder, '-path', '*bin/node', '-type', 'f'], { encoding: 'utf8' })
       .stdout.trim()
       .split('\n')[0];
-    const result = spawnSync(binary, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit'], {
-      cwd: root,
-      stdio: 'inherit',
-    });
-    if (result.status === 0) total.passed++;
+    const status = await shown(binary, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit']);
+    if (status === 0) total.passed++;
     else total.failed++;
-    lines.push(`unit on Node ${major}: ${result.status === 0 ? 'passed' : 'failed'}`);
+    lines.push(`unit on Node ${major}: ${status === 0 ? 'passed' : 'failed'}`);
   }
 }
