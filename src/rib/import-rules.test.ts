@@ -241,6 +241,32 @@ test('what a limit refused stays refused while it is stale', () => {
   expect(verifyRib(net.rib)).toEqual([]);
 });
 
+test('room that a policy makes under a limit is also for a path that was looked at before', () => {
+  const net = network();
+  const from = net.peer('external', 1);
+  net.rib.setLimit(from, 1);
+  const hop = net.hop(1);
+  const [a, b] = [P, P + 256];
+  net.say(from, a, { asPath: [65101] }, hop);
+  net.say(from, b, { asPath: [65101] }, hop);
+  net.settle();
+  net.rib.withdrawOne(from, a, 0, 0, 0, 24, 0);
+  net.settle();
+  net.say(from, a, { asPath: [65101] }, hop);
+  net.settle();
+  const reasonOf = (prefix: number): string => {
+    const [only] = net.rib.explain(net.rib.find(prefix, 0, 0, 0, 24));
+    return reasonNames[only!.reason]!;
+  };
+  expect([reasonOf(a), reasonOf(b)]).toEqual(['maxPrefix', 'best']);
+  net.rib.setImport(
+    from,
+    filterOf((query, answer) => void (answer.accept = query.a !== b), { readsPrefix: true }),
+  );
+  net.settle();
+  expect([reasonOf(a), reasonOf(b)]).toEqual(['best', 'policy']);
+});
+
 test('RFC 9494: long-lived stale paths lose to all others, carry LLGR_STALE; those with NO_LLGR are refused', () => {
   const net = network();
   const [gone, other] = [net.peer('external', 1), net.peer('external', 2)];

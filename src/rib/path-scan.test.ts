@@ -24,6 +24,20 @@ test('a target is done once the cursor has been everywhere since it was marked',
   expect(scan.isPending(3)).toBe(true);
 });
 
+test('one that is marked while a slice is looked at has the whole slice looked at again', () => {
+  const paths = new PathTable();
+  paths.reserve(10);
+  for (let i = 0; i < 10; i++) paths.take();
+  const scan = new PathScan(paths);
+  scan.markPeer(3, SCAN_PURGE);
+  const end = scan.sliceEnd(100);
+  scan.markPeer(3, SCAN_PURGE);
+  scan.advance(end);
+  expect([scan.isPending(3), scan.begin]).toEqual([true, 1]);
+  scan.advance(scan.sliceEnd(100));
+  expect(scan.isPending(3)).toBe(false);
+});
+
 test('hundreds of thousands of next hops may change before the cursor comes round', () => {
   const scan = new PathScan(new PathTable());
   const startMs = performance.now();

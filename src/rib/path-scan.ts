@@ -30,6 +30,8 @@ export class PathScan {
   readonly #peers = new Map<number, Target>();
   readonly #nextHops = new Map<number, Target>();
   #cursor = 1;
+  /** Where a target begins that is marked now: behind the slice under way, whose first paths have been passed. */
+  #markFrom = 1;
   readonly #paths: PathTable;
 
   constructor(paths: PathTable) {
@@ -68,7 +70,8 @@ export class PathScan {
   }
 
   sliceEnd(budget: number): number {
-    return Math.min(this.#paths.end, this.#cursor + budget);
+    this.#markFrom = Math.min(this.#paths.end, this.#cursor + budget);
+    return this.#markFrom;
   }
 
   advance(end: number): void {
@@ -80,6 +83,7 @@ export class PathScan {
         target.wrapped = true;
       }
     }
+    this.#markFrom = this.#cursor;
     let kept = 0;
     for (const target of this.#targets) {
       if (!target.wrapped || this.#cursor < target.from) this.#targets[kept++] = target;
@@ -98,11 +102,11 @@ export class PathScan {
     const marked = kind === 'peer' ? this.#peers : this.#nextHops;
     const known = marked.get(id);
     if (known !== undefined) {
-      known.from = this.#cursor;
+      known.from = this.#markFrom;
       known.wrapped = false;
       return;
     }
-    const target: Target = { kind, id, from: this.#cursor, wrapped: false };
+    const target: Target = { kind, id, from: this.#markFrom, wrapped: false };
     marked.set(id, target);
     this.#targets.push(target);
   }
