@@ -1,7 +1,8 @@
 // What the members of an update group have in common as far as export goes, and the reasons why a group sends a route
 // or not. The router makes one set of options a group; peers with equal options and policy share a group.
 
-import type { PeerKind, PeerRole } from './peer-table.ts';
+import type { Role } from '../wire/bgp/role.ts';
+import type { PeerKind } from './peer-table.ts';
 import type { RouteTargetFilter } from './route-target-filter.ts';
 
 /** Why a group sends a prefix or not; `exportReasonNames` has the names. */
@@ -83,7 +84,7 @@ export interface ExportOptions {
   /** RFC 7947: nothing of ours goes into the path, next hop and MED stay. */
   routeServerClient?: boolean;
   /** What we are to external members (RFC 9234). */
-  role?: PeerRole;
+  role?: Role;
   /** RFC 8326: what is sent says that we are about to go. */
   gracefulShutdown?: boolean;
   /** RFC 7911: several paths of a prefix, at most `max` (0 for any number), the best ones first. */

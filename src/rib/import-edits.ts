@@ -14,9 +14,10 @@ import {
   u32Attribute,
 } from '../wire/bgp/attribute/canonical.ts';
 import { AS_PATH, LOCAL_PREF, OTC } from '../wire/bgp/attribute/table.ts';
+import { type Role, roles } from '../wire/bgp/role.ts';
 import { type AttributePool, HAS_OTC, NO_ADVERTISE, NO_EXPORT } from './attribute-pool.ts';
 import { addCommunity } from './communities.ts';
-import { type PeerRole, type PeerTable, peerRoles, STEP_LOCAL_AS, STEP_PREPEND } from './peer-table.ts';
+import { type PeerTable, STEP_LOCAL_AS, STEP_PREPEND } from './peer-table.ts';
 
 /** RFC 9234 section 5, ingress 1 and 2: OTC where a customer or another peer may not have it. */
 export function isLeak(pool: AttributePool, peers: PeerTable, peer: number, attrId: number): boolean {
@@ -43,8 +44,8 @@ export function isLocalAsLoop(pool: AttributePool, peers: PeerTable, peer: numbe
 }
 
 /** What we are to the peer, or undefined. */
-function roleTowards(peers: PeerTable, peer: number): PeerRole | undefined {
-  return peerRoles[peers.role[peer]! - 1];
+function roleTowards(peers: PeerTable, peer: number): Role | undefined {
+  return roles[peers.role[peer]! - 1];
 }
 
 function otcOf(pool: AttributePool, attrId: number): number {

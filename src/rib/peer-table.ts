@@ -4,6 +4,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
+import { type Role, roles } from '../wire/bgp/role.ts';
 import { BLACKHOLE, GRACEFUL_SHUTDOWN, HAS_AS_SET } from './attribute-pool.ts';
 import { growU8, growU16, growU32 } from './columns.ts';
 
@@ -17,10 +18,6 @@ export const PEER_INTERNAL = 2;
 export const PEER_CONFEDERATION = 3;
 
 export type PeerKind = 'external' | 'internal' | 'confederation';
-
-/** What the local side is to a peer (RFC 9234); values of the `role` column in this order, from 1. */
-export const peerRoles = ['provider', 'rsServer', 'rsClient', 'customer', 'peer'] as const;
-export type PeerRole = (typeof peerRoles)[number];
 
 /** Bits of the `steps` column: what import does to every path of the peer. */
 export const STEP_ROLE = 1;
@@ -47,7 +44,7 @@ export interface PeerColumns {
   /** How often our own AS may be in a path of this peer before it counts as a loop; usually 0. */
   allowAsIn?: number;
   /** What we are to the peer (RFC 9234 section 5); external peers only. */
-  role?: PeerRole;
+  role?: Role;
   /** Takes paths with AS_SET or AS_CONFED_SET, against RFC 9774. */
   acceptAsSet?: boolean;
   /** RFC 8326: LOCAL_PREF 0 for what carries GRACEFUL_SHUTDOWN; external peers only. */
@@ -72,7 +69,7 @@ export class PeerTable {
   /** Attribute flags that make import look closer, and those that make it look at the prefix. */
   attrMask = new Uint16Array(16);
   prefixMask = new Uint16Array(16);
-  /** 0, or an index into `peerRoles` + 1. */
+  /** 0, or an index into `roles` + 1. */
   role = new Uint8Array(16);
   localAs = new Uint32Array(16);
   scope = new Uint32Array(16);
@@ -127,7 +124,7 @@ export class PeerTable {
     const external = peer.kind === 'external';
     const { role, localAs = 0 } = peer;
     const hasRole = external && role !== undefined;
-    this.role[index] = hasRole ? peerRoles.indexOf(role) + 1 : 0;
+    this.role[index] = hasRole ? roles.indexOf(role) + 1 : 0;
     this.localAs[index] = localAs;
     this.steps[index] =
       (hasRole ? STEP_ROLE : 0) |

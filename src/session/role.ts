@@ -4,12 +4,9 @@
 
 import type { Capability } from '../wire/bgp/capability.ts';
 import { type Fault, OPEN_MESSAGE_ERROR, resetFault } from '../wire/bgp/fault.ts';
+import { type Role, roles } from '../wire/bgp/role.ts';
 
-/** What the local side is to the peer. */
-export type Role = 'provider' | 'rsServer' | 'rsClient' | 'customer' | 'peer';
-
-/** By the value on the wire (RFC 9234 section 4.1, table 1). */
-export const roles: readonly Role[] = ['provider', 'rsServer', 'rsClient', 'customer', 'peer'];
+export { type Role, roles } from '../wire/bgp/role.ts';
 
 /** What the other side of each has to be (RFC 9234 section 4.2, table 2). */
 const counterparts: Readonly<Record<Role, Role>> = {
