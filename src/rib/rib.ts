@@ -240,8 +240,7 @@ export class Rib {
       } else if (at >= touched) touched = this.prefixes.touch(bytes, at, end);
       const id = this.prefixes.findAt(bytes, at);
       at += prefixSize(bytes, at);
-      const path = id < 0 ? 0 : this.#store.find(id, peer, pathId);
-      if (path !== 0) this.#store.remove(path);
+      this.#removeAt(id, peer, pathId);
     }
   }
 

@@ -77,9 +77,9 @@ function addOutside(options: ExportOptions, peer: Peer, peerAsn: number, family:
  * IPv6 if RFC 8950 was negotiated; else the address of the route's family on the same link is told, and where there is
  * none the router id, or the mapped address (for VPNs always: RFC 4659, 3.2.1.2). EVPN and RTC take either.
  *
- * A link-local address alone, in 16 bytes, is for peers that say they can read it (draft-ietf-idr-linklocal-capability).
- * Others get the 32 bytes of RFC 2545 with the address in both places, as FRR does: on an unnumbered link there is
- * no global one, and one from elsewhere would lead nowhere.
+ * A link-local address alone, in 16 bytes, is for peers that say they can read it
+ * (draft-ietf-idr-linklocal-capability). Others get the 32 bytes of RFC 2545 with the address in both places, as FRR
+ * does: on an unnumbered link there is no global one, and one from elsewhere would lead nowhere.
  */
 export function nextHopTowards(
   config: RouterConfig,

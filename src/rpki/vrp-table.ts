@@ -137,7 +137,10 @@ export class VrpTable {
     return this.#size;
   }
 
-  /** Gives a payload to the source of `bit`; false when it has it already, or too many (`isCrowded`). Address bits beyond `length` are zero. */
+  /**
+   * Gives a payload to the source of `bit`; false when it has it already, or too many (`isCrowded`). Address bits
+   * beyond `length` are zero.
+   */
   add(
     family: VrpFamily,
     a: number,
