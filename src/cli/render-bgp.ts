@@ -98,7 +98,13 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
   const seconds = (one: { holdSeconds: number; keepaliveSeconds: number }) =>
     `hold ${one.holdSeconds}s, keepalive ${one.keepaliveSeconds}s`;
   const retry = peer.retryInSeconds === undefined ? '' : `, tries again in ${peer.retryInSeconds} s`;
-  const kind = peer.internal === undefined ? '' : peer.internal ? ' (internal)' : ' (external)';
+  const kind = peer.confederation
+    ? ' (confederation)'
+    : peer.internal === undefined
+      ? ''
+      : peer.internal
+        ? ' (internal)'
+        : ' (external)';
   const head = details([
     ['peer', peer.name],
     ['description', peer.description],

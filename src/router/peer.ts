@@ -86,6 +86,8 @@ export interface Peer {
   lastDown: DownReason | undefined;
   /** The last NOTIFICATION, sent or received, also of a session that never was Established. */
   lastError: { atMs: number; reason: DownReason } | undefined;
+  /** Our calls in a row that nobody answered. */
+  silentCalls: number;
   counters: PeerCounters;
   /** What it did wrong in UPDATEs. */
   faults: PeerFaults;
@@ -135,6 +137,7 @@ export function newPeer(
     disabledFamilies: 0,
     establishedAtMs: 0,
     downAtMs: nowMs,
+    silentCalls: 0,
     lastDown: undefined,
     lastError: undefined,
     counters: {

@@ -89,6 +89,20 @@ describe('a peer that refuses our capabilities', () => {
   });
 });
 
+test('who does not answer our calls is told of once, and again after an answer', () => {
+  const r = rig([peerAt(PEER, { passive: false, connectRetryMs: 1000 })]);
+  const told = (): string[] =>
+    r.events.flatMap((event) => (event.kind === 'sessionRefused' ? [event.text] : []));
+  r.run(2500);
+  expect(told()).toEqual([]);
+  r.run(10_000);
+  expect(told()).toEqual([expect.stringContaining('no answer to 3 calls in a row')]);
+  // A refusal is an answer.
+  r.router.connectionLost(r.connects.at(-1)!.connection, 'ECONNREFUSED');
+  r.run(10_000);
+  expect(told().length).toBe(2);
+});
+
 describe('who takes the place of a session (RFC 4724 5)', () => {
   test.each([
     ['the same speaker', 65002, 2, true],

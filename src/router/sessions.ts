@@ -51,6 +51,9 @@ export interface SessionHost {
   ended(peer: Peer): void;
 }
 
+/** Calls in a row without an answer until that is told, once. */
+const TOLD_SILENT_AFTER = 3;
+
 /** RFC 9687: SendHoldTime. */
 const SEND_HOLD_MS = 480_000;
 /** Failures in a row after which a peer has to wait for the end of our idle hold as well. */
@@ -355,6 +358,7 @@ export class Sessions {
 
   #feed(peer: Peer, fsm: Fsm, event: SessionEvent): void {
     const wasEstablished = fsm.session.state === 'established';
+    if (fsm === peer.main && !wasEstablished) this.#countSilence(peer, fsm, event);
     const config = this.#host.sessionConfig(peer);
     const { session, actions } = step(fsm.session, event, config, this.#host.nowMs(), this.#ports.jitter());
     fsm.session = session;
@@ -369,6 +373,19 @@ export class Sessions {
     if (this.#peers[peer.index] === peer) this.#deadlines.advance(peer.index, this.#deadlineOf(peer));
     if (fsm.connection === 0) this.#host.ended(peer);
     if (wasEstablished || session.state !== 'established') this.#ports.wake();
+  }
+
+  /** A peer that never answers a call (a wrong key, a filter on the way) ends nothing, and is told of all the same. */
+  #countSilence(peer: Peer, fsm: Fsm, event: SessionEvent): void {
+    const isOver = event.kind === 'timerExpired' && event.timer === 'connectRetry';
+    if (!isOver) {
+      if (event.kind === 'tcpRequestAcked' || event.kind === 'tcpConnectionFails') peer.silentCalls = 0;
+      return;
+    }
+    if (fsm.session.state !== 'connect' || this.#host.connectTarget(peer) === undefined) return;
+    if (++peer.silentCalls !== TOLD_SILENT_AFTER) return;
+    const text = `no answer to ${TOLD_SILENT_AFTER} calls in a row; leafctl why ${peer.name} says what may be lost`;
+    this.#ports.event({ kind: 'sessionRefused', peer: peer.name, text });
   }
 
   #perform(peer: Peer, fsm: Fsm, action: SessionAction): void {
