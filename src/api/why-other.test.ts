@@ -86,6 +86,11 @@ describe('what is no route and no session', () => {
     expect(textsOf('eth*').join('\n')).toMatch(/matches eth\*.*there are eth1/s);
   });
 
+  test('a range that has a name is told with its prefix', () => {
+    const why = whyOther(routerWith([{ ...range, name: 'guests' }]), 'guests')!;
+    expect(why.steps![0]!.text).toContain('may come from 10.4.0.0/24');
+  });
+
   test('an interface tells which patterns do not match it', () => {
     expect(textsOf('num1')).toEqual([
       'num1 is an interface without a peer',

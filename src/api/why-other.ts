@@ -3,7 +3,7 @@
 // routes, and "there is none" would be no answer.
 
 import { formatIp, parseIp } from '../net/ip.ts';
-import { formatPrefix, parsePrefix } from '../net/prefix.ts';
+import { formatPrefix, parsePrefix, prefixText } from '../net/prefix.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import type { Router } from '../router/router.ts';
 import { peersOf, remoteAsText, type WaitingConfig, waitingConfig } from './peer-views.ts';
@@ -32,12 +32,12 @@ function whyWaiting(router: Router, config: WaitingConfig, thing: string): WhyVi
       ? [
           {
             code: 'range',
-            text: `${whoMayCome} from ${thing}, at most ${config.limit}; leafd never connects`,
+            text: `${whoMayCome} from ${prefixText(config.range)}, at most ${config.limit}; leafd never connects`,
           },
           { code: 'peers', text: names.length === 0 ? 'nobody has come' : `there are ${names.join(', ')}` },
         ]
       : [
-          { code: 'pattern', text: `${whoMayCome} over interfaces whose name matches ${thing}` },
+          { code: 'pattern', text: `${whoMayCome} over interfaces whose name matches ${config.pattern}` },
           {
             code: 'peers',
             text: names.length === 0 ? 'no interface matches' : `there are ${names.join(', ')}`,

@@ -195,6 +195,7 @@ describe('usage', () => {
   test.each([
     [['frob'], "unknown command 'frob'"],
     [['peer', 'frob', 'eth0'], "unknown command 'frob'"],
+    [['peer', 'refresh', 'eth0', 'please'], 'too many arguments'],
     [['statsu'], 'did you mean status?'],
     [['status', '--loud'], "unknown option '--loud'"],
     [['why'], "missing required argument 'thing'"],

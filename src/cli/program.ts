@@ -79,17 +79,17 @@ function addQueries(root: Command, bind: Bind): void {
     .argument('[peer]')
     .action(bind((context, name: string | undefined) => showPeers(context, name)));
   const peer = root.command('peer').description('do something to a peer');
-  for (const [name, description] of peerActions)
-    peer
-      .command(name)
-      .description(description)
-      .argument('<peer>')
-      .argument('[text...]', 'told to the peer (RFC 9003)')
-      .action(
-        bind((context, who: string, text: string[]) =>
-          actOnPeer(context, who, name, text.length === 0 ? undefined : text.join(' ')),
-        ),
-      );
+  for (const [name, description] of peerActions) {
+    const command = peer.command(name).description(description).argument('<peer>');
+    // The others end no session, and have nothing to tell.
+    const tells = name === 'reset' || name === 'shutdown';
+    if (tells) command.argument('[text...]', 'told to the peer (RFC 9003)');
+    command.action(
+      bind((context, who: string, text: string[] | object) =>
+        actOnPeer(context, who, name, Array.isArray(text) && text.length > 0 ? text.join(' ') : undefined),
+      ),
+    );
+  }
   root
     .command('routes')
     .description('routes: all, of a prefix, or the longest match of an address')
