@@ -48,6 +48,6 @@ export function bfdView(settings: BfdSettings, look: BfdLook | undefined, time: 
 }
 
 /** `control detection time expired: nothing heard for 150 ms`, `neighbor signaled session down`. */
-export function bfdDownText(down: { reason: string; detectionMs: number }): string {
+function bfdDownText(down: { reason: string; detectionMs: number }): string {
   return down.detectionMs === 0 ? down.reason : `${down.reason}: nothing heard for ${down.detectionMs} ms`;
 }

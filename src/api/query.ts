@@ -18,7 +18,7 @@ const MAX_TEXT = 256;
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A request that makes no sense: answered with 400. */
-export function badRequest(message: string, hint?: string): LeafdError {
+function badRequest(message: string, hint?: string): LeafdError {
   return new LeafdError('bad-request', message, hint === undefined ? {} : { hint });
 }
 
@@ -132,7 +132,7 @@ export function nameOf(field: string, value: unknown): string {
   return value;
 }
 
-export const peerActions: readonly PeerAction[] = ['reset', 'refresh', 'shutdown', 'enable'];
+const peerActions: readonly PeerAction[] = ['reset', 'refresh', 'shutdown', 'enable'];
 
 /** The action in a path. */
 export function actionOf(value: unknown): PeerAction {

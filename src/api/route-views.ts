@@ -84,7 +84,7 @@ export function prefixIdOf(rib: Rib, query: { prefix?: string; for?: string }): 
   return rib.lookup(a, b, c, d);
 }
 
-export function wordsOf(bytes: Uint8Array): [number, number, number, number] {
+function wordsOf(bytes: Uint8Array): [number, number, number, number] {
   if (bytes.length === 4) return [readU32(bytes, 0), 0, 0, 0];
   return [readU32(bytes, 0), readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
 }

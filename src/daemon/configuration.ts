@@ -209,7 +209,7 @@ export function errorLine(error: LeafdError): string {
   return where === undefined ? message : `${where.file}:${where.line}:${where.column}: ${message}`;
 }
 
-export function errorBody(error: LeafdError): ErrorBody {
+function errorBody(error: LeafdError): ErrorBody {
   const { code, message, hint, where } = error;
   return { code, message, ...(hint !== undefined && { hint }), ...(where && { where: { ...where } }) };
 }

@@ -342,7 +342,7 @@ function sameHop(object: KernelObject, nexthop: Nexthop): boolean {
   return hopKey(object) === hopKey({ ...nexthop, discard: nexthop.blackhole });
 }
 
-export function sameMembers(a: readonly NexthopMember[], b: readonly NexthopMember[]): boolean {
+function sameMembers(a: readonly NexthopMember[], b: readonly NexthopMember[]): boolean {
   return a.length === b.length && a.every((m, i) => m.id === b[i]!.id && m.weight === b[i]!.weight);
 }
 

@@ -88,7 +88,7 @@ function resolveAddress(text: string, path: Path, context: Findings): PeerWhere 
 }
 
 /** The peer's text for people: pattern, address or range. */
-export function whereText(where: PeerWhere): string {
+function whereText(where: PeerWhere): string {
   if (where.kind === 'interface') return where.pattern;
   if (where.kind === 'range') return prefixText(where.range);
   return formatIp(where.address) + (where.scope === undefined ? '' : `%${where.scope}`);

@@ -115,7 +115,7 @@ function checkRule(
 }
 
 /** How deep policies may call each other. */
-export const MAX_CALL_DEPTH = 8;
+const MAX_CALL_DEPTH = 8;
 
 /** Policies that call each other in a circle, or deeper than can be meant. */
 function checkCalls(policies: PoliciesConfig, names: readonly string[], problems: Problem[]): void {

@@ -89,7 +89,7 @@ export function daemonPlan(node: LabNode, directory: string, paths: LabPaths): D
 }
 
 /** The file of a node's configuration, by kind. */
-export function configFileOf(node: LabNode, directory: string): string {
+function configFileOf(node: LabNode, directory: string): string {
   const names: Record<LabNode['kind'], string> = {
     leafd: 'leafd.yaml',
     frr: 'frr.conf',

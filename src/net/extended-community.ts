@@ -68,13 +68,13 @@ const scratch = new Uint8Array(4);
 const scratchView = new DataView(scratch.buffer);
 
 /** The IEEE 754 single of the four bytes at `at`: link bandwidth and traffic rates, in bytes a second. */
-export function readFloat(bytes: Uint8Array, at: number): number {
+function readFloat(bytes: Uint8Array, at: number): number {
   for (let i = 0; i < 4; i++) scratch[i] = bytes[at + i]!;
   return scratchView.getFloat32(0);
 }
 
 /** Writes `value` as such. */
-export function writeFloat(bytes: Uint8Array, at: number, value: number): void {
+function writeFloat(bytes: Uint8Array, at: number, value: number): void {
   scratchView.setFloat32(0, value);
   bytes.set(scratch, at);
 }
@@ -302,9 +302,6 @@ function parseEvpn(kind: string, parts: readonly string[], rest: string, bytes: 
   bytes[2] = parts[0] === 'single-active' ? 1 : 0;
   return true;
 }
-
-/** Length of an IPv6 address specific extended community. */
-export const IPV6_EXTENDED_COMMUNITY_LENGTH = 20;
 
 const ip6Kinds: readonly (readonly [string, number])[] = [
   ['rt', ROUTE_TARGET],

@@ -5,7 +5,7 @@
 export const LABEL_LENGTH = 3;
 /** What stands for a label in a withdrawal (RFC 8277 section 2.4). */
 export const WITHDRAWN_LABEL = 0x800000;
-export const VNI_MAX = 0xffffff;
+const VNI_MAX = 0xffffff;
 
 /** The 24 bits at `at`: a VNI. */
 export function readVni(bytes: Uint8Array, at: number): number {

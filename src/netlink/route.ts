@@ -19,7 +19,6 @@ import {
 export const RT_TABLE_MAIN = 254;
 export const RTN_UNICAST = 1;
 export const RTPROT_KERNEL = 2;
-export const RTPROT_BOOT = 3;
 export const RTPROT_STATIC = 4;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RTM_F_CLONED = 0x200;

@@ -35,7 +35,7 @@ const edgeBits = {
 const MAX_REMEMBERED = 1 << 16;
 
 /** The largest program; a pattern of 4096 characters stays below it. */
-export const MAX_INSTRUCTIONS = 16_384;
+const MAX_INSTRUCTIONS = 16_384;
 
 interface Program {
   op: number[];

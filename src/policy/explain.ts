@@ -70,15 +70,7 @@ export function explain(policy: CompiledPolicy, input: PolicyInput, out: PolicyO
 }
 
 /** `rule 2 (customers)`, `rule 2 of edge`, `the default of edge`. */
-export function ruleWords({
-  index,
-  name,
-  policy,
-}: {
-  index: number;
-  name?: string;
-  policy?: string;
-}): string {
+function ruleWords({ index, name, policy }: { index: number; name?: string; policy?: string }): string {
   const within = policy === undefined ? '' : ` of ${policy}`;
   if (index < 0) return `the default${within}`;
   return `rule ${index + 1}${name === undefined ? '' : ` (${name})`}${within}`;

@@ -84,7 +84,7 @@ function distinguisherText(input: PolicyInput): string {
 }
 
 /** The prefix of the route, `none` where its family has none. */
-export function routePrefixText(input: PolicyInput): string {
+function routePrefixText(input: PolicyInput): string {
   const words = prefixWords(input);
   if (words === 0) return 'none';
   const bytes = new Uint8Array(4 * words);

@@ -70,7 +70,7 @@ export const HAS_AS_SET = 4096;
 /** RFC 9234. */
 export const HAS_OTC = 8192;
 /** draft-ietf-idr-link-bandwidth. */
-export const HAS_LINK_BANDWIDTH = 16384;
+const HAS_LINK_BANDWIDTH = 16384;
 /** An extended community that does not leave the AS (RFC 4360 section 6). */
 export const HAS_NON_TRANSITIVE = 32768;
 

@@ -26,7 +26,7 @@ export const STEP_LOCAL_AS = 2;
 export const STEP_PREPEND = 4;
 
 /** Weight of routes this router originates: over anything a peer says unless policy gives it more. */
-export const LOCAL_WEIGHT = 32768;
+const LOCAL_WEIGHT = 32768;
 
 export interface PeerColumns {
   kind: PeerKind;

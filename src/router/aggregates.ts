@@ -236,7 +236,7 @@ function differs(word: number, other: number, bits: number): boolean {
 }
 
 /** What attribute sets share, as RFC 4271 section 9.2.2.2 puts it together. */
-export function inCommon(
+function inCommon(
   pool: AttributePool,
   sets: Iterable<number>,
 ): { origin: number; path: number[]; isAtomic: boolean } {

@@ -20,7 +20,7 @@ const RECENT_MAX = 16;
 const BYTES_MAX = 64;
 
 /** No attribute: the message itself, or its NLRI. */
-export const NO_ATTRIBUTE = -1;
+const NO_ATTRIBUTE = -1;
 /** More kinds than are counted apart. */
 export const ANY_ATTRIBUTE = -2;
 

@@ -62,7 +62,7 @@ export function sessionConfigOf(config: RouterConfig, peer: Peer, state: OfferSt
 }
 
 /** As `sessionConfigOf`, for settings that a peer does not have yet. */
-export function sessionConfigFor(
+function sessionConfigFor(
   config: RouterConfig,
   settings: PeerConfig,
   remote: Uint8Array | undefined,

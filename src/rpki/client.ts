@@ -42,7 +42,7 @@ const FIRST_RETRY_MS = 5000;
 /** After a fault of the protocol that a new connection mends (another version, everything asked anew). */
 const AGAIN_MS = 1000;
 /** Most payloads of one cache; the Internet has well below a million. */
-export const VRPS_MAX = 4_000_000;
+const VRPS_MAX = 4_000_000;
 /**
  * Most differences of one answer that are applied, which happens in one go of some milliseconds at End of Data; where
  * there are more, everything is asked for, because a whole set is filled in as it comes.

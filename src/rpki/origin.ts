@@ -9,7 +9,7 @@ import { findAttribute, findAttributeEnd } from '../wire/bgp/attribute/canonical
 import { AS_PATH } from '../wire/bgp/attribute/table.ts';
 
 /** What `originAsn` gives where the origin cannot be told: it matches no payload. */
-export const NO_ORIGIN = 0;
+const NO_ORIGIN = 0;
 
 /** The origin AS of attributes [start, end); `ownAsn` is the AS that the world knows this router by. */
 export function originAsn(bytes: Uint8Array, start: number, end: number, ownAsn: number): number {

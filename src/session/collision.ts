@@ -35,7 +35,7 @@ export interface CollisionInput {
 export type CollisionOutcome = 'keepBoth' | 'closeArriving' | 'closeExisting' | 'replaceExisting';
 
 /** Whether we win: the connection that we opened stays. */
-export function localWins(input: CollisionInput): boolean {
+function localWins(input: CollisionInput): boolean {
   const { localBgpId, remoteBgpId } = input;
   if (localBgpId !== remoteBgpId) return localBgpId > remoteBgpId;
   return input.localAsn > input.remoteAsn;

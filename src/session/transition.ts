@@ -53,7 +53,7 @@ export function enter(input: StepInput, state: SessionState, timers: Partial<Tim
 }
 
 /** The deadline of a new ConnectRetryTimer. */
-export function connectRetryAt(input: StepInput): number {
+function connectRetryAt(input: StepInput): number {
   return input.nowMs + Math.max(1, Math.round(input.config.connectRetryMs * input.jitter));
 }
 

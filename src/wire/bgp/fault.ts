@@ -25,7 +25,7 @@ export interface Fault {
 }
 
 /** Bytes of the message that a fault quotes. */
-export const FAULT_BYTES_MAX = 64;
+const FAULT_BYTES_MAX = 64;
 
 // Error codes, RFC 4271 section 4.5 and RFC 7313 section 5.
 export const MESSAGE_HEADER_ERROR = 1;

@@ -9,14 +9,14 @@ import { readLabel, readVni } from '../../../net/label.ts';
 import { type Fault, OPTIONAL_ATTRIBUTE_ERROR, updateFault } from '../fault.ts';
 import { PMSI_TUNNEL } from './code.ts';
 
-export const NO_TUNNEL = 0;
-export const INGRESS_REPLICATION = 6;
+const NO_TUNNEL = 0;
+const INGRESS_REPLICATION = 6;
 const ASSISTED_REPLICATION = 10;
 /** Flags, type and label. */
 const FIXED = 5;
 
 /** By tunnel type (IANA "P-Multicast Service Interface Tunnel Types"). */
-export const pmsiTunnelNames: readonly (string | undefined)[] = [
+const pmsiTunnelNames: readonly (string | undefined)[] = [
   'none',
   'rsvpTeP2mp',
   'mldpP2mp',

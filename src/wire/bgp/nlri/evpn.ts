@@ -11,7 +11,7 @@
 import { type ByteWriter, readU32, writeU32 } from '../../../lib/bytes.ts';
 import { hexText, parseHex } from '../../../net/hex.ts';
 import { formatIp, isUnspecified, parseIp } from '../../../net/ip.ts';
-import { readLabel, readVni } from '../../../net/label.ts';
+import { LABEL_LENGTH, readLabel, readVni } from '../../../net/label.ts';
 import { ESI_LENGTH, formatEsi, formatMac, MAC_LENGTH, parseEsi, parseMac } from '../../../net/mac.ts';
 import { formatPrefix, maskBytes } from '../../../net/prefix.ts';
 import { formatRouteDistinguisher, parseRouteDistinguisher } from '../../../net/route-distinguisher.ts';
@@ -25,7 +25,7 @@ export const EVPN_IP_PREFIX = 5;
 const EVPN_TYPE_MAX = 11;
 
 /** By route type. */
-export const evpnTypeNames: readonly string[] = [
+const evpnTypeNames: readonly string[] = [
   '',
   'ethernetAutoDiscovery',
   'macIp',
@@ -42,7 +42,6 @@ export const evpnTypeNames: readonly string[] = [
 
 const RD = 8;
 const TAG = 4;
-const LABEL = 3;
 /** Shortest value of types 6 to 11: the fixed fields with empty addresses. */
 const shortest = [0, 0, 0, 0, 0, 0, 16, 28, 33, 20, 15, 4];
 /** Trailing bytes of types 6, 7 and 8 that are not key (RFC 9251 sections 9.1 to 9.3). */
@@ -54,14 +53,14 @@ const addressBits = (bits: number): boolean => bits === 32 || bits === 128;
 function verdict(bytes: Uint8Array, at: number, type: number, length: number, reach: boolean): number {
   switch (type) {
     case EVPN_ETHERNET_AD:
-      return length === RD + ESI_LENGTH + TAG + LABEL ? 0 : NLRI_SKIP;
+      return length === RD + ESI_LENGTH + TAG + LABEL_LENGTH ? 0 : NLRI_SKIP;
     case EVPN_MAC_IP: {
       const macAt = at + RD + ESI_LENGTH + TAG;
       if (length < 33 || bytes[macAt] !== 48) return NLRI_SKIP;
       const bits = bytes[macAt + 1 + MAC_LENGTH]!;
       if (bits !== 0 && !addressBits(bits)) return NLRI_SKIP;
       const oneLabel = 33 + (bits >>> 3);
-      return length === oneLabel || length === oneLabel + LABEL ? 0 : NLRI_SKIP;
+      return length === oneLabel || length === oneLabel + LABEL_LENGTH ? 0 : NLRI_SKIP;
     }
     case EVPN_INCLUSIVE_MULTICAST:
       return addressed(bytes, at + RD + TAG, length, RD + TAG);
@@ -159,9 +158,9 @@ function join(
 
 // Bytes of the rest in a withdrawal, by type and length of the key without the type.
 function restLength(type: number, keyLength: number): number {
-  if (type === EVPN_ETHERNET_AD) return LABEL;
-  if (type === EVPN_MAC_IP) return ESI_LENGTH + LABEL;
-  if (type === EVPN_IP_PREFIX) return ESI_LENGTH + (keyLength - RD - TAG - 1) + LABEL;
+  if (type === EVPN_ETHERNET_AD) return LABEL_LENGTH;
+  if (type === EVPN_MAC_IP) return ESI_LENGTH + LABEL_LENGTH;
+  if (type === EVPN_IP_PREFIX) return ESI_LENGTH + (keyLength - RD - TAG - 1) + LABEL_LENGTH;
   return trailing[type] ?? 0;
 }
 
@@ -269,7 +268,7 @@ function addressBytes(bits: string, address: string): number[] | undefined {
 function labelsOf(view: NlriView, bytes: Uint8Array, start: number, end: number): void {
   const labels: number[] = [];
   const vnis: number[] = [];
-  for (let at = start; at + LABEL <= end; at += LABEL) {
+  for (let at = start; at + LABEL_LENGTH <= end; at += LABEL_LENGTH) {
     labels.push(readLabel(bytes, at));
     vnis.push(readVni(bytes, at));
   }
@@ -320,7 +319,7 @@ function describe(
       if (!carries) return view;
       view.esi = formatEsi(rest, restStart);
       view.gateway = formatIp(rest, restStart + ESI_LENGTH, length);
-      labelsOf(view, rest, restEnd - LABEL, restEnd);
+      labelsOf(view, rest, restEnd - LABEL_LENGTH, restEnd);
       return view;
     }
     default:

@@ -21,7 +21,7 @@ import { copyMasked } from './ip.ts';
 const VALUE_LENGTH_MAX = 0xfff;
 
 /** By component type; 0 is none. */
-export const flowComponentNames: readonly string[] = [
+const flowComponentNames: readonly string[] = [
   '',
   'destination',
   'source',

@@ -4,7 +4,7 @@
 //   rest: the label
 // A length that cannot be is an NLRI inconsistent with its AFI/SAFI, which RFC 7606 section 5.3 calls incorrect.
 
-import { readLabel, WITHDRAWN_LABEL } from '../../../net/label.ts';
+import { LABEL_LENGTH, readLabel, WITHDRAWN_LABEL } from '../../../net/label.ts';
 import { formatPrefix, maskBytes, parsePrefix } from '../../../net/prefix.ts';
 import {
   formatRouteDistinguisher,
@@ -16,7 +16,6 @@ import { copyMasked, ip4At, ip6WordAt, routable4, routable6 } from './ip.ts';
 
 /** Bits before the prefix: the label and the route distinguisher. */
 const BITS_BEFORE = 88;
-const LABEL_BYTES = 3;
 
 /** The codec for addresses of 4 or 16 bytes. */
 export function vpnCodec(addressLength: 4 | 16): NlriCodec {
@@ -31,7 +30,7 @@ export function vpnCodec(addressLength: 4 | 16): NlriCodec {
     size: (bytes, at) => 1 + ((bytes[at]! + 7) >>> 3),
     split(bytes, at, key, rest) {
       const bits = bytes[at]! - BITS_BEFORE;
-      const distinguisher = at + 1 + LABEL_BYTES;
+      const distinguisher = at + 1 + LABEL_LENGTH;
       const prefix = distinguisher + ROUTE_DISTINGUISHER_LENGTH;
       rest.copy(bytes, at + 1, distinguisher);
       key.copy(bytes, distinguisher, prefix).u8(bits);
