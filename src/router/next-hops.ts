@@ -27,8 +27,10 @@ export const OWN_SCOPE = 0xffff_ffff;
 const DEPTH_MAX = 8;
 /** Routes looked at for one next hop: ways that fork at every step must not cost more than they are worth. */
 const STEPS_MAX = 128;
-/** Next hops looked at again in one call of `follow`. */
+/** Next hops looked at in one call of `follow`, where they are on a link or behind the machine's own routes. */
 const SLICE = 1024;
+/** What a route of ours on the way counts. */
+const STEP_COST = 8;
 /** A next hop that changes this often within a second is held for some. */
 const RESTLESS_CHANGES = 12;
 const RESTLESS_WITHIN_MS = 1000;
@@ -87,16 +89,18 @@ export class NextHops {
       // Touched twice between two calls, an id may stand for another address.
       this.#forget(id);
       if (!inUse) return;
+      this.#dirty.add(id);
       const scope = this.#table.scope[id]!;
       if (scope === 0 || scope === OWN_SCOPE) this.#tracked.add(id, this.#table.addressOf(id));
-      this.#resolve(id);
     });
     if (this.#dirty.size === 0) return false;
     let budget = SLICE;
     for (const id of this.#dirty) {
-      if (budget-- === 0) return true;
+      if (budget <= 0) return true;
       this.#dirty.delete(id);
       this.#resolve(id);
+      // Ways that fork cost a multiple of those that do not.
+      budget -= 1 + this.#steps * STEP_COST;
     }
     return this.#dirty.size > 0;
   }
