@@ -118,19 +118,37 @@ describe('ADD-PATH (RFC 7911)', () => {
     expect(via(net, member)).toEqual(['01']);
   });
 
-  test('when the number of a path goes to another source, both hear of it', () => {
+  test('when another source takes the place of a path, both hear of it', () => {
     const net = network(ALL);
     const peers = [1, 2, 3].map((n) => net.peer('external', n));
     const [toA, toB, toC] = peers.map((peer) => net.join(peer));
     net.say(peers[0]!, P, { asPath: [7] }, net.hop(1));
     net.settle();
     const pathIds = (): number[][] => [toA!, toB!, toC!].map((member) => [...pathsOf(net, member).keys()]);
-    expect(pathIds()).toEqual([[], [1], [1]]);
+    const [[], [first], [again]] = pathIds() as [number[], number[], number[]];
+    expect(again).toBe(first);
     net.rib.withdrawOne(peers[0]!, P, 0, 0, 0, 24, 0);
     net.say(peers[1]!, P, { asPath: [7] }, net.hop(1));
     net.settle();
-    expect(pathIds()).toEqual([[1], [], [1]]);
+    const [[second], [], [other]] = pathIds() as [number[], number[], number[]];
+    expect(other).toBe(second);
+    expect(second).not.toBe(first);
     expect(verifyGroup(net.group)).toEqual([]);
+  });
+
+  test('the same paths have the same identifiers in another life, whatever came first', () => {
+    const idsOf = (order: number[]): Map<string, number> => {
+      const net = network(ALL);
+      const peers = [1, 2, 3].map((n) => net.peer('external', n));
+      const member = net.join(net.peer('external', 4));
+      for (const i of order) net.say(peers[i]!, P, { asPath: [7 + i] }, net.hop(i + 1));
+      net.settle();
+      return new Map([...pathsOf(net, member)].map(([pathId, path]) => [JSON.stringify(path), pathId]));
+    };
+    const before = idsOf([0, 1, 2]);
+    expect(new Set(before.values()).size).toBe(3);
+    const after = idsOf([2, 0, 1]);
+    expect([...after].sort()).toEqual([...before].sort());
   });
 
   test('one that joins late has what the others have; a slow one catches up path by path', () => {
@@ -240,7 +258,7 @@ test('a path identifier is in front of every prefix on the wire', () => {
     Buffer.from(attributeBytes({ asPath: [LOCAL_AS, 7] })).toString('hex'),
     '400304', // NEXT_HOP
     '81818181',
-    '00000001', // path identifier
+    '4d9134b5', // path identifier, of the source 192.0.2.1
     '18', // /24
     '0a0101',
   ];

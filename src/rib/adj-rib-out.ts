@@ -2,8 +2,9 @@
 // negotiated (`PathsOut`, RFC 7911). Both find out what is to be sent of a prefix now, compare, and hand the
 // differences to the group, which knows who hears of them.
 //
-// The path identifier that we send is the number of the path in the RIB: no other path has it while the path lives, it
-// stays when the path changes, and it is the same in all groups.
+// The path identifier that we send follows from whom the path is from (address, scope, its own identifier), so that it
+// stays when the path changes, is the same in all groups and, above all, in our next life: FRR 8.4 sweeps but one stale
+// path of a prefix after a restart, and would keep those under former identifiers for ever.
 //
 // Cost: a prefix 6 B, 4 more once a next hop is sent unchanged, 4 more where NLRI carry data; with ADD-PATH 4 B a
 // prefix and 26 B a path.
@@ -21,6 +22,29 @@ export interface SentPath {
   nextHopId: number;
   nlriDataId: number;
   source: number;
+}
+
+/**
+ * The identifier (RFC 7911) that a path is sent with, from 1 on, unless a better one of the prefix has it: then the first
+ * of `nextPathId` that none has.
+ */
+export function pathIdFor(rib: Rib, path: number): number {
+  const { paths, peers } = rib;
+  const peer = paths.peer[path]!;
+  let hash = mixed(paths.pathIdOf(path), peers.scope[peer]!);
+  const words = peers.addressLength[peer]! >>> 2;
+  for (let word = 0; word < words; word++) hash = mixed(hash, peers.address[peer * 4 + word]!);
+  return hash === 0 ? 1 : hash;
+}
+
+export const nextPathId = (pathId: number): number => (pathId === 0xffffffff ? 1 : pathId + 1);
+
+/** The finalizer of MurmurHash3, which is a permutation: no two paths of one peer have the same identifier. */
+function mixed(hash: number, word: number): number {
+  let mix = hash ^ word;
+  mix = Math.imul(mix ^ (mix >>> 16), 0x85ebca6b);
+  mix = Math.imul(mix ^ (mix >>> 13), 0xc2b2ae35);
+  return (mix ^ (mix >>> 16)) >>> 0;
 }
 
 /** The group that an adj-rib-out belongs to. */
@@ -253,7 +277,9 @@ export class PathsOut {
         this.ranked++;
         this.#stage.runPath(id, path);
         if (this.#stage.attrId === 0) continue;
-        const entry = this.#make(path);
+        let pathId = pathIdFor(this.#rib, path);
+        while (this.#find(this.#first[id]!, pathId) !== 0) pathId = nextPathId(pathId);
+        const entry = this.#make(pathId);
         if (last === 0) this.#first[id] = entry;
         else this.#next[last] = entry;
         last = entry;

@@ -13,7 +13,7 @@
 // Cost a prefix and group: 1 B and the adj-rib-out; a waiting prefix 4 B.
 
 import { assert } from '../lib/assert.ts';
-import { BestOut, type OutOwner, PathsOut, type SentPath } from './adj-rib-out.ts';
+import { BestOut, nextPathId, type OutOwner, PathsOut, pathIdFor, type SentPath } from './adj-rib-out.ts';
 import { grownCapacity, growU8, growU16, growU32 } from './columns.ts';
 import {
   ADD_PATH_LIMIT,
@@ -466,15 +466,17 @@ export class UpdateGroup implements OutOwner {
     const max = stage.options.addPath?.max ?? 1;
     const verdicts: { path: number; reason: number }[] = [];
     const first = prefixes.firstPath[prefixId]!;
-    let count = 0;
+    const pathIds = new Set<number>();
     const state = stage.stateReason(prefixId);
     for (let path = decision.rankFirst(first); path !== 0; path = decision.rankNext(first)) {
       let reason = state;
-      if (state === SENT && max !== 0 && count >= max) reason = ADD_PATH_LIMIT;
+      if (state === SENT && max !== 0 && pathIds.size >= max) reason = ADD_PATH_LIMIT;
       else if (state === SENT) {
         stage.runPath(prefixId, path);
-        if (stage.attrId !== 0) count++;
-        reason = this.#verdict(member, prefixId, path);
+        let pathId = pathIdFor(this.rib, path);
+        while (pathIds.has(pathId)) pathId = nextPathId(pathId);
+        if (stage.attrId !== 0) pathIds.add(pathId);
+        reason = this.#verdict(member, prefixId, pathId);
       }
       verdicts.push({ path, reason });
     }

@@ -2,7 +2,7 @@
 // so after every step. The decision is recomputed by the plain stepwise form (`Decision.explain`), everything
 // that is counted is counted again. Returns differences as sentences; an empty list is what one wants.
 
-import type { SentPath } from './adj-rib-out.ts';
+import { nextPathId, pathIdFor, type SentPath } from './adj-rib-out.ts';
 import { AWAITS_FIB, NOT_DECIDED, SENT } from './export-options.ts';
 import { ExportStage } from './export-stage.ts';
 import { ImportStage } from './import-stage.ts';
@@ -194,7 +194,9 @@ function duePaths(stage: ExportStage, rib: Rib, id: number): SentPath[] | undefi
   for (const path of rib.decision.rankAll(rib.prefixes.firstPath[id]!)) {
     if (addPath.max !== 0 && due.length >= addPath.max) break;
     stage.runPath(id, path);
-    add(path);
+    let pathId = pathIdFor(rib, path);
+    while (due.some((one) => one.pathId === pathId)) pathId = nextPathId(pathId);
+    add(pathId);
   }
   return due;
 }
