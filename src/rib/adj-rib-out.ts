@@ -25,8 +25,8 @@ export interface SentPath {
 }
 
 /**
- * The identifier (RFC 7911) that a path is sent with, from 1 on, unless a better one of the prefix has it: then the first
- * of `nextPathId` that none has.
+ * The identifier (RFC 7911) that a path is sent with, from 1 on, unless a better one of the prefix has it: then the
+ * first of `nextPathId` that none has.
  */
 export function pathIdFor(rib: Rib, path: number): number {
   const { paths, peers } = rib;
