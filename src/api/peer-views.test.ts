@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import type { AddressPeer, RouterConfig } from '../router/config.ts';
-import { ip, neighbour, routeRig } from '../router/route-rig.test-data.ts';
+import { ip, neighbour, prefixNlri, routeRig, update } from '../router/route-rig.test-data.ts';
 import type { Router } from '../router/router.ts';
 import type { Capability } from '../wire/bgp/capability.ts';
 import { keepaliveMessage } from '../wire/bgp/header.ts';
@@ -91,6 +91,33 @@ test('a family that the peer does not offer is told as such', () => {
     code: 'notNegotiated',
     text: 'the peer does not offer ipv6',
   });
+});
+
+test('stale routes are told with the time they have left', () => {
+  const times = { restartTimeMs: 120_000, stalePathTimeMs: 360_000, longLivedStaleTimeMs: 60_000 };
+  const rig = rigOf({}, { gracefulRestart: { ...times, notification: true } });
+  const ipv4 = { afi: 1, safi: 1 };
+  const { say, connection } = rig.up(far, 65002, [
+    {
+      kind: 'gracefulRestart',
+      restartState: false,
+      notification: false,
+      timeS: 20,
+      families: [{ ...ipv4, forwarding: true }],
+    },
+    { kind: 'longLivedGracefulRestart', families: [{ ...ipv4, forwarding: true, staleTimeS: 60 }] },
+  ]);
+  const attributes = { origin: 'igp', asPath: '65002' } as const;
+  say(update(0, [prefixNlri('10.1.0.0/16')], { attributes, nextHop: far }));
+  expect(rig.view().byFamily[0]).not.toHaveProperty('staleForSeconds');
+  rig.router.connectionLost(connection);
+  rig.run(5000);
+  expect(rig.view().byFamily[0]).toMatchObject({ stale: 1, staleForSeconds: 15 });
+  rig.run(16_000);
+  expect(rig.view().byFamily[0]).toMatchObject({ stale: 1, longLived: true });
+  expect(rig.view().byFamily[0]!.staleForSeconds).toBeGreaterThan(50);
+  rig.run(60_000);
+  expect(rig.view().byFamily[0]!.stale).toBe(0);
 });
 
 test('a default route of its own is told as sent, one into a black hole as such', () => {

@@ -179,12 +179,34 @@ function familyView(router: Router, peer: Peer, family: number): PeerFamilyView 
     received,
     accepted,
     rejected: received - accepted,
-    stale: (peer.restart.stale & bit) === 0 ? 0 : (perPeer.retained[peer.index] ?? 0),
+    ...staleView(router, peer, family),
     advertised: router.advertiser.advertisedCount(peer, family),
     endOfRibReceived: (peer.restart.endOfRibReceived & bit) !== 0,
     endOfRibSent: router.advertiser.hasSentEndOfRib(peer, family),
     ...(maxPrefix && { maxPrefix: maxPrefix.limit }),
     ...(sends || receives ? { addPath: sends && receives ? 'both' : sends ? 'send' : 'receive' } : {}),
+  };
+}
+
+/** What is kept of a peer that restarts, and for how long yet. */
+function staleView(
+  router: Router,
+  { index, established, restart }: Peer,
+  family: number,
+): Pick<PeerFamilyView, 'stale' | 'staleForSeconds' | 'longLived'> {
+  const bit = 1 << family;
+  if ((restart.stale & bit) === 0) return { stale: 0 };
+  const longLived = (restart.longLived & bit) !== 0;
+  const untilMs = longLived
+    ? restart.longLivedUntilMs[family]!
+    : established === undefined
+      ? restart.backByMs
+      : restart.refreshedByMs;
+  const seconds = Math.max(0, Math.ceil((untilMs - router.nowMs) / 1000));
+  return {
+    stale: router.ribs[family]!.perPeer.retained[index] ?? 0,
+    ...(untilMs > 0 && Number.isFinite(untilMs) && { staleForSeconds: seconds }),
+    ...(longLived && { longLived }),
   };
 }
 

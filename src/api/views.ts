@@ -221,6 +221,10 @@ export interface PeerFamilyView {
   accepted: number;
   rejected: number;
   stale: number;
+  /** When they go, unless the peer comes back (RFC 4724) or tells them again. */
+  staleForSeconds?: number;
+  /** They have outlasted the restart time (RFC 9494). */
+  longLived?: boolean;
   advertised: number;
   endOfRibReceived: boolean;
   endOfRibSent: boolean;

@@ -154,7 +154,7 @@ export function renderPeer(peer: PeerDetailView, ink: Ink): string {
     { title: '|#Received', of: (one) => String(one.received), align: 'right' },
     { title: 'Accepted', of: (one) => String(one.accepted), align: 'right' },
     { title: 'Rejected', of: (one) => String(one.rejected), align: 'right' },
-    { title: 'Stale', of: (one) => (one.stale === 0 ? '' : String(one.stale)), align: 'right' },
+    { title: 'Stale', of: staleText },
     { title: 'Advertised', of: (one) => String(one.advertised), align: 'right' },
     { title: 'End-of-RIB', of: (one) => endOfRibText(one) },
     { title: 'Limit', of: (one) => String(one.maxPrefix ?? ''), align: 'right' },
@@ -220,6 +220,13 @@ function endText(end: { routerId?: string; address?: string; port?: number }): s
   if (end.address === undefined && end.routerId === undefined) return undefined;
   const port = end.port === undefined ? '' : ` port ${end.port}`;
   return `${end.address ?? ''}${port}${end.routerId === undefined ? '' : ` router id ${end.routerId}`}`.trim();
+}
+
+/** `2, long-lived, 38 s left`. */
+function staleText({ stale, staleForSeconds, longLived }: PeerDetailView['byFamily'][number]): string {
+  if (stale === 0) return '';
+  const left = staleForSeconds === undefined ? '' : `, ${staleForSeconds} s left`;
+  return `${stale}${longLived === true ? ', long-lived' : ''}${left}`;
 }
 
 function endOfRibText(one: PeerDetailView['byFamily'][number]): string {
