@@ -443,23 +443,26 @@ function reload(faults: Faults): string | undefined {
     said.push(`sets MED ${med}`);
   }
   node.policy = { rejectsExport, rejectsImport, prepends };
-  node.configure({ ...node.config, peers: withPolicies(faults.basePeers(node), exports, imports) });
+  const peers = withPolicies(faults.basePeers(node), `out${rng.below(3)}`, exports, imports);
+  node.configure({ ...node.config, peers });
   return `reload ${node.name}: ${said.length === 0 ? 'no policies' : said.join(', ')}`;
 }
 
+/** `name`: of the export policy; peers with one of another name go to another update group. */
 function withPolicies(
   peers: readonly PeerConfig[],
+  name: string,
   exports: readonly RuleDefinition[],
   imports: readonly RuleDefinition[],
 ): PeerConfig[] {
   if (exports.length === 0 && imports.length === 0) return [...peers];
   const compiled = compilePolicies({
     policies: {
-      out: { default: 'accept', rules: exports },
+      [name]: { default: 'accept', rules: exports },
       in: { default: 'accept', rules: imports },
     },
   });
-  const out = compiled.get('out')!;
+  const out = compiled.get(name)!;
   const into = compiled.get('in')!;
   return peers.map((peer) => ({ ...peer, export: out, import: into }));
 }

@@ -1,7 +1,7 @@
 // Faults of what goes over the sessions of a drawn network: BFD that hears nothing, storms of refreshes, settings that
 // change live, routes of opaque families that come, go and change. Drawn by faults.ts with the others.
 
-import type { InterfacePeer, PeerConfig } from '../router/config.ts';
+import type { AddPathSettings, InterfacePeer, PeerConfig } from '../router/config.ts';
 import type { Faults } from './faults.ts';
 import { drawSession } from './features.ts';
 import type { OpaqueRoute } from './opaque.ts';
@@ -46,7 +46,13 @@ export function retune(faults: Faults): string | undefined {
   const change = (peer: PeerConfig, i: number): PeerConfig => {
     if (i !== chosen || peer.kind !== 'interface') return peer;
     const { addPath, maxPrefix, bfd, ...rest } = peer;
-    if (!isOnlyLimit) return { ...rest, ...drawn };
+    if (!isOnlyLimit) {
+      // How many paths are wanted at most is said in OPEN, so the number stays.
+      const { receiveMax: _, ...paths } = drawn.addPath ?? {};
+      const max = addPath?.receiveMax;
+      const kept = { ...paths, ...(max !== undefined && { receiveMax: max }) } as AddPathSettings;
+      return { ...rest, ...drawn, ...(drawn.addPath && { addPath: kept }) };
+    }
     const kept = { ...rest, ...(addPath && { addPath }), ...(bfd && { bfd }) };
     return drawn.maxPrefix === undefined ? kept : { ...kept, maxPrefix: drawn.maxPrefix };
   };

@@ -40,7 +40,7 @@ test('each kind of fault alone leaves a network that heals', () => {
   for (const scheme of ['ebgp', 'mesh'] as const)
     for (const name of faultNames.filter((one) => !others.includes(one)))
       alone(name, closTopology({ spines: 2, leaves: 2, guestsPerLeaf: 1, scheme }), 'oracle');
-});
+}, 120_000);
 
 test('a session that cannot come up is found, and the report says what was done and how to see it again', () => {
   const topology = closTopology({ spines: 1, leaves: 2, guestsPerLeaf: 1, scheme: 'ebgp' });

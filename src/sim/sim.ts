@@ -43,6 +43,8 @@ export interface SimReport {
 const BOOT_MS = 8000;
 /** Between two faults, from and to. */
 const PAUSE_MS: [number, number] = [20, 2500];
+/** After the last fault: all that end by themselves have ended, and a session that one of them killed has noticed. */
+const AFTERMATH_MS = FAULT_MS + 2000;
 const REST_STEP_MS = 500;
 /** A world that has not come to rest after this long never will. */
 const REST_MAX_MS = 240_000;
@@ -100,7 +102,7 @@ function live(world: World, faults: Faults, options: SimOptions): Violation | un
     if (world.schedule.eventCount > EVENTS_MAX)
       return { invariant: 'quiet', text: 'the network never rests' };
   }
-  world.run(FAULT_MS);
+  world.run(AFTERMATH_MS);
   faults.mend();
   const restless = comeToRest(world);
   if (restless !== undefined)
