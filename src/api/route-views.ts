@@ -5,6 +5,7 @@
 import { readU32 } from '../lib/bytes.ts';
 import { formatIp, parseIp } from '../net/ip.ts';
 import { formatPrefix, parsePrefix } from '../net/prefix.ts';
+import { pathIdFor } from '../rib/adj-rib-out.ts';
 import { FIRST_NEXT_HOP, NEXT_HOP_DISCARD } from '../rib/next-hop-table.ts';
 import { BEST, MULTIPATH, reasonNames } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
@@ -271,21 +272,22 @@ function addAdvertised(
     if (matches(sent.attrId)) rows.push(sentView(context, rib, id, sent));
 }
 
-/** A path as a peer has it. With ADD-PATH its identifier is our own number of the path. */
+/** A path as a peer has it. */
 function sentView(context: RouteViewContext, rib: Rib, id: number, sent: SentRoute): RouteView {
   const { router, time } = context;
   const { pool, paths } = rib;
   const { attrId, pathId, nextHopId, source } = sent;
   const best = rib.prefixes.bestPath[id]!;
-  const isThere = pathId !== 0 && paths.prefix[pathId] === id;
-  const sinceMs = paths.since[isThere ? pathId : best]! * 1000;
+  let path = pathId === 0 ? best : rib.prefixes.firstPath[id]!;
+  while (pathId !== 0 && path !== 0 && pathIdFor(rib, path) !== pathId) path = paths.next[path]!;
+  const sinceMs = paths.since[path === 0 ? best : path]! * 1000;
   const from = pathId === 0 ? undefined : router.directory.byIndex[source];
   return {
     family: families[rib.family]!.name,
     prefix: prefixTextOf(rib, id),
     ...(rib.form === 'opaque' && { nlri: nlriView(rib, id, sent.nlriDataId) }),
     ...(pathId !== 0 && { pathId }),
-    best: pathId === 0 || pathId === best,
+    best: path === best,
     multipath: false,
     accepted: true,
     stale: false,
