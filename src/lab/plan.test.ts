@@ -67,18 +67,18 @@ describe('the plan', () => {
 
   it('attaches a host by routes alone', () => {
     const commands = portCommands(topology, topology.links);
-    expect(commands.get('p-r1')).toEqual(['link set eth1 up', 'addr replace 10.1.0.0/31 dev eth1']);
+    expect(commands.get('p-r1')).toEqual(['link set dev eth1 up', 'addr replace 10.1.0.0/31 dev eth1']);
     expect(commands.get('p-r2')).toEqual([
-      'link set eth1 up',
-      'link set vm1 addrgenmode none',
-      'link set vm1 up',
+      'link set dev eth1 up',
+      'link set dev vm1 addrgenmode none',
+      'link set dev vm1 up',
       'addr replace 169.254.0.1/32 dev vm1 scope link',
       'addr replace fe80::1/64 dev vm1 nodad',
       'route replace 192.0.2.1/32 dev vm1 proto static',
       'route replace 2001:db8::1/128 dev vm1 proto static',
     ]);
     expect(commands.get('p-h1')).toEqual([
-      'link set eth0 up',
+      'link set dev eth0 up',
       'addr replace 192.0.2.1/32 dev eth0',
       'addr replace 2001:db8::1/128 dev eth0 nodad',
       'route replace default via 169.254.0.1 dev eth0 onlink',

@@ -126,7 +126,7 @@ function endCommands(topology: Topology, links: readonly LabLink[], near: LabEnd
   const commands = [];
   const guest = routedAddresses(other, links, far);
   if (node.kind !== 'host' && guest.length > 0) commands.push(...gatewayCommands(near.port, guest));
-  else commands.push(`link set ${near.port} up`);
+  else commands.push(`link set dev ${near.port} up`);
   for (const address of node.ports[near.port] ?? [])
     commands.push(`addr replace ${address} dev ${near.port} ${nodad(address)}`);
   if (node.kind === 'host' && isFirstPort(node.name, near, links))
@@ -147,8 +147,8 @@ function isFirstPort(node: string, end: LabEnd, links: readonly LabLink[]): bool
 
 function gatewayCommands(port: string, guest: readonly string[]): string[] {
   return [
-    `link set ${port} addrgenmode none`,
-    `link set ${port} up`,
+    `link set dev ${port} addrgenmode none`,
+    `link set dev ${port} up`,
     `addr replace 169.254.0.1/32 dev ${port} scope link`,
     `addr replace fe80::1/64 dev ${port} nodad`,
     ...guest.map((address) => `route replace ${address} dev ${port} proto static`),
