@@ -6,7 +6,7 @@
 // (another policy, by reload) is given the new routes first and then told which of the old ones are gone.
 
 import type { CompiledPolicy } from '../policy/program.ts';
-import type { SentPath } from '../rib/adj-rib-out.ts';
+import { pathIdFor, type SentPath } from '../rib/adj-rib-out.ts';
 import type { ExportOptions } from '../rib/export-options.ts';
 import { exportReasonNames } from '../rib/export-options.ts';
 import type { Rib } from '../rib/rib.ts';
@@ -25,6 +25,8 @@ import type { Router } from './router.ts';
 
 /** How long a group waits for a full socket before the member goes its own way. */
 const PATIENCE_MS = 100;
+/** For so long after that nobody waits for it again: a member that stalls over and over must not pace the others. */
+const HASTE_MS = 60_000;
 
 type Send = (peer: Peer, bytes: Uint8Array, length: number, count: number) => boolean;
 
@@ -85,6 +87,8 @@ export class Advertiser {
   /** Peers whose joining waits for the end of a graceful restart. */
   readonly #waiting = new Map<Peer, Negotiated>();
   readonly #waitingSince = new Map<Peer, number>();
+  /** Until when a peer that was too slow is split off at once. */
+  readonly #hastyUntilMs = new Map<Peer, number>();
   readonly #writer = new UpdateWriter();
 
   constructor(router: Router, send: Send) {
@@ -128,6 +132,7 @@ export class Advertiser {
   leave(peer: Peer): void {
     this.#waiting.delete(peer);
     this.#waitingSince.delete(peer);
+    this.#hastyUntilMs.delete(peer);
     for (const place of this.#placesOf(peer)) this.#vacate(place);
     this.#stands.delete(peer);
   }
@@ -368,8 +373,11 @@ export class Advertiser {
     for (let at = 0; at < bytes.length; at += messageLengthAt(bytes, at)) count++;
     if (this.#send(peer, bytes, bytes.length, count)) return;
     if (this.#waitingSince.has(peer)) return;
-    this.#waitingSince.set(peer, this.#router.nowMs);
-    for (const place of this.#placesOf(peer)) place.group.setFlow(place.member, 'wait');
+    const nowMs = this.#router.nowMs;
+    const isHasty = nowMs < (this.#hastyUntilMs.get(peer) ?? 0);
+    if (!isHasty) this.#waitingSince.set(peer, nowMs);
+    for (const { group, member } of this.#placesOf(peer))
+      group.setFlow(member, isHasty && group.memberCount > 1 ? 'split' : 'wait');
   }
 
   #splitTheSlow(): void {
@@ -378,6 +386,7 @@ export class Advertiser {
     for (const [peer, since] of this.#waitingSince) {
       if (nowMs < since + PATIENCE_MS) continue;
       this.#waitingSince.delete(peer);
+      this.#hastyUntilMs.set(peer, nowMs + HASTE_MS);
       for (const { kept, group, member } of this.#placesOf(peer)) {
         if (group.memberCount > 1) group.setFlow(member, 'split');
         this.#stir(kept);
@@ -435,38 +444,51 @@ export class Advertiser {
     return { leftover, leftoverPaths };
   }
 
-  /** Takes back what the peer had from the groups it was in, and has not been told anew. */
+  /**
+   * Takes back what the peer had from the groups it was in, and has not been told anew. A default route of one kind takes
+   * the place of one of the other: with ADD-PATH, of the one with its identifier.
+   */
   #settle(peer: Peer, family: number, stand: Stand): void {
     const { routes, defaultRoute } = stand;
-    const given = defaultRoute !== undefined && defaultRoute.group.routeCountOf(defaultRoute.member) > 0;
-    const isDefault = (rib: Rib, id: number): boolean => family <= IPV6 && rib.table.length[id] === 0;
-    const told = routes.group.rib;
-    this.#withdrawLeftover(peer, family, routes, (id) => given && isDefault(told, id));
-    const own = family > IPV6 ? -1 : told.find(0, 0, 0, 0, 0);
-    const hasDefault = own >= 0 && routes.group.hasSent(routes.member, own);
-    if (defaultRoute !== undefined) this.#withdrawLeftover(peer, family, defaultRoute, () => hasDefault);
+    const { rib } = routes.group;
+    const given = defaultRoute === undefined ? [] : defaultsIn(defaultRoute, family);
+    const isGiven = (id: number, pathId: number): boolean =>
+      given.includes(pathId) && rib.table.length[id] === 0;
+    this.#withdrawLeftover(peer, family, routes, isGiven);
+    const others = defaultsIn(routes, family);
+    if (defaultRoute !== undefined)
+      this.#withdrawLeftover(peer, family, defaultRoute, (_id, pathId) => others.includes(pathId));
     if (!stand.owesDefault) return;
     stand.owesDefault = false;
-    const rib = this.#defaults.ribOf(family);
-    const id = rib.nextPrefix(0);
-    // Its identifier, with ADD-PATH, is the number of its path in its rib.
-    if (!hasDefault) this.#withdraw(peer, family, routes, rib, [id, rib.prefixes.bestPath[id]!]);
+    const owed = this.#defaults.ribOf(family);
+    const id = owed.nextPrefix(0);
+    const hasPaths = routes.group.stage.options.addPath !== undefined;
+    const pathId = hasPaths ? pathIdFor(owed, owed.prefixes.bestPath[id]!) : 0;
+    if (!others.includes(pathId)) this.#withdraw(peer, family, routes, owed, [id, pathId]);
   }
 
-  #withdrawLeftover(peer: Peer, family: number, place: Place, stays: (id: number) => boolean): void {
+  #withdrawLeftover(
+    peer: Peer,
+    family: number,
+    place: Place,
+    stays: (id: number, pathId: number) => boolean,
+  ): void {
     const { group, member, leftover, leftoverPaths } = place;
     if (leftover.length === 0) return;
     place.leftover = [];
     place.leftoverPaths = [];
     const { rib } = group;
     const hasPaths = leftoverPaths.length > 0;
-    const isTold = (id: number, i: number): boolean =>
+    const isTold = (id: number, pathId: number): boolean =>
       hasPaths
-        ? group.sentPaths(member, id).some(({ pathId }) => pathId === leftoverPaths[i])
+        ? group.sentPaths(member, id).some((path) => path.pathId === pathId)
         : group.hasSent(member, id);
     const gone: number[] = [];
-    for (let i = 0; i < leftover.length; i++)
-      if (!isTold(leftover[i]!, i) && !stays(leftover[i]!)) gone.push(leftover[i]!, leftoverPaths[i] ?? 0);
+    for (let i = 0; i < leftover.length; i++) {
+      const id = leftover[i]!;
+      const pathId = leftoverPaths[i] ?? 0;
+      if (!isTold(id, pathId) && !stays(id, pathId)) gone.push(id, pathId);
+    }
     this.#withdraw(peer, family, place, rib, gone);
     for (const id of leftover) rib.unhold(id);
   }
@@ -489,6 +511,12 @@ export class Advertiser {
     writer.finish();
     ship();
   }
+}
+
+/** The identifiers of the default routes that a peer has of a place; 0 without ADD-PATH. */
+function defaultsIn({ group, member }: Place, family: number): number[] {
+  const id = family > IPV6 ? -1 : group.rib.find(0, 0, 0, 0, 0);
+  return id < 0 ? [] : group.sentPaths(member, id).map(({ pathId }) => pathId);
 }
 
 function placesIn({ routes, defaultRoute }: Stand): Place[] {

@@ -1,7 +1,7 @@
 // A router with hands in the place of its peers and of the kernel, for tests about routes: what a peer is told is
 // decoded and kept as that peer would keep it, so that a test asks what a peer has, not which messages came.
 
-import { ByteWriter } from '../lib/bytes.ts';
+import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import { VirtualClock } from '../lib/clock.ts';
 import { formatIp, parseIp } from '../net/ip.ts';
 import { formatPrefix } from '../net/prefix.ts';
@@ -217,7 +217,7 @@ function take(far: Far, bytes: Uint8Array, at: number): void {
     const hopAt = view.nextHopStart[i]!;
     for (let n = view.sectionStart[i]!; n < view.sectionEnd[i]!; ) {
       const hasId = (addPath & (1 << family)) !== 0;
-      const id = hasId ? `${bytes[n + 3]} ` : '';
+      const id = hasId ? `${readU32(bytes, n)} ` : '';
       if (hasId) n += 4;
       const codec = nlriCodecs[family];
       const size = codec === undefined ? prefixSize(bytes, n) : codec.size(bytes, n);

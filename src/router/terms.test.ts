@@ -312,3 +312,25 @@ test('a router that becomes member of a confederation shows the world one AS (RF
   announce(within!, ['10.2.0.0/16'], { ...attributes, asPathSegments: looped });
   expect(reason(rig, '10.2.0.0/16')).toBe(CONFEDERATION_LOOP);
 });
+
+test('with ADD-PATH a default route of our own comes and goes beside those of others, by its identifier', () => {
+  const addPath = { receive: false, send: 'all', sendMax: 4 } as const;
+  const capability = { kind: 'addPath', entries: [{ afi: 1, safi: 1, sendReceive: 1 }] } as const;
+  const settings = { families: 1, byFamily: { [IPV4]: { addPath } } };
+  const rig = routeRig([neighbour('192.0.2.2'), neighbour('192.0.2.3', settings)]);
+  const a = rig.up('192.0.2.2');
+  const b = rig.up('192.0.2.3', 65003, [capability]);
+  const paths = (): (string | undefined)[] => [...b.has.values()].map(({ attributes }) => attributes.asPath);
+  const given = { byFamily: { [IPV4]: { addPath, defaultOriginate: {} } } };
+  change(rig, given);
+  expect(paths()).toEqual(['65001']);
+  change(rig, settings);
+  expect(paths()).toEqual([]);
+  announce(a, ['0.0.0.0/0']);
+  expect(paths()).toEqual(['65001 65002']);
+  change(rig, given);
+  expect(paths()).toEqual(['65001']);
+  change(rig, settings);
+  expect(paths()).toEqual(['65001 65002']);
+  expect(b.peer.counters.establishedCount).toBe(1);
+});
