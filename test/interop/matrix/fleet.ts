@@ -102,12 +102,12 @@ const shared: readonly Wire[] = [
     'b',
     70,
     { routeReflectorClient: true, families: ['ipv4', ...opaque], export: 'accept-all' },
-    { hears: ['10.1.0.0/16', '34.0.0.0/8'] },
+    { hears: ['10.49.0.0/16', '34.0.0.0/8'] },
   ),
   on('b', 74, { nextHopSelf: 'external', routeReflectorClient: true, export: 'accept-all' }),
   on('b', 75, { nextHopSelf: true, routeReflectorClient: true, export: 'accept-all' }),
   on('b', 76, {}, { hears: ['10.70.0.0/16'] }),
-  on('c', 71, {}, { hears: ['10.70.0.0/16', '33.0.0.0/8'] }),
+  on('c', 71, {}, { hears: ['10.70.0.0/16'] }),
   on('c', 72, {}, { hears: ['33.68.0.0/16'], tells: ['33.68.0.0/16 le 32'] }),
   on('k', 80, {}, { hears: ['10.0.0.0/8'] }),
 ];
@@ -171,6 +171,8 @@ const rib = (family: string, words: string) => `gobgp global rib add -a ${family
 /** What GoBGP originates, by family of leafd, and by which prefix it is known. */
 export const sourced = {
   vpnv4: rib('vpnv4', '33.65.1.0/24 label 100 rd 65000:64 rt 65000:64 nexthop 10.255.64.1'),
+  /** Of a target that nobody asks for. */
+  other: rib('vpnv4', '33.65.2.0/24 label 102 rd 65000:64 rt 65000:65 nexthop 10.255.64.1'),
   vpnv6: rib('vpnv6', '2001:db8:65::/48 label 101 rd 65000:64 rt 65000:64 nexthop 2001:db8:64::1'),
   macIp: rib(
     'evpn',
@@ -296,17 +298,18 @@ const bMore = {
   bgp: {
     asn: ASN,
     routerId: '10.254.0.2',
-    rtcDefault: true,
     peers: [
       outsider(63),
       { ...inside(theirs(64), 'g'), families: opaque, routeReflectorClient: true },
       { ...inside('10.255.66.1', 'c'), routeReflectorClient: true },
+      { ...inside(theirs(73), 'r'), families: ['vpnv4', 'rtc'], routeReflectorClient: true },
     ],
   },
   ports: {
     tox: [`${ours(63)}/31`],
     tog: [`${ours(64)}/31`, '2001:db8:64::/127'],
     toc: ['10.255.66.0/31'],
+    tor: [`${ours(73)}/31`],
   },
   commands: [`ip route add 10.255.0.0/16 via ${theirs(70)}`, `ip -6 route add 2001:db8::/32 dev tog`],
 };
@@ -316,7 +319,6 @@ const cMore = {
     asn: ASN,
     routerId: '10.254.0.3',
     bestExternal: true,
-    rtcDefault: true,
     networks: ['10.66.1.0/24'],
     peers: [
       // Without route targets: it takes every VPN route.
@@ -361,8 +363,11 @@ const member = (asn: number, n: number, more: object[] = []) => ({
 /** A foreign daemon's node: kind, configuration and more of its own. */
 export type Foreign = { kind: string; config: string; afterStart?: string[]; addresses?: string[] };
 
-/** The lab of a speaker; `p2` speaks for confederation 65100 and is killed. */
-export function fleetOf(title: string, wires: readonly Wire[], p: Foreign, p2: Foreign): Fabric {
+/**
+ * The lab of a speaker; `p2` speaks for confederation 65100 and is killed. `r` has a session of VPN routes and route
+ * targets with `b`, where the speaker knows them.
+ */
+export function fleetOf(title: string, wires: readonly Wire[], p: Foreign, p2: Foreign, r?: Foreign): Fabric {
   const star = { asn: ASN };
   const nodes = ['a', 'b', 'c', 'k'] as const;
   const mores = { a: aMore, b: bMore, c: cMore, k: kMore };
@@ -394,6 +399,7 @@ export function fleetOf(title: string, wires: readonly Wire[], p: Foreign, p2: F
         ...p2,
         ports: { tod: [`${theirs(91)}/31`], toe: [`${theirs(92)}/31`], toa: [`${theirs(93)}/31`] },
       },
+      ...(r && { r: { ...r, ports: { tob: [`${theirs(73)}/31`] } } }),
       g: {
         kind: 'gobgp',
         config: source,
@@ -421,6 +427,7 @@ export function fleetOf(title: string, wires: readonly Wire[], p: Foreign, p2: F
       ['b:tox', 'x:tob'],
       ['c:tox', 'x:toc'],
       ['p:tox', 'x:top'],
+      ...(r ? [['b:tor', 'r:tob']] : []),
       ['b:tog', 'g:tob'],
       ['b:toc', 'c:tob'],
       ['d:star', 'p2:tod'],
