@@ -304,6 +304,31 @@ test('a peer that reads slowly does not hold up the others, and has everything i
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });
 
+test('a peer that stalls again soon after is not waited for again', () => {
+  const topology = ['a', 'b', 'c'].map((name, i) => ({ name, asn: 65001 + i }));
+  const world = bed(topology, ['a:eth1 b:eth1', 'a:eth2 c:eth1']);
+  world.run(UP_MS);
+  world.network.highWater = 100;
+  const toC = [...world.network.connections].find(({ ends }) => ends.some(({ node }) => node.name === 'c'))!;
+  const add = (text: string): void => {
+    world.node('a').addStatic(prefix(text));
+    world.run(40);
+  };
+  const stall = (): void => {
+    world.network.stall(toC, 1000);
+    for (const last of [1, 2, 3]) add(`192.0.2.${last}/32`);
+  };
+  stall();
+  expect(received(world, 'b', 'eth1')).not.toContain('192.0.2.3/32');
+  world.run(3000);
+  for (const last of [1, 2, 3]) world.node('a').removeStatic(prefix(`192.0.2.${last}/32`));
+  world.run(3000);
+  stall();
+  expect(received(world, 'b', 'eth1')).toContain('192.0.2.3/32');
+  world.run(3000);
+  expect(received(world, 'c', 'eth1')).toEqual(received(world, 'b', 'eth1'));
+});
+
 test('a refresh tells everything again and nothing else', () => {
   const world = row('ab');
   world.run(UP_MS);
