@@ -186,15 +186,13 @@ export class Intake {
       const wanted = byFamily?.[family]?.maxPrefix ?? maxPrefix;
       if (wanted === undefined) continue;
       const { limit, action, warnAtPercent } = wanted;
-      const received = this.#host.rib(family).perPeer.received[peer.index]!;
-      if (warnAtPercent !== undefined && received * 100 >= limit * warnAtPercent)
-        this.#warn(
-          peer,
-          'near',
-          family,
-          `${received} of at most ${limit} ${families[family]!.name} prefixes`,
-        );
-      if (received <= limit) continue;
+      const { perPeer } = this.#host.rib(family);
+      const received = perPeer.received[peer.index]!;
+      // What is refused anyhow does not count against a limit of what is accepted.
+      const counted = action === 'drop' ? perPeer.accepted[peer.index]! : received;
+      if (warnAtPercent !== undefined && counted * 100 >= limit * warnAtPercent)
+        this.#warn(peer, 'near', family, `${counted} of at most ${limit} ${families[family]!.name} prefixes`);
+      if (received <= limit || (action === 'drop' && counted < limit)) continue;
       const beyond = action === 'drop' ? ', those beyond are refused' : '';
       const text = `${received} ${families[family]!.name} prefixes, the limit is ${limit}${beyond}`;
       this.#warn(peer, 'beyond', family, text);

@@ -86,6 +86,19 @@ test('a drain says so on the way out and is the last choice on the way in, witho
   expect(b.has.get('10.1.0.0/16')!.attributes.asPath).toBe('65001 65004 65004 65004');
 });
 
+test('what is refused anyhow does not count against a limit of what is accepted', () => {
+  const maxPrefix = { limit: 2, action: 'drop', restartAfterMs: 1000, warnAtPercent: 50 } as const;
+  const rig = routeRig([neighbour('192.0.2.2', { byFamily: { [IPV4]: { maxPrefix } } })]);
+  const a = rig.up('192.0.2.2');
+  const told = (): string[] => rig.events.flatMap((event) => (event.kind === 'maxPrefix' ? event.text : []));
+  const looped = { origin: 'igp', asPath: '65002 65001' } as const;
+  announce(a, ['10.1.0.0/16', '10.2.0.0/16', '10.3.0.0/16'], looped);
+  expect(told()).toEqual([]);
+  announce(a, ['10.4.0.0/16', '10.5.0.0/16', '10.6.0.0/16']);
+  expect(reason(rig, '10.1.0.0/16')).toBe(AS_LOOP);
+  expect(told().at(-1)).toContain('the limit is 2, those beyond are refused');
+});
+
 test('limits are of a family: warned of in time, surplus refused, or the session ended', () => {
   const maxPrefix = { limit: 4, action: 'drop', restartAfterMs: 1000, warnAtPercent: 75 } as const;
   const rig = routeRig([neighbour('192.0.2.2', { byFamily: { [IPV4]: { maxPrefix } } })]);
