@@ -88,7 +88,7 @@ export interface ExportOptions {
   /** RFC 8326: what is sent says that we are about to go. */
   gracefulShutdown?: boolean;
   /** RFC 7911: several paths of a prefix, at most `max` (0 for any number), the best ones first. */
-  addPath?: { mode: 'all' | 'best'; max: number };
+  addPath?: { max: number };
   /** Members know long-lived graceful restart (RFC 9494). */
   longLived?: boolean;
   /** Internal groups: the best that may go there where the best of all may not (draft-ietf-idr-best-external). */

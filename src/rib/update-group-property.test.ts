@@ -97,14 +97,9 @@ const variants: [string, Partial<ExportOptions>, PeerKind, number][] = [
   ['reflected clients', { kind: 'internal', rrClients: true }, 'internal', IPV4],
   ['internal', { kind: 'internal', nextHopSelf: 'external' }, 'internal', IPV4],
   ['external IPv6', { nextHopLength: 16 }, 'external', IPV6],
-  ['all paths', { addPath: { mode: 'all', max: 0 } }, 'external', IPV4],
-  ['the best two paths, IPv6', { addPath: { mode: 'best', max: 2 }, nextHopLength: 16 }, 'external', IPV6],
-  [
-    'all paths to clients',
-    { kind: 'internal', rrClients: true, addPath: { mode: 'all', max: 3 } },
-    'internal',
-    IPV4,
-  ],
+  ['all paths', { addPath: { max: 0 } }, 'external', IPV4],
+  ['the best two paths, IPv6', { addPath: { max: 2 }, nextHopLength: 16 }, 'external', IPV6],
+  ['all paths to clients', { kind: 'internal', rrClients: true, addPath: { max: 3 } }, 'internal', IPV4],
   ['best external', { kind: 'internal', bestExternal: true }, 'internal', IPV4],
   ['confederation', { kind: 'confederation', nextHopSelf: 'all' }, 'confederation', IPV4],
 ];

@@ -445,8 +445,8 @@ export class Advertiser {
   }
 
   /**
-   * Takes back what the peer had from the groups it was in, and has not been told anew. A default route of one kind takes
-   * the place of one of the other: with ADD-PATH, of the one with its identifier.
+   * Takes back what the peer had from the groups it was in, and has not been told anew. A default route of one kind
+   * takes the place of one of the other: with ADD-PATH, of the one with its identifier.
    */
   #settle(peer: Peer, family: number, stand: Stand): void {
     const { routes, defaultRoute } = stand;

@@ -55,7 +55,7 @@ function addPaths(options: ExportOptions, peer: Peer, negotiated: Negotiated, fa
   if (addPath === undefined || addPath.send === 'none') return;
   const theirs = negotiated.pathsLimit[family] ?? 0;
   const max = theirs === 0 ? addPath.sendMax : Math.min(addPath.sendMax, theirs);
-  options.addPath = { mode: addPath.send, max };
+  options.addPath = { max };
 }
 
 function addOutside(options: ExportOptions, peer: Peer, peerAsn: number, family: number): void {
