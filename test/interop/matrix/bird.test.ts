@@ -142,7 +142,10 @@ const cells: Cells = {
       peer('name', () => eye.session(1), /Neighbor capabilities[\s\S]*Hostname: leaf-a/),
     ),
   ),
-  bfd: { seenIn: 'test/interop/bfd.test.ts', test: 'BIRD' },
+  bfd: {
+    seenIn: 'test/interop/bfd.test.ts',
+    test: 'the link to %s swallows everything: all its sessions end in time',
+  },
   timers: cell(() =>
     agree(
       leafd('negotiated', () => w.view(1), '"negotiated":{"holdSeconds":12,"keepaliveSeconds":4}'),
