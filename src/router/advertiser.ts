@@ -454,7 +454,14 @@ export class Advertiser {
     const given = defaultRoute === undefined ? [] : defaultsIn(defaultRoute, family);
     const isGiven = (id: number, pathId: number): boolean =>
       given.includes(pathId) && rib.table.length[id] === 0;
+    const hadLeftover = routes.leftover.length > 0;
     this.#withdrawLeftover(peer, family, routes, isGiven);
+    // What is new came before what is gone: a peer that takes so many paths and no more may have refused it.
+    if (hadLeftover && (peer.negotiated?.pathsLimit[family] ?? 0) !== 0) {
+      routes.isDumped = false;
+      routes.group.refresh(routes.member);
+      this.#stir(routes.kept);
+    }
     const others = defaultsIn(routes, family);
     if (defaultRoute !== undefined)
       this.#withdrawLeftover(peer, family, defaultRoute, (_id, pathId) => others.includes(pathId));
