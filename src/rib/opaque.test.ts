@@ -3,7 +3,7 @@ import { ByteWriter } from '../lib/bytes.ts';
 import { EVPN, FLOWSPEC4, RTC, VPNV4 } from '../wire/bgp/family.ts';
 import { nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
 import { attributeBytes } from './sample-attributes.test-data.ts';
-import { LOCAL_AS, network, ROUTER_ID } from './sample-network.test-data.ts';
+import { filterOf, LOCAL_AS, network, ROUTER_ID } from './sample-network.test-data.ts';
 import { verifyGroup, verifyRib } from './verify.ts';
 
 /** A label of 20 bits with the bottom-of-stack bit. */
@@ -149,5 +149,21 @@ test('flow specifications have no next hop; one that fills a message is not sent
   expect(reasons).toEqual([0, 8]);
   const sent = [...net.receivers[member]!.routes.values()][0]!;
   expect(sent).toBe(`${Buffer.from(attributeBytes({ asPath: [LOCAL_AS, 65101] })).toString('hex')} +  via `);
+  expect(verifyRib(net.rib)).toEqual([]);
+});
+
+test('a policy may read what an NLRI carries, and the verification asks it the same', () => {
+  const net = network({ kind: 'internal', rrClients: true }, undefined, VPNV4);
+  const from = net.peer('internal', 1, true);
+  const carries = filterOf((query, answer) => void (answer.accept = query.nlriDataId !== 0), {
+    readsPrefix: true,
+  });
+  net.rib.setImport(from, carries);
+  const bytes = attributeBytes({ asPath: [7] });
+  const attrId = net.pool.intern(bytes, 0, bytes.length);
+  const section = nlri(VPNV4, ROUTE, label(100));
+  net.rib.announce(from, section, 0, section.length, false, attrId, net.hop(1));
+  net.settle();
+  expect(net.rib.routeCount).toBe(1);
   expect(verifyRib(net.rib)).toEqual([]);
 });

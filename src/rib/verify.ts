@@ -91,7 +91,7 @@ function verifyImport(rib: Rib, say: (text: string) => void): void {
   for (let path = 1; path < paths.end; path++) {
     if ((paths.flags[path]! & PATH_USED) === 0 || paths.reason[path] === NOT_ROUTABLE) continue;
     const peer = paths.peer[path]!;
-    askAboutPrefix(stage.query, prefixes, paths.prefix[path]!);
+    askAboutPrefix(stage.query, prefixes, paths.prefix[path]!, paths.nlriDataOf(path));
     stage.run(peer, paths.attrIdIn[path]!, paths.receivedNextHop(path), perPeer.isLongLived(path));
     if (stage.attrId !== 0) pool.release(stage.attrId);
     if (paths.reason[path] === MAX_PREFIX && stage.reason === 0 && perPeer.limit[peer] !== 0) continue;
