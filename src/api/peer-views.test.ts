@@ -8,6 +8,7 @@ import type { Capability } from '../wire/bgp/capability.ts';
 import { keepaliveMessage } from '../wire/bgp/header.ts';
 import { encodeOpen } from '../wire/bgp/open.ts';
 import { peerDetailView } from './peer-views.ts';
+import { routesView } from './route-views.ts';
 import { whyView } from './why-view.ts';
 
 const far = '192.0.2.2';
@@ -131,4 +132,11 @@ test('a default route of its own is told as sent, one into a black hole as such'
   expect(why.winner).toMatchObject({ source: 'static', blackhole: true });
   expect(why.winner).not.toHaveProperty('nextHop');
   expect(why.summary).toContain('into a black hole');
+  const query = { peer: 'a', advertised: true, received: false, limit: 10 };
+  const time = { originMs: 0, nowMs: () => rig.router.nowMs };
+  const context = { router: rig.router, time, kernelState: () => undefined };
+  const sent = routesView(context, query)!.routes.map(({ prefix, source }) => `${prefix} ${source}`);
+  expect(sent).toContain('0.0.0.0/0 local');
+  expect(routesView(context, { ...query, prefix: '10.0.0.0/8' })!.routes).toEqual([]);
+  expect(routesView(context, { ...query, prefix: '0.0.0.0/0' })!.routes).toHaveLength(1);
 });

@@ -11,6 +11,7 @@ import { BEST, MULTIPATH, reasonNames } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { SentRoute } from '../router/advertiser.ts';
 import { nextHopText } from '../router/intake.ts';
+import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { describeAttributes } from '../wire/bgp/attribute/describe.ts';
 import { families } from '../wire/bgp/family.ts';
@@ -51,6 +52,8 @@ export function routesView(context: RouteViewContext, query: RoutesQuery): Route
   for (; family < router.ribs.length; family++, id = 0) {
     const rib = router.ribs[family]!;
     if (query.family !== undefined && families[family]!.name !== query.family) continue;
+    if (id === 0 && query.advertised && peer !== undefined)
+      addOwnDefault(context, peer, family, query, matches, routes);
     if (wanted && rib.form === 'opaque') {
       addOpaqueMatches(context, rib, query, peer?.index, matches, routes);
       continue;
@@ -258,6 +261,22 @@ function addRows(
     if (!matches(shownAttrId(rib, path, query.received))) continue;
     rows.push(pathView(context, rib, path, reason, query.received));
   }
+}
+
+/** The default route that only this peer is told (`defaultOriginate`). */
+function addOwnDefault(
+  context: RouteViewContext,
+  peer: Peer,
+  family: number,
+  query: RoutesQuery,
+  matches: Matches,
+  rows: RouteView[],
+): void {
+  const own = context.router.advertiser.ownDefaultOf(peer, family);
+  if (own === undefined || !matches(own.sent.attrId)) return;
+  const wanted = query.prefix !== undefined || query.for !== undefined;
+  if (wanted && prefixIdOf(own.rib, query) !== own.prefixId) return;
+  rows.push({ ...sentView(context, own.rib, own.prefixId, own.sent), source: 'local' });
 }
 
 function addAdvertised(

@@ -224,6 +224,16 @@ export class Advertiser {
     return place !== undefined && place.group.routeCountOf(place.member) > 0;
   }
 
+  /** The default route of its own that the peer has been told, in the rib it lies in; undefined where there is none. */
+  ownDefaultOf(peer: Peer, family: number): { rib: Rib; prefixId: number; sent: SentRoute } | undefined {
+    const place = this.#stands.get(peer)?.[family]?.defaultRoute;
+    if (place === undefined) return undefined;
+    const { group, member, nextHop } = place;
+    const prefixId = group.rib.nextPrefix(0);
+    const path = prefixId < 0 ? undefined : group.sentPaths(member, prefixId)[0];
+    return path && { rib: group.rib, prefixId, sent: { ...path, selfNextHop: addressIn(nextHop) } };
+  }
+
   /** What the peer with this index has of a prefix, or undefined; with ADD-PATH the best of it. */
   sentTo(peerIndex: number, rib: Rib, prefixId: number): SentRoute | undefined {
     return this.sentPathsTo(peerIndex, rib, prefixId)[0];
@@ -235,8 +245,7 @@ export class Advertiser {
     const place = peer && this.#stands.get(peer)?.[rib.family]?.routes;
     if (place === undefined) return [];
     const { group, member, nextHop } = place;
-    // In 32 bytes the first 16 are the address (RFC 2545).
-    const selfNextHop = nextHop.length === 32 ? nextHop.subarray(0, 16) : nextHop;
+    const selfNextHop = addressIn(nextHop);
     return group.sentPaths(member, prefixId).map((path) => ({ ...path, selfNextHop }));
   }
 
@@ -528,4 +537,9 @@ function defaultsIn({ group, member }: Place, family: number): number[] {
 
 function placesIn({ routes, defaultRoute }: Stand): Place[] {
   return defaultRoute === undefined ? [routes] : [routes, defaultRoute];
+}
+
+/** In 32 bytes the first 16 are the address (RFC 2545). */
+function addressIn(nextHop: Uint8Array): Uint8Array {
+  return nextHop.length === 32 ? nextHop.subarray(0, 16) : nextHop;
 }
