@@ -34,7 +34,10 @@ export interface AddPathSettings {
   send: 'none' | 'all' | 'best';
   /** Paths sent of a prefix at most. */
   sendMax: number;
-  /** Paths of a prefix we want at most, told to the peer (draft-ietf-idr-add-paths-limit) and enforced; absent: any. */
+  /**
+   * Paths of a prefix we want at most, told to the peer (draft-ietf-idr-add-paths-limit) and enforced; absent: nothing
+   * is told, and the bound of intake.ts holds.
+   */
   receiveMax?: number;
 }
 
