@@ -153,7 +153,10 @@ function addPathText(addPath: AddPathIntent | undefined): string | undefined {
   const receive = addPath.receive
     ? `receive${addPath.receiveMax === undefined ? '' : ` ${addPath.receiveMax}`}`
     : '';
-  const send = addPath.send === 'none' ? '' : `send ${addPath.send} ${addPath.sendMax}`;
+  const send =
+    addPath.send === 'none'
+      ? ''
+      : `send ${addPath.send}${addPath.sendMax === 0 ? '' : ` ${addPath.sendMax}`}`;
   return [receive, send].filter(Boolean).join(', ') || 'none';
 }
 

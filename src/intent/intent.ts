@@ -170,6 +170,7 @@ export interface FamilyIntent {
 export interface AddPathIntent {
   receive: boolean;
   send: 'none' | 'all' | 'best';
+  /** 0 for any number. */
   sendMax: number;
   receiveMax?: number;
 }

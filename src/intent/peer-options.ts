@@ -119,7 +119,7 @@ function resolveAddPath(
       at: 'key',
       reason: 'has no use without receive: true',
     });
-  const addPath: AddPathIntent = { receive, send, sendMax: config.sendMax ?? 16 };
+  const addPath: AddPathIntent = { receive, send, sendMax: config.sendMax ?? (send === 'all' ? 0 : 16) };
   if (config.receiveMax !== undefined) addPath.receiveMax = config.receiveMax;
   return addPath;
 }

@@ -42,7 +42,9 @@ const addPath = section({
     .enum(['none', 'all', 'best'])
     .meta({ default: 'none', description: 'best: those that the decision ranks first, sendMax of them' })
     .optional(),
-  sendMax: whole(1, 255).meta({ default: 16, description: 'Paths sent of a prefix at most' }).optional(),
+  sendMax: whole(1, 255)
+    .meta({ description: 'Paths sent of a prefix at most. Default: 16 with best, any number with all' })
+    .optional(),
   receiveMax: whole(1, 65535).meta({ description: 'Paths of a prefix wanted at most' }).optional(),
 });
 

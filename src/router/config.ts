@@ -32,7 +32,7 @@ export interface MaxPrefix {
 export interface AddPathSettings {
   receive: boolean;
   send: 'none' | 'all' | 'best';
-  /** Paths sent of a prefix at most. */
+  /** Paths sent of a prefix at most; 0 for any number. */
   sendMax: number;
   /**
    * Paths of a prefix we want at most, told to the peer (draft-ietf-idr-add-paths-limit) and enforced; absent: nothing

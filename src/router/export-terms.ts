@@ -54,7 +54,8 @@ function addPaths(options: ExportOptions, peer: Peer, negotiated: Negotiated, fa
   const { addPath } = familySettings(peer.config, family);
   if (addPath === undefined || addPath.send === 'none') return;
   const theirs = negotiated.pathsLimit[family] ?? 0;
-  const max = theirs === 0 ? addPath.sendMax : Math.min(addPath.sendMax, theirs);
+  const ours = addPath.sendMax;
+  const max = ours === 0 || theirs === 0 ? Math.max(ours, theirs) : Math.min(ours, theirs);
   options.addPath = { max };
 }
 
