@@ -4,10 +4,22 @@
 import { expect, test } from 'vitest';
 import { policy } from '../../test/sim/bed.ts';
 import { AS_LOOP, AS_SET_REFUSED, BEST, CONFEDERATION_LOOP, MAX_PREFIX } from '../rib/reason.ts';
+import type { Negotiated } from '../session/negotiate.ts';
 import type { AttributesInput } from '../wire/bgp/attribute/describe.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { RouterConfig } from './config.ts';
-import { type Far, neighbour, prefixNlri, type RouteRig, routeRig, update } from './route-rig.test-data.ts';
+import { nextHopTowards } from './export-terms.ts';
+import { OwnAddresses } from './own-addresses.ts';
+import type { Peer } from './peer.ts';
+import {
+  type Far,
+  ip,
+  neighbour,
+  prefixNlri,
+  type RouteRig,
+  routeRig,
+  update,
+} from './route-rig.test-data.ts';
 
 const outside: AttributesInput = { origin: 'igp', asPath: '65002' };
 const both = 0b11;
@@ -346,4 +358,18 @@ test('with ADD-PATH a default route of our own comes and goes beside those of ot
   change(rig, settings);
   expect(paths()).toEqual(['65001 65002']);
   expect(b.peer.counters.establishedCount).toBe(1);
+});
+
+test('a link-local next hop goes alone to a peer that says it can read it, else twice (RFC 2545)', () => {
+  const towards = (local: string, family: number, linkLocalNextHop: boolean): number[] => {
+    const peer = { established: { local: ip(local) }, ifindex: 2 } as unknown as Peer;
+    const negotiated = { linkLocalNextHop, extendedNextHop: 1 << IPV4 } as Negotiated;
+    return [...nextHopTowards({} as RouterConfig, new OwnAddresses(), peer, negotiated, family)];
+  };
+  const near = [...ip('fe80::1')];
+  for (const family of [IPV4, IPV6]) {
+    expect(towards('fe80::1', family, true)).toEqual(near);
+    expect(towards('fe80::1', family, false)).toEqual([...near, ...near]);
+    expect(towards('2001:db8::1', family, false)).toEqual([...ip('2001:db8::1')]);
+  }
 });
