@@ -1,21 +1,27 @@
 // The fleet around ExaBGP, which has no table: it announces what its file says and hands what it hears to a program,
 // as JSON. Its side of a cell is that record, replayed.
 
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { scratchFile } from '../../support/fabric.ts';
 import type { Eye, Seen } from './cells.ts';
 import { ASN, fleetOf, originatedOver, type Words, wiresWith } from './fleet.ts';
 import { ours, theirs } from './star.ts';
 
-const words: Words = Object.fromEntries([3, 4, 9, 36, 38, 50, 55, 56].map((n) => [n, false]));
+const words: Words = Object.fromEntries([3, 4, 9, 50, 55, 56].map((n) => [n, false]));
 
 export const wires = wiresWith(words);
 
 const record = scratchFile('exabgp-hears.json', '');
+const commands = scratchFile('exabgp-is-told.txt', '');
 const script = scratchFile(
   'exabgp-record.sh',
-  `while read -r line; do printf '%s\\n' "$line" >> ${record}; done`,
+  `tail -n 0 -f ${commands} & said=$!
+while read -r line; do printf '%s\\n' "$line" >> ${record}; done
+kill $said`,
 );
+
+/** Says something to the ExaBGP that runs now; one started later does not hear of it. */
+export const say = (words: string): void => appendFileSync(commands, `${words}\n`);
 
 /** What stands behind a wire's neighbour and its routes. */
 const options: Record<number, string> = {
@@ -40,13 +46,18 @@ const options: Record<number, string> = {
  }`,
   34: 'capability { add-path receive; }',
   35: 'capability { add-path receive; }',
+  36: 'capability { add-path send; }',
+  38: 'capability { extended-message enable; }',
   39: 'capability { asn4 disable; }',
+  49: 'capability { route-refresh enable; }',
+  80: 'capability { graceful-restart 20; }',
 };
 const bandwidth = (hex: string) => `extended-community [ 0x4004fde8${hex} ]`;
 const attributes: Record<number, string> = {
   18: 'as-path [ 65000 65001 ]',
   19: 'as-path [ 65000 65001 ]',
   33: 'community [ 65535:0 ]',
+  38: `community [ ${Array.from({ length: 1300 }, (_, i) => `65000:${i + 1}`).join(' ')} ]`,
   39: 'as-path [ 65000 4200000002 ]',
   40: bandwidth('4b3ebc20'),
   41: bandwidth('4bbebc20'),
@@ -77,8 +88,14 @@ const neighbour = (
 ) =>
   `neighbor ${remote} { router-id 10.254.0.100; local-address ${local}; local-as ${ASN}; peer-as ${asn};
   ${more.includes('hold-time') ? '' : 'hold-time 30;'} ${more}
-  family { ${families} } api { processes [ record ]; neighbor-changes; receive { parsed; update; notification; } }
+  family { ${families} } api { processes [ record ]; neighbor-changes; receive { parsed; update; notification; refresh; } }
   announce { ${routes.join('\n')} } }`;
+
+/** One prefix three times over wire 36. */
+const several = [5, 6, 7].map(
+  (i) =>
+    `ipv4 { unicast 34.36.1.0/24 next-hop ${theirs(36)} path-information 0.0.0.${i} as-path [ 65000 6502${i} ]; }`,
+);
 
 const opaque = 'ipv4 unicast; ipv4 mpls-vpn; ipv6 mpls-vpn; ipv4 flow; ipv6 flow; ipv4 flow-vpn;';
 
@@ -92,6 +109,7 @@ ${wires
     const routes = [...told(n, hears), ...(n === 46 || n === 47 ? ['34.46.1.0/24'] : [])].map(
       (prefix) => `ipv4 { unicast ${prefix} next-hop ${theirs(n)} ${more}; }`,
     );
+    if (n === 36) routes.push(...several);
     const asn = remoteAs ?? asnOf[node]!;
     return neighbour(ours(n), theirs(n), asn, options[n] ?? '', n === 70 ? opaque : 'ipv4 unicast;', routes);
   })
@@ -114,7 +132,8 @@ const messages = (): Loose[] =>
   readFileSync(record, 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('{') && line.endsWith('}'))
-    .map((line) => JSON.parse(line.replaceAll(/\p{Cc}/gu, ' ')));
+    // Of a refresh it writes ""ipv4"".
+    .map((line) => JSON.parse(line.replaceAll(/\p{Cc}/gu, ' ').replaceAll(/""(\w+)""/g, '"$1"')));
 
 const remoteOf = (n: number): string => (n === 2 ? '2001:db8:2::' : n === 23 ? '10.254.0.1' : ours(n));
 const join = (list: Loose[] = []): string[] => list.map((one) => [one].flat().join(':'));
@@ -162,6 +181,12 @@ function heard(n: number, prefix: string): Seen[] {
   }
   return [...paths.values()];
 }
+
+/** The process of the last session with a neighbour that came up. */
+export const processOf = (n: number): number | undefined =>
+  messages()
+    .filter(({ type, neighbor }) => type === 'state' && neighbor.address.peer === remoteOf(n))
+    .findLast(({ neighbor }) => neighbor.state === 'up')?.pid;
 
 /** All it heard of a neighbour, as it wrote it. */
 export const everything = (n: number): string =>

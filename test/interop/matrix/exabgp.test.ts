@@ -1,9 +1,11 @@
-// The matrix for ExaBGP, which announces what it is told to and holds nothing: what needs a table, a decision or a
-// restart it lacks, as its manual page shows by what can be configured at all.
+// The matrix for ExaBGP, which announces what it is told to and decides nothing: what needs a table or a decision it
+// lacks, as its manual page shows by what can be configured at all. Where the manual has an option and the binary does
+// not do what it says, the cell says what 4.2.21 does instead.
 
-import { agree, cell, leafd, peer, sharedCells, some, witness } from './cells.ts';
-import { everything, eye, fabric } from './exabgp.lab.ts';
+import { agree, cell, holds, leafd, none, one, peer, sharedCells, some, witness } from './cells.ts';
+import { everything, eye, fabric, processOf, say } from './exabgp.lab.ts';
 import { type Cells, matrix, routes } from './harness.ts';
+import { ours, theirs } from './star.ts';
 
 const w = witness(eye);
 const shared = sharedCells(eye);
@@ -58,14 +60,89 @@ const cells: Cells = {
       leafd('c has it', ofFamily('c', 'flowspecVpn4', 'b'), '20.70.2.0/24', '"originatorId":"10.254.0.100"'),
     ),
   ),
-  'extended-messages': capability('messages of more than 4096 bytes'),
-  'route-refresh': table('`route-refresh` is offered, nothing is asked for'),
-  'enhanced-refresh': table('no beginning and end of what is not held'),
-  'gr-helper': table('a restart leaves nothing to tell from before'),
-  'gr-restarter': table('keeps nothing of a neighbour that restarts'),
+  'extended-messages': cell(() =>
+    agree(
+      leafd(
+        'both said so, and 1300 communities come',
+        async () => [await w.view(38), await w.received(38, '20.38.1.0/24')],
+        ([view, [route]]) =>
+          view.capabilities.received.includes('extendedMessage') &&
+          route.attributes.communities.length === 1300,
+      ),
+      w.takes(38, '10.38.1.0/24', (seen) => seen[0].communities.length === 1300),
+    ),
+  ),
+  // When asked itself it means to mark its answer, packs the mark as an NLRI and dies of that.
+  'route-refresh': lacks(
+    'group and neighbor, route-refresh',
+    'asks and is answered (see enhanced-refresh), but 4.2.21 that is asked ends the session without a word ' +
+      'where RFC 7313 is agreed on, which it always offers with RFC 2918',
+  ),
+  'enhanced-refresh': cell(
+    async () => {
+      await agree(...w.up(49));
+      const { messages } = await w.view(49);
+      say(`neighbor ${ours(49)} announce route-refresh ipv4 unicast`);
+      await agree(
+        leafd(
+          'was asked, tells again between two marks',
+          () => w.view(49),
+          (seen) =>
+            seen.messages.received.routeRefresh === messages.received.routeRefresh + 1 &&
+            seen.messages.sent.routeRefresh === messages.sent.routeRefresh + 2 &&
+            seen.messages.sent.update > messages.sent.update,
+        ),
+        peer(
+          'hears marks around the routes',
+          () => everything(49),
+          /"subtype":"begin".*"nlri":"10\.49\.1\.0\/24".*"subtype":"end"/,
+        ),
+      );
+    },
+    { alone: true },
+  ),
+  'gr-helper': cell(
+    async () => {
+      const route = (prefix: string, want: Parameters<typeof w.taken>[2]) => w.taken(80, prefix, want);
+      const added = '20.80.2.0/24';
+      say(`neighbor ${ours(80)} announce route ${added} next-hop ${theirs(80)}`);
+      await holds(route(added, one({ stale: false })));
+      const before = processOf(80);
+      await fabric.lab('stop', 'p', '--kill');
+      for (const prefix of ['20.80.1.0/24', added])
+        await holds(route(prefix, one({ stale: true, accepted: true })));
+      await fabric.lab('restart', 'p');
+      await agree(
+        peer(
+          'another process',
+          () => processOf(80) ?? before,
+          (pid) => pid !== before,
+        ),
+        peer('says what its file says', () => eye.tells(80, '20.80.1.0/24'), '20.80.1.0/24'),
+        route('20.80.1.0/24', one({ stale: false, accepted: true })),
+        route(added, none),
+      );
+    },
+    { alone: true },
+  ),
+  'gr-restarter': lacks(
+    'capability, graceful-restart',
+    'what a neighbour told is kept while it is gone, restarting or not, and forgotten as soon as the session is ' +
+      'back, seconds before its End-of-RIB',
+  ),
   'gr-notification': capability('RFC 8538'),
   llgr: capability('RFC 9494'),
-  'add-path-receive': table('one path of a prefix over a session'),
+  'add-path-receive': cell(() =>
+    agree(
+      peer('offers three', () => eye.tells(36, '34.36.1.0/24'), '34.36.1.0/24'),
+      w.taken(
+        36,
+        '34.36.1.0/24',
+        ...[65025, 65026, 65027].map((asn) => one({ asPath: `65000 ${asn}` })),
+        ...[5, 6, 7].map((pathId) => one({ pathId })),
+      ),
+    ),
+  ),
   'paths-limit': capability('it'),
   roles: capability('roles'),
   otc: capability('roles'),
@@ -100,8 +177,28 @@ const cells: Cells = {
     ),
   ),
   'max-prefix-peer': option('limits of prefixes'),
-  'shutdown-received': option('words at shutdown'),
-  'shutdown-sent': option('words at shutdown shown'),
+  // Its words are always the same; `teardown` takes a subcode only.
+  'shutdown-received': cell(
+    async () => {
+      await agree(...w.up(32));
+      say(`neighbor ${ours(32)} teardown 2`);
+      await agree(
+        leafd(
+          'its words',
+          () => w.view(32),
+          '6/2 Cease/Administrative Shutdown: Administrative Shutdown',
+          '"direction":"received"',
+        ),
+        peer('said so', () => everything(32), /"state":"down","reason":"[^"]*notification sent \(6,2\)/),
+      );
+    },
+    { alone: true },
+  ),
+  'shutdown-sent': lacks(
+    'group and neighbor',
+    'no option for words at shutdown, and 4.2.21 that is told some cannot read them: it answers 1/0, ' +
+      '"can not decode update message of type 3"',
+  ),
   confederation: option('confederations'),
   'confederation-outside': option('confederations'),
   'best-external': table('no second path to choose from'),

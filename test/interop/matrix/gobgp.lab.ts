@@ -215,6 +215,7 @@ const config = stringify({
       actions: changes[n],
     })),
     { name: '2', address: '2001:db8:2::/128', prefixes: ['20.1.1.0/24'] },
+    { name: 'un', address: 'fe80::/10', prefixes: ['20.1.1.0/24'] },
     { name: '23', address: '10.254.0.1/32', prefixes: ['20.31.0.0/16'] },
   ]),
 });
@@ -282,6 +283,9 @@ export const fabric = fleetOf(
     config,
     afterStart: [
       [...unicast, rib('ipv4', '20.1.2.0/24'), rib('ipv6', '2001:db8:2002::/48'), ...own].join(' && '),
+      // Its neighbour on an interface is whom the kernel knows there by then, of router advertisements: it waits.
+      "ip -6 neigh show dev un | grep -v FAILED | grep -q '^fe80'",
+      'gobgp neighbor add interface un',
     ],
   },
   { kind: 'gobgp', config: config2, afterStart: [own2] },

@@ -3,7 +3,7 @@
 
 import { agree, cell, holds, leafd, one, peer, sharedCells, some, without, witness } from './cells.ts';
 import { eye, fabric, gobgp, own2, paths } from './gobgp.lab.ts';
-import { type Cells, matrix, routes } from './harness.ts';
+import { type Cells, matrix, peerOf, routes } from './harness.ts';
 import { ours } from './star.ts';
 
 const w = witness(eye);
@@ -119,10 +119,26 @@ const restarts: Partial<Cells> = {
 const cells = {
   ...sharedCells(eye),
   ...restarts,
-  unnumbered: lacks(
-    'unnumbered-bgp',
-    'needs the neighbour in its neighbour table at start, sends no router advertisement',
-  ),
+  unnumbered: cell(async () => {
+    const taken = (prefix: string) =>
+      paths('p', prefix, 'neighbor', 'un', 'adj-in').then((all) => all.map(({ nextHop }) => nextHop));
+    const linkLocal = /^\["fe80::[^"]*"\]$/;
+    const view = () => peerOf(fabric, 'a', 'un');
+    await holds(leafd('un is up', view, '"state":"established"'), 40_000);
+    await agree(
+      leafd('un', view, '"state":"established"', '"kind":"interface"', '"address":"fe80::'),
+      peer('un', () => gobgp('p', 'neighbor', 'un'), eye.up, /extended-nexthop:\s+advertised and received/),
+      leafd('IPv4', stale('a', 'un', '20.1.1.0/24'), /"nextHop":"fe80::[^"]*"/, one({ accepted: true })),
+      leafd(
+        'IPv6',
+        stale('a', 'un', '2001:db8:2002::/48'),
+        /"nextHop":"fe80::[^"]*"/,
+        one({ accepted: true }),
+      ),
+      peer('IPv4', () => taken('10.1.1.0/24'), linkLocal),
+      peer('IPv6', () => taken('2001:db8:1002::/48'), linkLocal),
+    );
+  }),
   'link-local-next-hop': lacks('configuration', 'neighbors: not among the capabilities'),
   vpnv4: reflected(
     'vpnv4',
