@@ -23,6 +23,10 @@ kill $said`,
 /** Says something to the ExaBGP that runs now; one started later does not hear of it. */
 export const say = (words: string): void => appendFileSync(commands, `${words}\n`);
 
+/** A flow specification, whose sections it wants on lines of their own. */
+const flow = (name: string, match: string, more = ''): string =>
+  ` route ${name} {\n${more}\n match {\n${match.replaceAll('; ', ';\n')}\n }\n then {\n discard;\n }\n }`;
+
 /** What stands behind a wire's neighbour and its routes. */
 const options: Record<number, string> = {
   1: 'hold-time 12;',
@@ -33,16 +37,18 @@ const options: Record<number, string> = {
   10: 'outgoing-ttl 255; incoming-ttl 255;',
   11: 'outgoing-ttl 1;',
   13: 'passive true;',
-  70: `flow { route toward-vpn {
- rd 65000:70;
- match {
- destination 20.70.2.0/24;
- protocol tcp;
+  // VPN routes as `static`: from `announce { ipv4 { mpls-vpn … } }` 4.2.21 puts label and distinguisher into the NLRI
+  // of IPv4 unicast, of 112 bits, which rightly ends the session with 3/10.
+  70: `static {
+ route 20.70.9.0/24 next-hop ${theirs(70)} rd 65000:70 label 700 extended-community [ target:65000:70 ];
+ route 2001:db8:7009::/48 next-hop 2001:db8:2::1 rd 65000:70 label 701 extended-community [ target:65000:70 ];
  }
- then {
- discard;
- }
- }
+ flow {
+${[
+  flow('four', 'destination 20.70.3.0/24; protocol udp;'),
+  flow('six', 'destination 2001:db8:7003::/48; next-header udp;'),
+  flow('toward-vpn', 'destination 20.70.2.0/24; protocol tcp;', 'rd 65000:70;'),
+].join('\n')}
  }`,
   34: 'capability { add-path receive; }',
   35: 'capability { add-path receive; }',

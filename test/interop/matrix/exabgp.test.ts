@@ -16,12 +16,14 @@ const capability = (what: string) => lacks('capability', `does not offer ${what}
 const ofFamily = (node: string, family: string, name: string) => () =>
   routes(fabric, node, { family, peer: name, received: true });
 
-/** ExaBGP hears of `b` what GoBGP told it. */
-const heard = (family: string, inLeafd: string, ...inPeer: (string | RegExp)[]) =>
+/** ExaBGP hears of `b` what GoBGP told it, and what it tells comes to `c`. */
+const both = (family: string, own: string[], inLeafd: string, ...inPeer: (string | RegExp)[]) =>
   cell(() =>
     agree(
       leafd('b has it of GoBGP', ofFamily('b', family, 'g'), inLeafd),
-      peer('it comes reflected', () => everything(70), ...inPeer, '"originator-id":"10.254.0.64"'),
+      peer('it comes reflected', () => everything(70), inLeafd, ...inPeer, '"originator-id":"10.254.0.64"'),
+      leafd('b has that of ExaBGP', ofFamily('b', family, 'w70'), ...own),
+      leafd('c has that of ExaBGP', ofFamily('c', family, 'b'), ...own, '"originatorId":"10.254.0.100"'),
     ),
   );
 
@@ -45,14 +47,19 @@ const cells: Cells = {
   ),
   'reflector-peer': table('nothing is passed on'),
   'reflection-loop': table('nothing comes back'),
-  vpnv4: heard('vpnv4', '33.65.1.0/24', '33.65.1.0/24', '65000:64'),
-  vpnv6: heard('vpnv6', '2001:db8:65::/48', '2001:db8:65::/48'),
+  vpnv4: both(
+    'vpnv4',
+    ['65000:70:20.70.9.0/24', '"labels":[700]', 'rt:65000:70'],
+    '33.65.1.0/24',
+    '65000:64',
+  ),
+  vpnv6: both('vpnv6', ['65000:70:2001:db8:7009::/48', '"labels":[701]'], '2001:db8:65::/48'),
   'evpn-mac-ip': lacks('family', 'no EVPN'),
   'evpn-multicast': lacks('family', 'no EVPN'),
   'evpn-ip-prefix': lacks('family', 'no EVPN'),
   rtc: lacks('family', 'no route targets'),
-  flowspec4: heard('flowspec4', '33.67.1.0/24', '33.67.1.0/24', 'ipv4 flow'),
-  flowspec6: heard('flowspec6', '2001:db8:67::/48', '2001:db8:67::/48', 'ipv6 flow'),
+  flowspec4: both('flowspec4', ['destination 20.70.3.0/24', 'traffic-rate:0:0'], '33.67.1.0/24', 'ipv4 flow'),
+  flowspec6: both('flowspec6', ['destination 2001:db8:7003::/48'], '2001:db8:67::/48', 'ipv6 flow'),
   'flowspec-vpn': cell(() =>
     agree(
       peer('up', () => eye.session(70), eye.up),
