@@ -103,7 +103,7 @@ const several = [5, 6, 7].map(
     `ipv4 { unicast 34.36.1.0/24 next-hop ${theirs(36)} path-information 0.0.0.${i} as-path [ 65000 6502${i} ]; }`,
 );
 
-const opaque = 'ipv4 unicast; ipv4 mpls-vpn; ipv6 mpls-vpn; ipv4 flow; ipv6 flow; ipv4 flow-vpn;';
+const opaque = 'ipv4 unicast; ipv4 mpls-vpn; ipv6 mpls-vpn; ipv4 flow; ipv6 flow; ipv4 flow-vpn; l2vpn evpn;';
 
 const extended = 'capability { nexthop true; } nexthop { ipv4 unicast ipv6; }';
 
