@@ -7,7 +7,10 @@ import type { Eye, Seen } from './cells.ts';
 import { ASN, fleetOf, originatedOver, type Words, wiresWith } from './fleet.ts';
 import { ours, theirs } from './star.ts';
 
-const words: Words = Object.fromEntries([3, 4, 9, 50, 55, 56].map((n) => [n, false]));
+const words: Words = {
+  ...Object.fromEntries([3, 4, 50, 55, 56].map((n) => [n, false])),
+  9: { peer: {} },
+};
 
 export const wires = wiresWith(words);
 
@@ -34,6 +37,7 @@ const options: Record<number, string> = {
   6: 'md5-password other;',
   7: 'md5-password first;',
   8: 'md5-password ranged;',
+  9: 'passive true;',
   10: 'outgoing-ttl 255; incoming-ttl 255;',
   11: 'outgoing-ttl 1;',
   13: 'passive true;',
@@ -117,7 +121,14 @@ ${wires
     );
     if (n === 36) routes.push(...several);
     const asn = remoteAs ?? asnOf[node]!;
-    return neighbour(ours(n), theirs(n), asn, options[n] ?? '', n === 70 ? opaque : 'ipv4 unicast;', routes);
+    return neighbour(
+      n === 9 ? `${ours(n)}/31` : ours(n),
+      theirs(n),
+      asn,
+      options[n] ?? '',
+      n === 70 ? opaque : 'ipv4 unicast;',
+      routes,
+    );
   })
   .join('\n')}
 ${neighbour('2001:db8:2::', '2001:db8:2::1', 65001, extended, 'ipv4 unicast; ipv6 unicast;', [

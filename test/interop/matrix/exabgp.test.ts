@@ -176,7 +176,6 @@ const cells: Cells = {
   ),
   'md5-live': option('a change of the password without a new neighbour'),
   bfd: option('BFD'),
-  'range-peer': option('ranges'),
   'max-prefix-restart': cell(() =>
     agree(
       leafd(
