@@ -100,9 +100,9 @@ export function octetRows(): Row[] {
       'same-length',
       'AS4_PATH as long as AS_PATH',
       MERGE,
-      seen(by({ external: pathIs(`${LOCAL_AS} ${wide} ${CASE_MARK}`) })),
-      short(EXTERNAL_AS, CASE_MARK),
-      as4,
+      seen(by({ external: pathIs(clear) })),
+      short(EXTERNAL_AS, 23456, CASE_MARK),
+      attribute(OPTIONAL_TRANSITIVE, AS4_PATH, segment(2, [EXTERNAL_AS, wide, CASE_MARK])),
     ),
     from(
       'confed',
