@@ -1,8 +1,8 @@
 // The fleet around ExaBGP, which has no table: it announces what its file says and hands what it hears to a program,
 // as JSON. Its side of a cell is that record, replayed.
 
-import { appendFileSync, readFileSync } from 'node:fs';
-import { scratchFile } from '../../support/fabric.ts';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { runOrThrow, scratchFile } from '../../support/fabric.ts';
 import type { Eye, Seen } from './cells.ts';
 import { ASN, fleetOf, originatedOver, type Words, wiresWith } from './fleet.ts';
 import { ours, theirs } from './star.ts';
@@ -228,5 +228,9 @@ export const eye: Eye = {
   stop: async () => {},
   withdraw: async () => {},
   announce: async () => {},
-  password: async () => {},
+  password: async (_, text) => {
+    const file = `${fabric.directory('p')}/exabgp.conf`;
+    writeFileSync(file, readFileSync(file, 'utf8').replace('md5-password first;', `md5-password ${text};`));
+    await runOrThrow(['kill', '-USR1', String(await fabric.pid('p'))]);
+  },
 };

@@ -174,7 +174,6 @@ const cells: Cells = {
       peer('w8 is up', () => eye.session(8), eye.up),
     ),
   ),
-  'md5-live': option('a change of the password without a new neighbour'),
   bfd: option('BFD'),
   'max-prefix-restart': cell(() =>
     agree(
