@@ -264,6 +264,7 @@ function heldText(peer: Peer, nowMs: number): string {
   const until = Number.isFinite(peer.heldUntilMs)
     ? `tried again in ${Math.ceil((peer.heldUntilMs - nowMs) / 1000)} s`
     : `down until leafctl peer enable ${peer.name}`;
+  if (peer.lastDown?.kind === 'outOfResources') return `too many path attributes: ${until}`;
   return `too many prefixes${limit}: ${until}`;
 }
 

@@ -133,6 +133,11 @@ export class AttributePool {
     return this.#identity.routerId;
   }
 
+  /** Pages of bytes taken so far; they go only when no set is left. */
+  get pageCount(): number {
+    return this.#pages.length;
+  }
+
   /** Sets in use. */
   get size(): number {
     return this.#index.size;

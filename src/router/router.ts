@@ -144,6 +144,7 @@ export class Router {
         event,
         endOfRib: (peer, family) => this.restart.endOfRib(peer, family),
         tooManyPrefixes: (peer, family, limit) => this.sessionRoutes.tooManyPrefixes(peer, family, limit),
+        tooManyAttributes: () => this.sessionRoutes.tooManyAttributes(),
         linkTo: (peer) => this.linkTo(peer),
         resolve: (address) => this.resolver.resolve(address),
       },

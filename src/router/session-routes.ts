@@ -9,6 +9,7 @@ import { families, familiesIn } from '../wire/bgp/family.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
 import type { UpdateContext } from '../wire/bgp/update-context.ts';
 import { familySettings } from './config.ts';
+import { heaviestPeer } from './memory-limit.ts';
 import type { Peer } from './peer.ts';
 import type { RouterPorts } from './ports.ts';
 import type { Router } from './router.ts';
@@ -119,6 +120,18 @@ export class SessionRoutes {
       if (peer.negotiated.routeRefresh) sessions.send(peer, message, message.length);
       advertiser.resend(peer, family);
     }
+  }
+
+  /** Ends the session of the peer that holds the most attributes, until the operator enables it again. */
+  tooManyAttributes(): void {
+    const { ribs, pool, directory, sessions } = this.#router;
+    const { peer: index, bytes } = heaviestPeer(ribs, pool);
+    const peer = directory.byIndex[index];
+    if (peer === undefined) return;
+    peer.heldUntilMs = Number.POSITIVE_INFINITY;
+    const text = `${Math.round(bytes / 1e6)} MB of path attributes, more than this process can hold`;
+    this.#ports.event({ kind: 'maxPrefix', peer: peer.name, text });
+    sessions.stop(peer, 'outOfResources', text);
   }
 
   /** The peer has announced more than it may, and the operator wants the session ended for that. */

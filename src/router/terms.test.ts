@@ -373,3 +373,31 @@ test('a link-local next hop goes alone to a peer that says it can read it, else 
     expect(towards('2001:db8::1', family, false)).toEqual([...ip('2001:db8::1')]);
   }
 });
+
+test('the peer whose attributes outgrow the memory goes and waits for the operator, the others stay', () => {
+  const rig = routeRig([neighbour('192.0.2.2'), neighbour('192.0.2.3')], {});
+  const small = rig.up('192.0.2.2');
+  const great = rig.up('192.0.2.3', 65003);
+  announce(small, ['198.51.100.0/24']);
+  rig.router.intake.pagesMax = 1;
+  for (let i = 0; i < 400 && great.peer.established !== undefined; i++) {
+    const communities = Array.from({ length: 900 }, (_, k) => `${i}:${k}`);
+    announce(
+      great,
+      [`10.${i >> 8}.${i & 255}.0/24`],
+      { ...outside, asPath: '65003', communities },
+      '192.0.2.3',
+    );
+  }
+  rig.run(100);
+  expect(great.peer.established).toBeUndefined();
+  expect(great.peer.lastDown).toMatchObject({ kind: 'outOfResources' });
+  expect(great.peer.heldUntilMs).toBe(Number.POSITIVE_INFINITY);
+  expect(rig.events).toContainEqual({
+    kind: 'maxPrefix',
+    peer: '192.0.2.3',
+    text: expect.stringContaining('MB of path'),
+  });
+  expect(small.peer.established).toBeDefined();
+  expect(rig.router.ribs[IPV4]!.routeCount).toBe(1);
+});

@@ -3,11 +3,10 @@
 // NOTIFICATIONs and the hold timer when both sides set the N bit, but for a Hard Reset (Cease 6/9), which
 // carries the real code within.
 //
-// Ours: of the stops we begin, adminDown, adminReset, deconfigured, maxPrefixes and bfdDown are sent as Hard
-// Reset when the N bit is negotiated, for the routes must go; configurationChanged and outOfResources are
-// not, nor is bfdDown where the peer's BFD shares the fate of its control plane, so that its routes are kept
-// as over any restart (RFC 5882 4.3). A restart of leafd itself sends nothing at all, so that the peers see
-// a lost connection and keep forwarding.
+// Ours: of the stops we begin, adminDown, adminReset, deconfigured, maxPrefixes, outOfResources and bfdDown are sent
+// as Hard Reset when the N bit is negotiated, for the routes must go; configurationChanged is not, nor is bfdDown
+// where the peer's BFD shares the fate of its control plane, so that its routes are kept as over any restart (RFC 5882
+// 4.3). A restart of leafd itself sends nothing at all, so that the peers see a lost connection and keep forwarding.
 
 import { assert } from '../lib/assert.ts';
 import { CEASE } from '../wire/bgp/fault.ts';
@@ -85,7 +84,7 @@ export const stopRows: Readonly<Record<StopCause, StopRow>> = {
   deconfigured: { ceaseSubcode: CEASE_PEER_DECONFIGURED, hard: true, restarts: false },
   configurationChanged: { ceaseSubcode: CEASE_OTHER_CONFIG_CHANGE, hard: false, restarts: true },
   maxPrefixes: { ceaseSubcode: CEASE_MAX_PREFIXES, hard: true, restarts: false },
-  outOfResources: { ceaseSubcode: CEASE_OUT_OF_RESOURCES, hard: false, restarts: true },
+  outOfResources: { ceaseSubcode: CEASE_OUT_OF_RESOURCES, hard: true, restarts: true },
   bfdDown: { ceaseSubcode: CEASE_BFD_DOWN, hard: true, restarts: true },
   rejected: { ceaseSubcode: CEASE_CONNECTION_REJECTED, hard: false, restarts: false },
   interfaceDown: { ceaseSubcode: undefined, hard: false, restarts: false },

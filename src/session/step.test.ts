@@ -168,7 +168,7 @@ const table: Record<string, Row> = {
   'automaticStop localRestart': ['=', drop, drop, drop, drop, drop],
   'automaticStop bfdDown': ends('n6/10', 'n6/9'),
   'automaticStop bfdDown, restarting': ends('n6/10', 'n6/10'),
-  'automaticStop outOfResources': ends('n6/8', 'n6/8'),
+  'automaticStop outOfResources': ends('n6/8', 'n6/9'),
   'automaticStop maxPrefixes': ends('n6/1', 'n6/9'),
   'automaticStop rejected': ends('n6/5', 'n6/5'),
   connectRetry: ['=', 'connect close connect', 'connect close connect', '=', '=', '='],
