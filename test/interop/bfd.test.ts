@@ -131,6 +131,25 @@ const allUp = () =>
     what: 'all sessions with BFD up',
   });
 
+/**
+ * FRR's bgpd asks bfdd for its paths once, and they are lost where bfdd has no zebra yet (src/lab/kinds.ts): then they
+ * have to be asked for again.
+ */
+async function askBfddAgain(): Promise<void> {
+  const isUp = async (): Promise<boolean> => {
+    const seen = await watched();
+    return [FRR, FRR_PORT].every((name) => seen[name] === 'established up');
+  };
+  for (let tries = 0; tries < 80 && !(await isUp()); tries++) {
+    if (tries % 20 === 19) {
+      const remove = ['no neighbor 10.0.1.0 bfd', 'no neighbor eth1 bfd'];
+      const add = ['neighbor 10.0.1.0 bfd profile fast', 'neighbor eth1 bfd profile fast'];
+      await vtysh('configure terminal', 'router bgp 65002', ...remove, ...add);
+    }
+    await sleep(250);
+  }
+}
+
 async function eventsSince(id: number): Promise<EventsView['events']> {
   return (await fabric.get<EventsView>('r1', `/v1/events?since=${id}&limit=1000`)).events;
 }
@@ -163,6 +182,7 @@ async function downAfter(
 
 beforeAll(async () => {
   await fabric.up({ waitSeconds: 0 });
+  await askBfddAgain();
 });
 
 afterEach(async () => {
