@@ -3,6 +3,7 @@
 // an event, but only so many a minute: what goes beyond is told as one number when the minute is over. All of it is
 // bounded, so that a peer that errs a thousand times a second costs what one does that errs twenty times.
 
+import { hexText } from '../net/hex.ts';
 import { attributeRows } from '../wire/bgp/attribute/table.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Disposition, Fault } from '../wire/bgp/fault.ts';
@@ -151,7 +152,8 @@ function reportOf(fault: Fault, nowMs: number): FaultReport {
   const { disposition, reason } = fault;
   const report: FaultReport = { atMs: nowMs, attribute, name: nameOf(attribute), disposition, reason };
   if (fault.offset !== undefined) report.offset = fault.offset;
-  if (fault.bytes !== undefined) report.bytes = hexOf(fault.bytes);
+  if (fault.bytes !== undefined)
+    report.bytes = hexText(fault.bytes, 0, Math.min(fault.bytes.length, BYTES_MAX));
   if (fault.family !== undefined) report.family = families[fault.family]!.name;
   return report;
 }
@@ -167,10 +169,4 @@ function nameOf(attribute: number): string {
   if (attribute === NO_ATTRIBUTE) return 'UPDATE';
   if (attribute === ANY_ATTRIBUTE) return 'others';
   return attributeRows[attribute]?.name ?? `attribute ${attribute}`;
-}
-
-function hexOf(bytes: Uint8Array): string {
-  let text = '';
-  for (let i = 0; i < bytes.length && i < BYTES_MAX; i++) text += bytes[i]!.toString(16).padStart(2, '0');
-  return text;
 }

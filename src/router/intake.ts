@@ -16,7 +16,6 @@ import { type Fault, INVALID_NEXT_HOP, updateFault } from '../wire/bgp/fault.ts'
 import { type UpdateContext, UpdateDecoder, type UpdateView } from '../wire/bgp/update.ts';
 import { familySettings } from './config.ts';
 import type { FaultLog } from './fault-log.ts';
-import { ATTRIBUTE_PAGES_MAX, PAGES_BETWEEN } from './memory-limit.ts';
 import { OWN_SCOPE } from './next-hops.ts';
 import type { Peer } from './peer.ts';
 import type { RouterEvent } from './ports.ts';
@@ -34,8 +33,6 @@ export interface IntakeHost {
   endOfRib(peer: Peer, family: number): void;
   /** A peer has announced more than it may; the session is ended by the host after the message. */
   tooManyPrefixes(peer: Peer, family: number, limit: number): void;
-  /** Attributes take more memory than they may: a peer has to go. */
-  tooManyAttributes(): void;
   /** The link a peer with an address is on, 0 when it is not on any. */
   linkTo(peer: Peer): number;
   /** By the machine's own routes. */
@@ -50,8 +47,6 @@ interface Warned {
 }
 
 export class Intake {
-  /** Pages of attributes beyond which the heaviest peer has to go. */
-  pagesMax = ATTRIBUTE_PAGES_MAX;
   readonly #host: IntakeHost;
   readonly #pool: AttributePool;
   readonly #nextHops: NextHopTable;
@@ -120,10 +115,6 @@ export class Intake {
       announced |= 1 << family;
     }
     if (attrId !== 0) this.#pool.release(attrId);
-    if (this.#pool.pageCount > this.pagesMax) {
-      this.pagesMax = this.#pool.pageCount + PAGES_BETWEEN;
-      this.#host.tooManyAttributes();
-    }
     if (announced !== 0) this.#checkLimits(peer, announced);
     return undefined;
   }

@@ -32,6 +32,7 @@ import { Intake } from './intake.ts';
 import { identityOf, LiveConfig, optionsFor } from './live-config.ts';
 import { type BfdState, Liveness } from './liveness.ts';
 import { MachineRoutes } from './machine-routes.ts';
+import { MemoryLimit } from './memory-limit.ts';
 import { NextHops } from './next-hops.ts';
 import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
 import { Origination } from './origination.ts';
@@ -70,6 +71,7 @@ export class Router {
   /** By family id; families that are no prefixes have none. */
   readonly gates: readonly FibGate[];
   readonly intake: Intake;
+  readonly memoryLimit = new MemoryLimit();
   readonly faultLog: FaultLog;
   readonly machineRoutes: MachineRoutes;
   readonly sessionRoutes: SessionRoutes;
@@ -144,7 +146,6 @@ export class Router {
         event,
         endOfRib: (peer, family) => this.restart.endOfRib(peer, family),
         tooManyPrefixes: (peer, family, limit) => this.sessionRoutes.tooManyPrefixes(peer, family, limit),
-        tooManyAttributes: () => this.sessionRoutes.tooManyAttributes(),
         linkTo: (peer) => this.linkTo(peer),
         resolve: (address) => this.resolver.resolve(address),
       },
@@ -444,6 +445,10 @@ export class Router {
       if (this.flowValidation.work()) more = true;
       this.#finishRestart();
       if (this.advertiser.flush(SLICE)) more = true;
+    }
+    if (this.memoryLimit.isExceeded(this.pool.pageCount)) {
+      this.sessionRoutes.tooManyAttributes();
+      more = true;
     }
     this.peers.tidyUp();
     return more;

@@ -124,14 +124,16 @@ export class SessionRoutes {
 
   /** Ends the session of the peer that holds the most attributes, until the operator enables it again. */
   tooManyAttributes(): void {
-    const { ribs, pool, directory, sessions } = this.#router;
-    const { peer: index, bytes } = heaviestPeer(ribs, pool);
-    const peer = directory.byIndex[index];
-    if (peer === undefined) return;
+    const { ribs, pool, directory, sessions, restart } = this.#router;
+    const heaviest = heaviestPeer(ribs, pool);
+    if (heaviest === undefined) return;
+    const peer = directory.byIndex[heaviest.peer]!;
     peer.heldUntilMs = Number.POSITIVE_INFINITY;
-    const text = `${Math.round(bytes / 1e6)} MB of path attributes, more than this process can hold`;
+    const text = `${Math.round(heaviest.bytes / 1e6)} MB of path attributes, more than this process can hold`;
     this.#ports.event({ kind: 'maxPrefix', peer: peer.name, text });
-    sessions.stop(peer, 'outOfResources', text);
+    sessions.stop(peer, 'outOfResources');
+    // What it has left behind over a restart goes as well.
+    restart.forget(peer);
   }
 
   /** The peer has announced more than it may, and the operator wants the session ended for that. */

@@ -379,7 +379,7 @@ test('the peer whose attributes outgrow the memory goes and waits for the operat
   const small = rig.up('192.0.2.2');
   const great = rig.up('192.0.2.3', 65003);
   announce(small, ['198.51.100.0/24']);
-  rig.router.intake.pagesMax = 1;
+  rig.router.memoryLimit.pagesMax = 1;
   for (let i = 0; i < 400 && great.peer.established !== undefined; i++) {
     const communities = Array.from({ length: 900 }, (_, k) => `${i}:${k}`);
     announce(
