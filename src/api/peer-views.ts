@@ -1,5 +1,6 @@
 // Peers as views: the sessions there are, and the patterns and ranges that may bring more.
 
+import { remoteAsText } from '../intent/diff-peers.ts';
 import { formatIp, formatIp4 } from '../net/ip.ts';
 import { prefixText } from '../net/prefix.ts';
 import { familySettings, type PeerConfig } from '../router/config.ts';
@@ -8,7 +9,6 @@ import { isEnabled, type Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { describeDown } from '../session/reason.ts';
 import { roles } from '../session/role.ts';
-import type { RemoteAs } from '../session/state.ts';
 import type { Capability } from '../wire/bgp/capability.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
 import { KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE } from '../wire/bgp/header.ts';
@@ -153,12 +153,6 @@ export function peerDetailView(router: Router, peer: Peer, time: WallTime, bfd?:
     import: router.filters.importChoice(peer, internal ?? config.remoteAs.kind === 'internal').name,
     export: router.filters.exportChoice(peer, internal ?? config.remoteAs.kind === 'internal').name,
   };
-}
-
-/** `external`, `65001`, `65000-65199,4200000000`. */
-export function remoteAsText(remoteAs: RemoteAs): string {
-  if (remoteAs.kind !== 'list') return remoteAs.kind;
-  return remoteAs.ranges.map(([low, high]) => (low === high ? `${low}` : `${low}-${high}`)).join(',');
 }
 
 export function familyName(id: number): FamilyName {

@@ -24,6 +24,8 @@ import { isoOf, secondsSince, type WallTime } from './wall-time.ts';
 
 /** Prefixes one page looks at. */
 const LOOKED_AT_MAX = 50_000;
+/** One whose NLRI is taken apart to be looked at counts for so many. */
+const PART_COST = 4;
 
 /** What a route looks like in the kernel, asked for each row shown. */
 export type KernelState = (family: number, prefixId: number) => RouteView['kernel'];
@@ -54,19 +56,18 @@ export function routesView(context: RouteViewContext, query: RoutesQuery): Route
     if (query.family !== undefined && families[family]!.name !== query.family) continue;
     if (id === 0 && query.advertised && peer !== undefined)
       addOwnDefault(context, peer, family, query, matches, routes);
-    if (wanted && rib.form === 'opaque') {
-      addOpaqueMatches(context, rib, query, peer?.index, matches, routes);
-      continue;
-    }
-    if (wanted) {
-      const found = prefixIdOf(rib, query);
-      if (found >= 0) addRows(context, rib, found, query, peer?.index, matches, routes);
-      continue;
-    }
+    const exact = wanted ? prefixIdOf(rib, query) : -1;
+    if (exact >= 0) addRows(context, rib, exact, query, peer?.index, matches, routes);
+    // A prefix, a MAC address or a distinguisher may be part of many keys; a whole key or an IP prefix is one route.
+    if (exact >= 0 || (wanted && rib.form === 'prefix')) continue;
+    const part = query.prefix ?? query.for;
+    const cost = part === undefined ? 1 : PART_COST;
     for (id = rib.nextPrefix(id); id >= 0; id = rib.nextPrefix(id + 1)) {
-      if (routes.length >= query.limit || ++lookedAt > LOOKED_AT_MAX)
+      lookedAt += cost;
+      if (routes.length >= query.limit || lookedAt > LOOKED_AT_MAX)
         return { routes, next: `${family}.${id}` };
-      addRows(context, rib, id, query, peer?.index, matches, routes);
+      if (part === undefined || hasPart(rib, id, part))
+        addRows(context, rib, id, query, peer?.index, matches, routes);
     }
   }
   return { routes };
@@ -222,25 +223,6 @@ function sourceOf(context: RouteViewContext, rib: Rib, prefixId: number, peer: n
   const bytes = new Uint8Array(words * 4);
   for (let w = 0; w < words; w++) new DataView(bytes.buffer).setUint32(w * 4, address[prefixId * words + w]!);
   return context.router.origination.sourceOf({ bytes, length: length[prefixId]! }) ?? 'local';
-}
-
-/** The rows of all routes that the query's text names as a whole or in part: one prefix may be there per VPN. */
-function addOpaqueMatches(
-  context: RouteViewContext,
-  rib: Rib,
-  query: RoutesQuery,
-  peer: number | undefined,
-  matches: Matches,
-  rows: RouteView[],
-): void {
-  const text = query.prefix ?? query.for ?? '';
-  const exact = idOfText(rib, text);
-  if (exact >= 0) addRows(context, rib, exact, query, peer, matches, rows);
-  let lookedAt = 0;
-  for (let id = rib.nextPrefix(0); id >= 0 && ++lookedAt <= LOOKED_AT_MAX; id = rib.nextPrefix(id + 1)) {
-    if (rows.length >= query.limit) return;
-    if (id !== exact && hasPart(rib, id, text)) addRows(context, rib, id, query, peer, matches, rows);
-  }
 }
 
 function addRows(

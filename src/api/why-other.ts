@@ -2,11 +2,12 @@
 // is on, and a prefix or address that only the kernel knows, or nobody. An operator asks for these as often as for
 // routes, and "there is none" would be no answer.
 
+import { remoteAsText } from '../intent/diff-peers.ts';
 import { formatIp, parseIp } from '../net/ip.ts';
 import { formatPrefix, parsePrefix, prefixText } from '../net/prefix.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import type { Router } from '../router/router.ts';
-import { peersOf, remoteAsText, type WaitingConfig, waitingConfig } from './peer-views.ts';
+import { peersOf, type WaitingConfig, waitingConfig } from './peer-views.ts';
 import { interfaceName } from './route-views.ts';
 import type { ReasonView, WhyView } from './views.ts';
 

@@ -130,7 +130,7 @@ export function rangesText(ranges: readonly (readonly [low: number, high: number
 }
 
 /** For people and for comparing: `external`, `65001`, `65000-65199,4200000000`. */
-function remoteAsText(remoteAs: RemoteAs): string {
+export function remoteAsText(remoteAs: RemoteAs): string {
   return remoteAs.kind === 'list' ? rangesText(remoteAs.ranges) : remoteAs.kind;
 }
 
