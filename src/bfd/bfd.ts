@@ -103,6 +103,8 @@ export class Bfd {
   readonly #wanted = new Map<number, Wanted>();
   /** By row: whose session it is; undefined for a free row, -1 for one that is leaving. */
   readonly #idOfRow: (number | undefined)[] = [];
+  /** Ids that found no free row: one is free once the peers of those that leave have been told. */
+  readonly #waiting = new Set<number>();
   #thread: Thread | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -212,15 +214,28 @@ export class Bfd {
     let row = 0;
     while (row < CAPACITY && this.#idOfRow[row] !== undefined) row++;
     if (row === CAPACITY) {
-      this.#options.onTrouble(
-        new LeafdError('bfd-sessions-full', `no more than ${CAPACITY} BFD sessions at a time`),
-      );
+      this.#waiting.add(id);
+      if (this.#wanted.size > CAPACITY)
+        this.#options.onTrouble(
+          new LeafdError('bfd-sessions-full', `no more than ${CAPACITY} BFD sessions at a time`),
+        );
       return;
     }
     this.#idOfRow[row] = id;
     wanted.row = row;
     const discriminator = this.#newDiscriminator();
     this.#order({ kind: 'add', row, discriminator, target: wanted.target });
+  }
+
+  /** Gives a row that is free to who waits for one still. */
+  #serveNext(): void {
+    for (const id of this.#waiting) {
+      this.#waiting.delete(id);
+      const wanted = this.#wanted.get(id);
+      if (wanted === undefined || wanted.row >= 0) continue;
+      this.#add(id, wanted);
+      return;
+    }
   }
 
   /** Random, and of no other session (RFC 5880, section 6.8.1). */
@@ -253,6 +268,7 @@ export class Bfd {
         return;
       case 'freed':
         this.#idOfRow[news.row] = undefined;
+        this.#serveNext();
         return;
       case 'discarded':
         this.#options.onDiscarded?.(

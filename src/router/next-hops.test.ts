@@ -138,3 +138,21 @@ test('what is discarded here is no way to anywhere', () => {
   run();
   expect(kernel.has('198.51.100.0/24')).toBe(false);
 });
+
+test('next hops whose ways fork are worked through in more slices than as many that do not', () => {
+  const { far, router } = rigOf(9);
+  for (let i = 0; i < 250; i++) announce(far[0]!, `198.51.${i}.0/24`, `10.9.1.${i + 1}`);
+  announce(far[0]!, '10.9.0.0/16', '192.0.2.2');
+  const slices = (): number => {
+    let count = 1;
+    router.nextHops.refresh();
+    while (router.nextHops.follow()) count++;
+    while (router.work());
+    return count;
+  };
+  const plain = slices();
+  for (let i = 0; i < far.length; i++) announce(far[0]!, `10.8.${i}.0/24`, '192.0.2.2');
+  for (const [i, one] of far.entries()) announce(one, '10.9.0.0/16', `10.8.${i}.1`);
+  // Nine ways each, over one more route of ours. With more changes at once they would be held as restless.
+  expect(slices()).toBeGreaterThan(plain * 4);
+});

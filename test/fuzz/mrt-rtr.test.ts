@@ -83,11 +83,21 @@ test('files of payloads, spoilt, are read or refused with a reason', () => {
   const rng = new Rng(seed);
   const text = JSON.stringify({ roas: [{ asn: 'AS65001', prefix: '192.0.2.0/24', maxLength: 24 }] });
   const bytes = new Uint8Array(Buffer.from(text));
+  let read = 0;
+  let refused = 0;
   for (let i = 0; i < CASES / 4; i++) {
     const file = readVrpFile(Buffer.from(spoil(rng, bytes)).toString('latin1'));
-    if (file.kind === 'wrong') expect(file.reason).not.toBe('');
-    else for (const vrp of file.vrps) expect(vrp.maxLength).toBeGreaterThanOrEqual(vrp.length);
+    if (file.kind === 'wrong') {
+      expect(file.reason).not.toBe('');
+      refused++;
+    } else
+      for (const vrp of file.vrps) {
+        expect(vrp.maxLength).toBeGreaterThanOrEqual(vrp.length);
+        read++;
+      }
   }
+  expect(read).toBeGreaterThan(0);
+  expect(refused).toBeGreaterThan(0);
 });
 
 test.each(['mrt-ipv4-addpath.gz', 'mrt-ipv6-addpath.gz', 'ris-rrc06.updates.20150401.gz'])(
@@ -97,24 +107,33 @@ test.each(['mrt-ipv4-addpath.gz', 'mrt-ipv6-addpath.gz', 'ris-rrc06.updates.2015
     const file = gunzipSync(readFileSync(join(import.meta.dirname, '..', 'data', name)));
     const whole = new Uint8Array(file.subarray(0, 3000));
     const out = new ByteWriter(4096);
+    let read = 0;
+    let broken = 0;
     for (let i = 0; i < CASES / 40; i++) {
       const bytes = spoil(rng, whole);
       let peers: DumpPeer[] = [];
       for (let at = 0; ; ) {
         const record = recordAt(bytes, at);
+        if (record?.kind === 'fault') broken++;
         if (record?.kind !== 'record') break;
         expect(record.end).toBeGreaterThan(at);
         const message = readBgp4mp(bytes, record);
-        if (message?.kind === 'message') expect(message.start).toBeLessThanOrEqual(message.end);
+        if (message?.kind === 'message') {
+          expect(message.start).toBeLessThanOrEqual(message.end);
+          read++;
+        }
         const found = readTableDump(bytes, record, peers);
         if (found?.kind === 'peers') peers = found.peers;
         if (found?.kind === 'routes')
           for (const entry of found.entries) {
             expect(entry.end).toBeLessThanOrEqual(record.end);
+            read++;
             writeEntryUpdate(out.reset(), bytes, found, entry);
           }
         at = record.end;
       }
     }
+    expect(read).toBeGreaterThan(0);
+    expect(broken).toBeGreaterThan(0);
   },
 );

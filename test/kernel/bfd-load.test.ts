@@ -8,8 +8,8 @@ import { Bfd } from '../../src/bfd/bfd.ts';
 import { createNetns, removeNetns, withNetns } from '../../src/netlink/netns.ts';
 import { libcCalls } from '../../src/netlink/sys.ts';
 
-const A = 'lfskbfdl-a';
-const B = 'lfskbfdl-b';
+const A = `lfskbfdl-${process.pid}-a`;
+const B = `lfskbfdl-${process.pid}-b`;
 const SESSIONS = 50;
 const SECONDS = 10;
 const TURN_MS = 2;

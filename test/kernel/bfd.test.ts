@@ -12,8 +12,8 @@ import { encodeSockaddr, setTtl } from '../../src/netlink/tcp.ts';
 import { openUdpReceiver, openUdpSender, sendDatagram } from '../../src/netlink/udp.ts';
 import { sleep, until } from '../support/fabric.ts';
 
-const A = 'lfskbfd-a';
-const B = 'lfskbfd-b';
+const A = `lfskbfd-${process.pid}-a`;
+const B = `lfskbfd-${process.pid}-b`;
 const ip = (...words: string[]) => execFileSync('ip', words, { encoding: 'utf8' });
 const nft = (netns: string, ...words: string[]) =>
   execFileSync('ip', ['netns', 'exec', netns, 'nft', ...words], { encoding: 'utf8' });

@@ -4,11 +4,11 @@
 // memory does not grow: the second half of the time needs no more than the first.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { leafctlPath, leafdPath, root, run, runOrThrow, sleep } from '../support/fabric.ts';
+import { leafctlPath, leafdPath, residentBytes, root, run, runOrThrow, sleep } from '../support/fabric.ts';
 import type { ChurnOptions, ChurnReport } from './churn.ts';
 
 const minutes = Number(process.env.LEAFD_SOAK_MINUTES ?? 3);
@@ -94,9 +94,6 @@ function inside(namespace: string, command: readonly string[]): ChildProcess {
   return child;
 }
 
-const rssMb = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
@@ -131,7 +128,7 @@ it(
     let rounds = 0;
     while (report === undefined && !died) {
       await sleep(1000);
-      seen.push(rssMb(daemon.pid!));
+      seen.push(residentBytes(daemon.pid!) / 2 ** 20);
       if (++rounds % 20 !== 0) continue;
       writeFileSync(file, configuration(100 + (rounds % 50)));
       const applied = await run(['ip', 'netns', 'exec', dut, leafctlPath, '-s', socket, 'apply', file]);

@@ -254,7 +254,8 @@ function routeCells(eye: Eye, change: Change) {
         await w.sent(n, `10.${n}.1.0/24`, { communities: [code] });
         await w.got(n, `20.${n}.1.0/24`, { communities: [name] });
         const why = () => fabric.get<WhyView>('a', `/v1/why/20.${n}.1.0%2F24`);
-        const kept = (seen: WhyView) => seen.advertised.every((one) => !one.sent);
+        const kept = (seen: WhyView) =>
+          seen.advertised.length > 0 && seen.advertised.every((one) => !one.sent);
         await holds(leafd(`tells 20.${n}.1.0/24 nobody`, why, kept));
         await holds(w.taken(80, `10.${n}.1.0/24`, none));
       }

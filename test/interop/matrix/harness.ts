@@ -67,16 +67,20 @@ function meets(seen: unknown, want: Want): boolean {
 
 /** Looks again until a claim holds; throws with the want that is not met and what was seen. */
 export async function holds(claim: Claim, timeoutMs = 15_000): Promise<void> {
+  if (claim.wants.length === 0) throw new Error(`${claim.what}: wants nothing`);
   const deadline = performance.now() + timeoutMs;
   let everyMs = 100;
   for (;;) {
     let seen: unknown;
+    let missing: Want | undefined;
     try {
       seen = await claim.look();
+      missing = claim.wants.find((want) => !meets(seen, want));
     } catch (error) {
+      // Who cannot look has not seen that something is absent.
       seen = `(${(error as Error).message})`;
+      missing = 'a look';
     }
-    const missing = claim.wants.find((want) => !meets(seen, want));
     if (missing === undefined) return;
     if (performance.now() > deadline) {
       const shown = typeof missing === 'object' && 'absent' in missing ? `no ${missing.absent}` : missing;
@@ -116,7 +120,7 @@ export const peerOf = (fabric: Fabric, node: string, name: string): Promise<Peer
 interface Column {
   speaker: Speaker;
   version: string;
-  cells: Partial<Record<BehaviourId, 'ok' | 'lacks' | 'FAIL'>>;
+  cells: Partial<Record<BehaviourId, 'ok' | 'lacks' | 'wrong'>>;
 }
 
 /** What a speaker's column holds at least: every behaviour but those it lacks works. */
@@ -163,7 +167,7 @@ export function matrix(
         });
       else if ('seenIn' in cell)
         it(`${name}: see ${cell.seenIn}`, () => {
-          column.cells[id] = 'FAIL';
+          column.cells[id] = 'wrong';
           expect(readFileSync(join(root, cell.seenIn), 'utf8')).toContain(cell.test);
           column.cells[id] = 'ok';
         });
@@ -194,7 +198,7 @@ export function matrix(
 }
 
 async function fill(column: Column, id: BehaviourId, work: () => Promise<unknown>): Promise<void> {
-  column.cells[id] = 'FAIL';
+  column.cells[id] = 'wrong';
   await work();
   column.cells[id] = 'ok';
 }
@@ -209,7 +213,7 @@ function printMatrix(own: Column): void {
   const lines = [`${''.padEnd(28)}${columns.map(({ speaker }) => cell(speaker)).join('')}`];
   for (const { id } of behaviours)
     lines.push(`${id.padEnd(28)}${columns.map(({ cells }) => cell(cells[id] ?? '-')).join('')}`.trimEnd());
-  for (const word of ['ok', 'lacks', 'FAIL'] as const) {
+  for (const word of ['ok', 'lacks', 'wrong'] as const) {
     const counts = columns.map(({ cells }) => Object.values(cells).filter((one) => one === word).length);
     lines.push(`${word.padEnd(28)}${counts.map((count) => cell(String(count))).join('')}`.trimEnd());
   }
@@ -235,7 +239,11 @@ export function editor(fabric: Fabric): (node: string, edit: (config: any) => vo
     turn(async () => {
       const text = editConfig(texts.get(node) ?? readFileSync(fabric.configOf(node), 'utf8'), edit);
       texts.set(node, text);
-      const { exitCode, stderr } = await fabric.leafctl(node, 'apply', scratchFile(`${node}.yaml`, text));
-      if (exitCode !== 0) throw new Error(`apply: ${stderr}`);
+      const { exitCode, stdout, stderr } = await fabric.leafctl(
+        node,
+        'apply',
+        scratchFile(`${node}.yaml`, text),
+      );
+      if (exitCode !== 0) throw new Error(`apply: ${stdout}${stderr}`);
     });
 }

@@ -1,14 +1,13 @@
 // What the cells of BIRD, GoBGP, OpenBGPD and ExaBGP are made of: how a foreign daemon is asked (`Eye`), what must be in
 // what it and leafd show, and claims over a wire with both sides in them.
 
-import { readFileSync } from 'node:fs';
-import { parse, stringify } from 'yaml';
 import type { RouteView, WhyView } from '../../../src/api/views.ts';
-import { type Fabric, scratchFile, sleep } from '../../support/fabric.ts';
+import { type Fabric, sleep } from '../../support/fabric.ts';
 import {
   agree,
   type Cell,
   type Claim,
+  editor,
   holds,
   leafd,
   peer,
@@ -66,22 +65,11 @@ export interface Eye {
 // biome-ignore lint/suspicious/noExplicitAny: a configuration as data.
 type Loose = any;
 
-/** Changes a leafd node's configuration, one change after the other, and keeps what went before. */
+/** Changes what a leafd node's configuration has below `bgp`. */
 export function changer(fabric: Fabric) {
-  const now = new Map<string, Loose>();
-  let turn: Promise<unknown> = Promise.resolve();
-  return (node: string, edit: (bgp: Loose) => void): Promise<unknown> => {
-    const work = async () => {
-      const config = structuredClone(now.get(node) ?? parse(readFileSync(fabric.configOf(node), 'utf8')));
-      edit(config.bgp);
-      now.set(node, config);
-      const file = scratchFile(`${fabric.name}-${node}.yaml`, stringify(config));
-      const { exitCode, stdout, stderr } = await fabric.leafctl(node, 'apply', file);
-      if (exitCode > 1) throw new Error(`apply: ${stdout}${stderr}`);
-    };
-    turn = turn.catch(() => {}).then(work);
-    return turn;
-  };
+  const change = editor(fabric);
+  return (node: string, edit: (bgp: Loose) => void): Promise<void> =>
+    change(node, (config) => edit(config.bgp));
 }
 
 const equal = (seen: unknown, wanted: unknown): boolean =>
