@@ -30,6 +30,9 @@ const layers = long
       { name: 'e2e', budgetS: 420, again: true },
     ];
 
+/** Files of a layer that may run once more, at most: with more of them broken it is not the machine. */
+const FILES_AGAIN = 2;
+
 /** Waits more than it works: it runs beside the unit layers on other Nodes. */
 const soak = { name: 'soak', budgetS: 240 };
 
@@ -71,9 +74,6 @@ function shown(command, words, env = process.env) {
     child.once('exit', (status) => resolve(status));
   });
 }
-
-/** Files that may run once more, at most: with more of them broken it is not the machine. */
-const FILES_AGAIN = 2;
 
 async function runLayer(layer) {
   const started = Date.now();
@@ -137,7 +137,9 @@ async function runFiles(layer, files) {
   return { status, passed: counts.numPassedTests, failed, skipped: counts.numPendingTests, files: outcomes };
 }
 
-const firstLine = (text = '') => text.split('\n')[0].slice(0, 300);
+function firstLine(text = '') {
+  return text.split('\n')[0].slice(0, 300);
+}
 
 /** The unit layer again on the newer Node lines that we support, from npm's packages of Node itself. */
 async function runOnOtherNodes() {

@@ -12,7 +12,7 @@ function announce(far: Far, prefix: string, communities: string[]): void {
 
 const many = (first: number, length: number): string[] => Array.from({ length }, (_, i) => `${first}:${i}`);
 
-test('one peer goes beyond the limit, the next when as much again is needed, and from the start once all is free', () => {
+test('one peer goes beyond the limit, another once as much again is needed; all anew once it is free', () => {
   const limit = new MemoryLimit(10);
   expect([10, 11, 12, 139, 140, 141].map((pages) => limit.isExceeded(pages))).toEqual([
     ...[false, true, false, false, true, false],
