@@ -22,6 +22,7 @@ const tiers: Record<string, number> = {
   router: 5,
   sim: 6,
   speaker: 6,
+  guests: 6,
   api: 7,
   lab: 7,
   daemon: 8,
@@ -39,8 +40,10 @@ const pure = [
   /^src\/bfd\/(packet|engine|session-table|row-index)\.ts$/,
   /^src\/dataplane\/(desired|delta|fib-state|fib-event|fib-objects|fib-table|fib-ops)\.ts$/,
   /^src\/lab\/(topology|clos|fabric-config|layout|graph)\.ts$/,
+  /^src\/guests\/(binding|ports|table[a-z-]*|kept|dhcp[a-z0-9-]*|own-side)\.ts$/,
+  /^src\/dataplane\/guest-(wish|rules|links-desired)\.ts$/,
   /^src\/(daemon\/event-limit|speaker\/neighbour-limit)\.ts$/,
-  /^src\/netlink\/(message|link|address|route|nexthop|neighbour)\.ts$/,
+  /^src\/netlink\/(message|link|address|route|nexthop|neighbour|nft[a-z-]*|nflog-message)\.ts$/,
 ];
 
 const impure =

@@ -3,6 +3,7 @@
 // inside this room (a daemon whose inside is shaped by its configuration tree regrets it).
 
 import type { Prefix } from '../net/prefix.ts';
+import type { GuestsIntent } from './guests.ts';
 import type { PolicyDefinitions } from './policy-definition.ts';
 import type { Secret } from './secret.ts';
 
@@ -13,6 +14,8 @@ export interface Intent {
   policies: PolicyDefinitions;
   rpki: RpkiIntent;
   kernel: KernelIntent;
+  /** Absent: no guests are looked after. */
+  guests?: GuestsIntent;
 }
 
 export interface NodeIntent {
@@ -28,6 +31,8 @@ export interface ApiIntent {
 }
 
 export interface BgpIntent {
+  /** `none`: another daemon of this machine speaks BGP, and no session is made here. */
+  speaker: 'leafd' | 'none';
   asn: number;
   /** As a uint32, never 0 (RFC 6286). */
   routerId: number;

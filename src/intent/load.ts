@@ -192,6 +192,7 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
   const networks = uniquePrefixes(config.networks, ['bgp', 'networks'], findings);
   const confederation = resolveConfederation(config, findings);
   const bgp: BgpIntent = {
+    speaker: 'leafd',
     asn,
     routerId,
     port: config.port ?? 179,
