@@ -2,17 +2,9 @@
 // them. The original is on disk before the new value is written, so that a crash in between loses nothing.
 // Restoring leaves alone what somebody else has changed since, and what belonged to a link that is gone.
 
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeWhole } from '../lib/atomic-file-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { withNetns } from '../netlink/netns.ts';
 import type { SavedSysctl } from './delta.ts';
@@ -81,37 +73,12 @@ export function saveKernelState(stateDir: string, state: KernelState): void {
     rmSync(path, { force: true });
     return;
   }
-  makeDirectory(stateDir);
-  const temporary = `${path}.tmp`;
   const data = {
     schema: SCHEMA,
     sysctls: Object.fromEntries(state.sysctls),
     addresses: [...state.addresses],
   };
-  const fd = openSync(temporary, 'w', 0o644);
-  try {
-    writeFileSync(fd, `${JSON.stringify(data, null, 2)}\n`);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, path);
-}
-
-/**
- * Makes a directory and those above it. Not by Node's own recursive form: that never returns where making one answers
- * "no such file" although all above exist, as /proc does.
- */
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT' || dirname(path) === path) throw error;
-    makeDirectory(dirname(path));
-    mkdirSync(path);
-  }
+  writeWhole(path, `${JSON.stringify(data, null, 2)}\n`);
 }
 
 /** Gives a sysctl its original value back, unless somebody else changed it since or it is gone. */
