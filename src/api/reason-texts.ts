@@ -21,6 +21,7 @@ export const reasonTexts: Readonly<Record<string, string>> = {
   gone: 'its session has ended',
   llgrDepreferenced: 'its session, or one on its way, is gone for long',
   weight: 'another path has a higher weight',
+  moveSequence: 'another path has a higher move sequence: the guest has gone there',
   localPref: 'another path has a higher LOCAL_PREF',
   localOrigin: 'another path originates here',
   asPathLength: 'another path has a shorter AS path',
@@ -57,6 +58,7 @@ export const reasonTexts: Readonly<Record<string, string>> = {
 export const stepTexts: Readonly<Record<string, string>> = {
   llgrDepreferenced: 'long-lived staleness',
   weight: 'weight',
+  moveSequence: 'move sequence',
   localPref: 'LOCAL_PREF',
   localOrigin: 'local origin',
   asPathLength: 'AS path length',

@@ -16,6 +16,13 @@ export const LLGR_STALE_COMMUNITY = 0xffff0006;
 export const NO_LLGR_COMMUNITY = 0xffff0007;
 export const BLACKHOLE_COMMUNITY = 0xffff029a;
 
+/**
+ * Second words of the large communities `ASN:28022:SEQ` and `ASN:28023:SEQ` that leafd puts on routes of guests: how
+ * often the address has moved from node to node. The second form is said while the move is fresh.
+ */
+export const MOVE_SEQUENCE = 28022;
+export const MOVE_SEQUENCE_FRESH = 28023;
+
 const wellKnown: readonly (readonly [number, string])[] = [
   [GRACEFUL_SHUTDOWN_COMMUNITY, 'graceful-shutdown'],
   [0xffff0001, 'accept-own'],
@@ -56,6 +63,12 @@ export function parseLargeCommunity(text: string): Uint8Array | undefined {
     writeU32(bytes, 4 * i, value);
   }
   return bytes;
+}
+
+/** Whether the large community of the 12 bytes at `start` says a move sequence, in either form. */
+export function isMoveSequence(bytes: Uint8Array, start: number): boolean {
+  const kind = readU32(bytes, start + 4);
+  return kind === MOVE_SEQUENCE || kind === MOVE_SEQUENCE_FRESH;
 }
 
 /** The large community of the 12 bytes at `start` as `a:b:c`. */

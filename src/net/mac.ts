@@ -34,3 +34,13 @@ export function formatEsi(bytes: Uint8Array, start = 0): string {
 export function parseEsi(text: string): Uint8Array | undefined {
   return parseColons(text, ESI_LENGTH);
 }
+
+/** Whether a MAC is a group address (broadcast or multicast): no interface's own. */
+export function isGroupMac(mac: Uint8Array): boolean {
+  return (mac[0]! & 1) === 1;
+}
+
+/** Whether all six bytes are zero. */
+export function isZeroMac(mac: Uint8Array): boolean {
+  return mac.every((byte) => byte === 0);
+}

@@ -5,7 +5,7 @@
 //
 // Bytes lie in pages that never move, so growing costs no copy and a full table no pause. An id keeps its
 // block when it is freed and is used again for a set of the same size class (lib/size-class.ts).
-// Cost: 46 B a distinct set + its bytes + 16-32 B of hash slots; nothing a route but the references.
+// Cost: 52 B a distinct set + its bytes + 16-32 B of hash slots; nothing a route but the references.
 // This file does not validate: the decoder has done so.
 
 import { assert } from '../lib/assert.ts';
@@ -17,6 +17,8 @@ import {
   BLACKHOLE_COMMUNITY,
   GRACEFUL_SHUTDOWN_COMMUNITY,
   LLGR_STALE_COMMUNITY,
+  MOVE_SEQUENCE,
+  MOVE_SEQUENCE_FRESH,
   NO_ADVERTISE_COMMUNITY,
   NO_EXPORT_COMMUNITY,
   NO_EXPORT_SUBCONFED_COMMUNITY,
@@ -29,6 +31,7 @@ import {
   CLUSTER_LIST,
   COMMUNITIES,
   EXT_COMMUNITIES,
+  LARGE_COMMUNITIES,
   LOCAL_PREF,
   MED,
   ORIGIN,
@@ -73,6 +76,10 @@ export const HAS_OTC = 8192;
 const HAS_LINK_BANDWIDTH = 16384;
 /** An extended community that does not leave the AS (RFC 4360 section 6). */
 export const HAS_NON_TRANSITIVE = 32768;
+/** A move sequence (net/community.ts), in its settled and in its fresh form. */
+export const MOVE_SETTLED = 65536;
+export const MOVE_FRESH = 131072;
+const HAS_MOVE = MOVE_SETTLED | MOVE_FRESH;
 
 /** Who we are, for the loop checks that are made once a set. */
 export interface LocalIdentity {
@@ -106,9 +113,12 @@ export class AttributePool {
   /** How often our member AS is in confederation segments (RFC 5065 section 4). */
   memberAsCount = new Uint8Array(64);
   origin = new Uint8Array(64);
-  flags = new Uint16Array(64);
-  /** Sets in use that carry LLGR_STALE: without any the decision need not look. */
+  flags = new Uint32Array(64);
+  /** The highest move sequence in either form, 0 where there is none: 4 B a set. */
+  moveSequence = new Uint32Array(64);
+  /** Sets in use that carry LLGR_STALE, and a move sequence: without any the decision need not look. */
   staleSets = 0;
+  movedSets = 0;
   /** Ids are in [1, idEnd); 0 is no set. */
   idEnd = 1;
 
@@ -255,7 +265,7 @@ export class AttributePool {
 
   /** Bytes this pool has reserved, for the metrics. */
   get reservedBytes(): number {
-    return this.#pages.length * PAGE_SIZE + this.refs.length * 46 + this.#index.slots.length * 4;
+    return this.#pages.length * PAGE_SIZE + this.refs.length * 52 + this.#index.slots.length * 4;
   }
 
   /** See IdHash.searchSteps. */
@@ -289,6 +299,7 @@ export class AttributePool {
     this.localAsCount[id] = 0;
     this.memberAsCount[id] = 0;
     this.origin[id] = 0;
+    this.moveSequence[id] = 0;
     while (at < end) {
       const code = page[at + 1]!;
       const value = valueStart(page, at);
@@ -311,6 +322,7 @@ export class AttributePool {
         for (let i = value; i < next; i += 4)
           if (readU32(page, i) === this.#identity.clusterId) flags |= CLUSTER_LOOP;
       } else if (code === OTC) flags |= HAS_OTC;
+      else if (code === LARGE_COMMUNITIES) flags |= this.#parseMoves(id, page, value, next);
       else if (code === EXT_COMMUNITIES) {
         for (let i = value; i < next; i += 8) {
           if (isLinkBandwidth(page, i)) flags |= HAS_LINK_BANDWIDTH;
@@ -320,7 +332,21 @@ export class AttributePool {
       at = next;
     }
     if (((flags ^ this.flags[id]!) & LLGR_STALE) !== 0) this.staleSets += (flags & LLGR_STALE) !== 0 ? 1 : -1;
+    // What a set says of moves is the same whenever it is looked at.
+    if ((flags & HAS_MOVE) !== 0 && (this.flags[id]! & PARSED) === 0) this.movedSets++;
     this.flags[id] = flags;
+  }
+
+  /** The highest move sequence of whatever AS; returns the flags of the forms it is in. */
+  #parseMoves(id: number, page: Uint8Array, start: number, end: number): number {
+    let flags = 0;
+    for (let at = start; at < end; at += 12) {
+      const kind = readU32(page, at + 4);
+      if (kind !== MOVE_SEQUENCE && kind !== MOVE_SEQUENCE_FRESH) continue;
+      flags |= kind === MOVE_SEQUENCE ? MOVE_SETTLED : MOVE_FRESH;
+      this.moveSequence[id] = Math.max(this.moveSequence[id]!, readU32(page, at + 8));
+    }
+    return flags;
   }
 
   /** Fills the columns about the path; returns its flags. */
@@ -381,6 +407,7 @@ export class AttributePool {
     const index = this.#index;
     index.remove(id);
     if ((this.flags[id]! & LLGR_STALE) !== 0) this.staleSets--;
+    if ((this.flags[id]! & HAS_MOVE) !== 0) this.movedSets--;
     const sizeClass = sizeClassOf(this.length[id]!);
     index.hash[id] = this.#freeByClass[sizeClass]!;
     this.#freeByClass[sizeClass] = id;
@@ -410,7 +437,8 @@ export class AttributePool {
     this.localAsCount = growU8(this.localAsCount, capacity);
     this.memberAsCount = growU8(this.memberAsCount, capacity);
     this.origin = growU8(this.origin, capacity);
-    this.flags = growU16(this.flags, capacity);
+    this.flags = growU32(this.flags, capacity);
+    this.moveSequence = growU32(this.moveSequence, capacity);
     this.#start = growU32(this.#start, capacity);
   }
 }

@@ -7,7 +7,8 @@
 //   RFC 4456 9: ORIGINATOR_ID stands for the identifier in f; then the shorter CLUSTER_LIST, then g.
 //   RFC 9494 4.3: LLGR_STALE loses before all else. RFC 5065: a path from another member AS counts as internal.
 //
-// Ours: weight before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
+// Ours: weight, then the higher move sequence of a guest's route (docs/decisions/0017-move-sequence.md; none is 0), both
+// before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
 // through e (up to `multipath` next hops, with the same AS_PATH unless `multipathRelax`, and with a CLUSTER_LIST as
 // long as the best one's: a reflector that puts itself as next hop is a hop, and a detour through it may lead back
 // here); after g the ADD-PATH identifier. Each step removes paths from the whole set, as the RFC words it, so step
@@ -174,6 +175,10 @@ export class Decision {
     if (weight !== 0) return weight;
     const attrA = paths.attrId[a]!;
     const attrB = paths.attrId[b]!;
+    if (pool.movedSets !== 0) {
+      const moves = pool.moveSequence[attrA]! - pool.moveSequence[attrB]!;
+      if (moves !== 0) return moves;
+    }
     const preference = pool.localPref[attrA]! - pool.localPref[attrB]!;
     if (preference !== 0) return preference;
     const localA = this.#peers.kind[paths.peer[a]!] === PEER_LOCAL ? 1 : 0;
@@ -414,6 +419,7 @@ export class Decision {
     const attrOf = (path: number): number => paths.attrId[path]!;
     lowest(reason.LONG_LIVED_STALE, (path) => pool.flags[attrOf(path)]! & LLGR_STALE);
     lowest(reason.WEIGHT, (path) => -paths.weight[path]!);
+    lowest(reason.MOVE_SEQUENCE, (path) => -pool.moveSequence[attrOf(path)]!);
     lowest(reason.LOCAL_PREFERENCE, (path) => -pool.localPref[attrOf(path)]!);
     lowest(reason.LOCAL_ORIGIN, (path) => (kindOf(path) === PEER_LOCAL ? 0 : 1));
     lowest(reason.AS_PATH_LENGTH, (path) => pool.asPathLength[attrOf(path)]!);

@@ -14,6 +14,8 @@ import {
   HAS_NON_TRANSITIVE,
   HAS_OTC,
   LLGR_STALE,
+  MOVE_FRESH,
+  MOVE_SETTLED,
   NO_ADVERTISE,
   NO_EXPORT,
   NO_EXPORT_SUBCONFED,
@@ -314,6 +316,9 @@ export class ExportStage {
     const staleToOld = (pool.flags[attrId]! & LLGR_STALE) !== 0 && options.longLived !== true;
     const keepsMed = sourceKind === PEER_LOCAL || verdict.medSet || options.routeServerClient === true;
     transform.dropMed = external && !keepsMed;
+    // Of two that say they have a guest, routers that know nothing of sequences take the one that has just got it.
+    const settled = (pool.flags[attrId]! & (MOVE_SETTLED | MOVE_FRESH)) === MOVE_SETTLED;
+    transform.prependsTwice = external && settled && sourceKind === PEER_LOCAL;
     transform.forcesLocalPref = !external && (staleToOld || options.gracefulShutdown === true);
     transform.localPref = external ? -1 : transform.forcesLocalPref ? 0 : DEFAULT_LOCAL_PREF;
     transform.communities = staleToOld ? [...this.#communities, NO_EXPORT_COMMUNITY] : this.#communities;

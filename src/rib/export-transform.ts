@@ -27,6 +27,8 @@ export interface Transform {
   prependAsn: number;
   /** Another AS of ours, put before that, or 0. */
   prependBefore: number;
+  /** Our AS is put there twice: what is fresh elsewhere has a shorter path. */
+  prependsTwice: boolean;
   /** AS_SEQUENCE, or AS_CONFED_SEQUENCE between member ASes. */
   segment: number;
   /** The MED is somebody else's and goes to another AS. */
@@ -53,6 +55,7 @@ export function emptyTransform(segment: number): Transform {
   return {
     prependAsn: 0,
     prependBefore: 0,
+    prependsTwice: false,
     segment,
     dropMed: false,
     localPref: -1,
@@ -182,8 +185,8 @@ function writePrepended(
   from: number,
   to: number,
 ): boolean {
-  const { segment, prependAsn, prependBefore } = transform;
-  const count = prependBefore === 0 ? 1 : 2;
+  const { segment, prependAsn, prependBefore, prependsTwice } = transform;
+  const count = (prependBefore === 0 ? 1 : 2) + (prependsTwice ? 1 : 0);
   const joins = to > from && bytes[from] === segment && bytes[from + 1]! + count <= 255;
   const length = to - from + count * 4 + (joins ? 0 : 2);
   if (length > 0xffff) return false;
@@ -192,6 +195,7 @@ function writePrepended(
   out.u8(joins ? bytes[from + 1]! + count : count);
   if (prependBefore !== 0) out.u32(prependBefore);
   out.u32(prependAsn);
+  if (prependsTwice) out.u32(prependAsn);
   out.copy(bytes, joins ? from + 2 : from, to);
   return true;
 }

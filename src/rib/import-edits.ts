@@ -1,7 +1,7 @@
 // What import does to attributes whatever policy says, and two checks that need more than flags: our other AS before
 // the path (local-as), OTC of RFC 9234 section 5, LOCAL_PREF 0 for a neighbour that drains (RFC 8326 section 4.1),
-// LLGR_STALE (RFC 9494 section 4.3), NO_EXPORT for what is discarded (RFC 7999 section 3.2). Each edit takes over the
-// reference to the set it is given, where it says so, and gives one to the set it returns.
+// LLGR_STALE (RFC 9494 section 4.3), NO_EXPORT for what is discarded (RFC 7999 section 3.2), no move sequence of those
+// whom nobody believes one (docs/decisions/0017-move-sequence.md). Each edit takes over the reference to the set it is given, where it says so, and gives one to the set it returns.
 
 import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import { LLGR_STALE_COMMUNITY, NO_EXPORT_COMMUNITY } from '../net/community.ts';
@@ -16,7 +16,7 @@ import {
 import { AS_PATH, LOCAL_PREF, OTC } from '../wire/bgp/attribute/table.ts';
 import { type Role, roles } from '../wire/bgp/role.ts';
 import { type AttributePool, HAS_OTC, NO_ADVERTISE, NO_EXPORT } from './attribute-pool.ts';
-import { addCommunity } from './communities.ts';
+import { addCommunity, dropMoveSequences } from './communities.ts';
 import { type PeerTable, STEP_LOCAL_AS, STEP_PREPEND } from './peer-table.ts';
 
 /** RFC 9234 section 5, ingress 1 and 2: OTC where a customer or another peer may not have it. */
@@ -103,6 +103,13 @@ export class ImportEdits {
   keptHere(attrId: number): number {
     if ((this.#pool.flags[attrId]! & (NO_EXPORT | NO_ADVERTISE)) !== 0) return attrId;
     return this.#withCommunity(attrId, NO_EXPORT_COMMUNITY);
+  }
+
+  /** Without what it says of moves. Takes over the reference. */
+  withoutMoves(attrId: number): number {
+    const start = this.#pool.offset(attrId);
+    dropMoveSequences(this.#out.reset(), this.#pool.page(attrId), start, start + this.#pool.length[attrId]!);
+    return this.#replace(attrId);
   }
 
   #withCommunity(attrId: number, community: number): number {

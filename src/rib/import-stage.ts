@@ -1,6 +1,6 @@
 // From a path as received to a path as accepted, or to the reason why not: loop checks (RFC 4271 9.1.2: our own
 // AS in the AS_PATH; RFC 4456 8: ORIGINATOR_ID and CLUSTER_LIST; RFC 5065 4: our member AS), AS_SETs (RFC 9774),
-// roles (RFC 9234 5), then the peer's import filter, and behind it what no policy lifts: draining neighbours (RFC
+// roles (RFC 9234 5), move sequences that are not believed, then the peer's import filter, and behind it what no policy lifts: draining neighbours (RFC
 // 8326), long-lived staleness (RFC 9494), black holes (RFC 7999). Both forms of the path are kept by the RIB, so that
 // a new filter needs no route refresh from the peer.
 //
@@ -14,6 +14,8 @@ import {
   GRACEFUL_SHUTDOWN,
   HAS_AS_SET,
   LLGR_STALE,
+  MOVE_FRESH,
+  MOVE_SETTLED,
   NO_LLGR,
   ORIGINATOR_LOOP,
 } from './attribute-pool.ts';
@@ -125,7 +127,8 @@ export class ImportStage {
     else if (isLocalAsLoop(pool, peers, peer, attrIdIn)) this.reason = AS_LOOP;
     else if (longLived && (pool.flags[attrIdIn]! & NO_LLGR) !== 0) this.reason = NO_LONG_LIVED;
     if (this.reason !== 0) return;
-    const before = this.#edits.before(peers, peer, attrIdIn, this.#hasRoles);
+    let before = this.#edits.before(peers, peer, attrIdIn, this.#hasRoles);
+    if ((marks & (MOVE_SETTLED | MOVE_FRESH)) !== 0) before = this.#edits.withoutMoves(before);
     this.#runPolicy(peer, before, nextHopIdIn);
     pool.release(before);
     if (this.attrId === 0) return;

@@ -5,7 +5,7 @@
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
 import { type Role, roles } from '../wire/bgp/role.ts';
-import { BLACKHOLE, GRACEFUL_SHUTDOWN, HAS_AS_SET } from './attribute-pool.ts';
+import { BLACKHOLE, GRACEFUL_SHUTDOWN, HAS_AS_SET, MOVE_FRESH, MOVE_SETTLED } from './attribute-pool.ts';
 import { growU8, growU16, growU32 } from './columns.ts';
 
 export const LOCAL_PEER = 0;
@@ -51,6 +51,8 @@ export interface PeerColumns {
   honoursGracefulShutdown?: boolean;
   /** RFC 7999: host routes with BLACKHOLE are discarded. */
   blackhole?: boolean;
+  /** Its move sequences are believed; else they are removed. */
+  moves?: boolean;
   /** Another AS that the peer knows us by, or 0; `localAsPrepends` unless no-prepend. */
   localAs?: number;
   localAsPrepends?: boolean;
@@ -67,7 +69,7 @@ export class PeerTable {
   /** STEP_ bits. */
   steps = new Uint8Array(16);
   /** Attribute flags that make import look closer, and those that make it look at the prefix. */
-  attrMask = new Uint16Array(16);
+  attrMask = new Uint32Array(16);
   prefixMask = new Uint16Array(16);
   /** 0, or an index into `roles` + 1. */
   role = new Uint8Array(16);
@@ -134,6 +136,7 @@ export class PeerTable {
     this.attrMask[index] =
       this.prefixMask[index]! |
       (peer.acceptAsSet === true ? 0 : HAS_AS_SET) |
+      (peer.moves === true ? 0 : MOVE_SETTLED | MOVE_FRESH) |
       (external && peer.honoursGracefulShutdown === true ? GRACEFUL_SHUTDOWN : 0);
   }
 
@@ -164,7 +167,7 @@ export class PeerTable {
     this.rrClient = growU8(this.rrClient, old * 2);
     this.allowAsIn = growU8(this.allowAsIn, old * 2);
     this.steps = growU8(this.steps, old * 2);
-    this.attrMask = growU16(this.attrMask, old * 2);
+    this.attrMask = growU32(this.attrMask, old * 2);
     this.prefixMask = growU16(this.prefixMask, old * 2);
     this.role = growU8(this.role, old * 2);
     this.localAs = growU32(this.localAs, old * 2);

@@ -44,17 +44,18 @@ export const LONG_LIVED_STALE = 15;
 
 /** RFC 4271 section 9.1.2.2 and ours (decision.ts). */
 export const WEIGHT = 16;
-export const LOCAL_PREFERENCE = 17;
-export const LOCAL_ORIGIN = 18;
-export const AS_PATH_LENGTH = 19;
-export const ORIGIN_CODE = 20;
-export const MED = 21;
-export const EXTERNAL_OVER_INTERNAL = 22;
-export const IGP_METRIC = 23;
-export const ROUTER_ID = 24;
-export const CLUSTER_LIST_LENGTH = 25;
-export const PEER_ADDRESS = 26;
-export const PATH_ID = 27;
+export const MOVE_SEQUENCE = 17;
+export const LOCAL_PREFERENCE = 18;
+export const LOCAL_ORIGIN = 19;
+export const AS_PATH_LENGTH = 20;
+export const ORIGIN_CODE = 21;
+export const MED = 22;
+export const EXTERNAL_OVER_INTERNAL = 23;
+export const IGP_METRIC = 24;
+export const ROUTER_ID = 25;
+export const CLUSTER_LIST_LENGTH = 26;
+export const PEER_ADDRESS = 27;
+export const PATH_ID = 28;
 
 /** Indexed by code. */
 export const reasonNames: readonly string[] = [
@@ -75,6 +76,7 @@ export const reasonNames: readonly string[] = [
   'gone',
   'llgrDepreferenced',
   'weight',
+  'moveSequence',
   'localPref',
   'localOrigin',
   'asPathLength',
