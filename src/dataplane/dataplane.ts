@@ -29,7 +29,7 @@ const RETRY_MOST_MS = 30_000;
 
 export interface ObjectStatus {
   key: string;
-  kind: DesiredObject['kind'];
+  kind: DesiredObject['kind'] | 'mac' | 'port' | 'neighbour' | 'filter';
   state: 'pending' | 'done' | 'error';
   /** Of `error`: the errno's name and the kernel's words. */
   errno?: string;

@@ -117,7 +117,13 @@ function portSysctls(port: string): DesiredSysctl[] {
   ];
 }
 
-function sysctl(name: string, value: string, link?: string, accepts?: readonly string[]): DesiredSysctl {
+/** A wanted sysctl; `IF` in its name stands for the link. */
+export function sysctl(
+  name: string,
+  value: string,
+  link?: string,
+  accepts?: readonly string[],
+): DesiredSysctl {
   const path = name.replaceAll('.', '/').replace('/IF/', `/${link}/`);
   const key = name.replace('.IF.', `.${(link ?? '').replaceAll('.', '/')}.`);
   return {

@@ -43,23 +43,32 @@ export interface KernelState {
 
 /** Reads the state file; an absent one is empty. Throws LeafdError `state-unreadable`. */
 export function loadKernelState(stateDir: string): KernelState {
-  const path = join(stateDir, FILE);
+  const state: KernelState = { sysctls: new Map(), addresses: new Set() };
+  return readStateFile(join(stateDir, FILE), SCHEMA, state, (data) => ({
+    sysctls: new Map(Object.entries(data.sysctls as Record<string, SavedSysctl>)),
+    addresses: new Set(data.addresses as string[]),
+  }));
+}
+
+/** Reads a state file; `absent` where there is none. Throws LeafdError `state-unreadable`. */
+export function readStateFile<T>(
+  path: string,
+  schema: number,
+  absent: T,
+  decode: (data: Record<string, unknown>) => T,
+): T {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      return { sysctls: new Map(), addresses: new Set() };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return absent;
     throw new LeafdError('state-unreadable', `cannot read ${path}`, { cause: error });
   }
   try {
-    const data = JSON.parse(text) as {
-      schema: number;
-      sysctls: Record<string, SavedSysctl>;
-      addresses: string[];
-    };
-    if (data.schema > SCHEMA) throw new Error(`schema ${data.schema} is newer than this leafd`);
-    return { sysctls: new Map(Object.entries(data.sysctls)), addresses: new Set(data.addresses) };
+    const data = JSON.parse(text) as Record<string, unknown>;
+    if ((data.schema as number) > schema)
+      throw new Error(`schema ${String(data.schema)} is newer than this leafd`);
+    return decode(data);
   } catch (error) {
     const hint = 'move the file away; the original values in it are then not restored';
     throw new LeafdError('state-unreadable', `${path} is damaged`, { cause: error, hint });

@@ -1,7 +1,8 @@
 // Links: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK (include/uapi/linux/if_link.h). Pure. Only what
-// leafd reads of a link is decoded; changing links is limited to up and down and to the alias, which is
-// leafd's mark on a link.
+// leafd reads of a link is decoded; changing links is limited to up and down, the MAC, and the alias, which is
+// leafd's mark on a link. Bridges and their ports are bridge.ts.
 
+import { IFLA_BRPORT_ISOLATED, IFLA_PROTINFO, portIsolated } from './bridge.ts';
 import {
   attributeAt,
   attributeBytes,
@@ -11,6 +12,7 @@ import {
   NLM_F_ACK,
   NLM_F_DUMP,
   NLM_F_REQUEST,
+  RTM_DELLINK,
   RTM_GETLINK,
   RTM_SETLINK,
   u32,
@@ -30,6 +32,8 @@ const IFLA_IFALIAS = 20;
 const IFLA_EXT_MASK = 29;
 const IFLA_CARRIER_CHANGES = 35;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
 const RTEXT_FILTER_SKIP_STATS = 8;
 const BODY = 32;
 
@@ -56,6 +60,8 @@ export interface Link {
   operState: number;
   /** How often the carrier came or went, so that a flap between two events is seen. */
   carrierChanges: number;
+  /** Of a port of a bridge: it cannot reach other isolated ports. Absent on all other links. */
+  isolated?: boolean;
 }
 
 /** Decodes the link in a whole message [start, end). */
@@ -87,16 +93,37 @@ export function decodeLink(bytes: Uint8Array, start: number, end: number): Link 
     else if (type === IFLA_OPERSTATE) link.operState = bytes[at + 4]!;
     else if (type === IFLA_IFALIAS) link.alias = attributeText(bytes, at, n);
     else if (type === IFLA_CARRIER_CHANGES && n === 8) link.carrierChanges = u32(bytes, at + 4);
-    else if (type === IFLA_LINKINFO) link.kind = kindOf(bytes, at + 4, at + n);
+    else if (type === IFLA_LINKINFO) readInfo(link, bytes, at + 4, at + n);
   }
   return link;
 }
 
-function kindOf(bytes: Uint8Array, start: number, end: number): string {
+function readInfo(link: Link, bytes: Uint8Array, start: number, end: number): void {
+  let bridged = false;
   for (let at = start, n = 0; (n = attributeAt(bytes, at, end)) > 0; at += (n + 3) & ~3) {
-    if (attributeType(bytes, at) === IFLA_INFO_KIND) return attributeText(bytes, at, n);
+    const type = attributeType(bytes, at);
+    if (type === IFLA_INFO_KIND) link.kind = attributeText(bytes, at, n);
+    else if (type === IFLA_INFO_SLAVE_KIND) bridged = attributeText(bytes, at, n) === 'bridge';
+    else if (type === IFLA_INFO_SLAVE_DATA && bridged) {
+      const isolated = portIsolated(bytes, at + 4, at + n);
+      if (isolated !== undefined) link.isolated = isolated;
+    }
   }
-  return '';
+}
+
+/** What a bridge says of a port (a message of family AF_BRIDGE): whether it is isolated. */
+export function decodePortIsolated(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): { ifindex: number; isolated: boolean } | undefined {
+  if (end < start + BODY) return undefined;
+  for (let at = start + BODY, n = 0; (n = attributeAt(bytes, at, end)) > 0; at += (n + 3) & ~3) {
+    if (attributeType(bytes, at) !== IFLA_PROTINFO) continue;
+    const isolated = portIsolated(bytes, at + 4, at + n);
+    return isolated === undefined ? undefined : { ifindex: u32(bytes, start + 20), isolated };
+  }
+  return undefined;
 }
 
 /** Asks for all links, without their statistics. */
@@ -106,15 +133,29 @@ export function encodeLinkDump(writer: MessageWriter, seq: number): void {
   writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS).end();
 }
 
-/** Sets a link up or down, or its alias; what is absent stays as it is. */
-export function encodeLinkSet(
-  writer: MessageWriter,
-  seq: number,
-  change: { ifindex: number; up?: boolean; alias?: string },
-): void {
+/** What is changed of a link: the one with this index, or (index 0) of this name. */
+export interface LinkChange {
+  ifindex: number;
+  name?: string;
+  up?: boolean;
+  alias?: string;
+  mac?: Uint8Array;
+}
+
+/** Sets a link up or down, its alias or MAC; what is absent stays as it is. */
+export function encodeLinkSet(writer: MessageWriter, seq: number, change: LinkChange): void {
   writer.begin(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, seq);
   encodeBody(writer, change.ifindex, change.up === true ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP);
+  if (change.name !== undefined) writer.attributeText(IFLA_IFNAME, change.name);
   if (change.alias !== undefined) writer.attributeText(IFLA_IFALIAS, change.alias);
+  if (change.mac !== undefined) writer.attributeBytes(IFLA_ADDRESS, change.mac);
+  writer.end();
+}
+
+/** Removes a link; a bridge lets go of its ports. */
+export function encodeLinkDelete(writer: MessageWriter, seq: number, ifindex: number): void {
+  writer.begin(RTM_DELLINK, NLM_F_REQUEST | NLM_F_ACK, seq);
+  encodeBody(writer, ifindex, 0, 0);
   writer.end();
 }
 
@@ -140,7 +181,13 @@ export function encodeLink(
   if (link.alias !== '') writer.attributeText(IFLA_IFALIAS, link.alias);
   if (link.kind !== '') {
     const nest = writer.nest(IFLA_LINKINFO);
-    writer.attributeText(IFLA_INFO_KIND, link.kind).nestEnd(nest);
+    writer.attributeText(IFLA_INFO_KIND, link.kind);
+    if (link.isolated !== undefined) {
+      writer.attributeText(IFLA_INFO_SLAVE_KIND, 'bridge');
+      const port = writer.nest(IFLA_INFO_SLAVE_DATA);
+      writer.attributeU8(IFLA_BRPORT_ISOLATED, link.isolated ? 1 : 0).nestEnd(port);
+    }
+    writer.nestEnd(nest);
   }
   writer.end();
 }

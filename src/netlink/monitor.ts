@@ -4,7 +4,8 @@
 // removed before it.
 
 import { decodeAddress, encodeAddressDump, type LinkAddress } from './address.ts';
-import { decodeLink, encodeLinkDump, type Link } from './link.ts';
+import { AF_BRIDGE } from './bridge.ts';
+import { decodeLink, decodePortIsolated, encodeLinkDump, type Link } from './link.ts';
 import {
   hex,
   type MessageWriter,
@@ -21,8 +22,6 @@ import {
 } from './message.ts';
 import { decodeNeighbour, encodeNeighbourDump, type Neighbour } from './neighbour.ts';
 import type { Rtnl } from './rtnl.ts';
-
-const AF_BRIDGE = 7;
 
 export type Change = 'added' | 'changed' | 'removed';
 
@@ -156,9 +155,11 @@ export class LinkMonitor {
   /** Takes one message in; returns the key of what it was about. */
   #event(type: number, bytes: Uint8Array, start: number, end: number): number | string | undefined {
     if (type === RTM_NEWLINK || type === RTM_DELLINK) {
-      // A bridge tells about its ports with messages of its own family; the link itself is not changed by
-      // them.
-      if (bytes[start + 16] === AF_BRIDGE) return undefined;
+      // A bridge tells about its ports with messages of its own family, which say little of the link.
+      if (bytes[start + 16] === AF_BRIDGE) {
+        if (type === RTM_NEWLINK) this.#portSeen(bytes, start, end);
+        return undefined;
+      }
       const link = decodeLink(bytes, start, end);
       if (!link) return undefined;
       if (type === RTM_DELLINK) this.#linkGone(link.ifindex);
@@ -181,6 +182,12 @@ export class LinkMonitor {
     this.#links.set(link.ifindex, link);
     if (before && sameLink(before, link)) return;
     for (const s of this.#subscribers) s.link?.(link, before ? 'changed' : 'added', before);
+  }
+
+  #portSeen(bytes: Uint8Array, start: number, end: number): void {
+    const port = decodePortIsolated(bytes, start, end);
+    const link = port && this.#links.get(port.ifindex);
+    if (port && link && link.master !== 0) this.#linkSeen({ ...link, isolated: port.isolated });
   }
 
   #linkGone(ifindex: number): void {
@@ -245,6 +252,7 @@ function sameLink(a: Link, b: Link): boolean {
     a.lower === b.lower &&
     a.alias === b.alias &&
     a.kind === b.kind &&
+    a.isolated === b.isolated &&
     a.operState === b.operState &&
     a.carrierChanges === b.carrierChanges &&
     hex(a.mac) === hex(b.mac)

@@ -1,18 +1,27 @@
 // Neighbours: RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH (include/uapi/linux/neighbour.h). Pure. Bridge forwarding
-// entries use the same messages with family AF_BRIDGE.
+// entries use the same messages with family AF_BRIDGE. Those leafd writes are permanent: the kernel neither asks
+// for them nor believes what others say of them; NDA_PROTOCOL carries leafd's mark.
 
 import {
   attributeAt,
   attributeBytes,
   attributeType,
   type MessageWriter,
+  NLM_F_CREATE,
   NLM_F_DUMP,
+  NLM_F_REPLACE,
   NLM_F_REQUEST,
+  RTM_DELNEIGH,
   RTM_GETNEIGH,
+  RTM_NEWNEIGH,
+  RTPROT_LEAFD,
   u16,
   u32,
 } from './message.ts';
 
+export const NUD_PERMANENT = 0x80;
+const AF_INET = 2;
+const AF_INET6 = 10;
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const NDA_PROTOCOL = 12;
@@ -58,7 +67,43 @@ export function encodeNeighbourDump(writer: MessageWriter, seq: number, family =
   writer.u8(family).u8(0).u16(0).u32(0).u32(0).end();
 }
 
-/** The pair of `decodeNeighbour`, for tests: leafd writes no neighbours. */
+/** Makes or replaces a permanent neighbour of leafd's: an address (4 or 16 bytes) on a link has this MAC. */
+export function encodeNeighbourReplace(
+  writer: MessageWriter,
+  seq: number,
+  ifindex: number,
+  address: Uint8Array,
+  mac: Uint8Array,
+): void {
+  encodeNeighbour(writer, RTM_NEWNEIGH, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE, seq, {
+    family: address.length === 4 ? AF_INET : AF_INET6,
+    ifindex,
+    state: NUD_PERMANENT,
+    flags: 0,
+    address,
+    mac,
+    protocol: RTPROT_LEAFD,
+  });
+}
+
+/** Removes a neighbour, whoever made it. */
+export function encodeNeighbourDelete(
+  writer: MessageWriter,
+  seq: number,
+  ifindex: number,
+  address: Uint8Array,
+): void {
+  writer.begin(RTM_DELNEIGH, NLM_F_REQUEST, seq);
+  writer
+    .u8(address.length === 4 ? AF_INET : AF_INET6)
+    .u8(0)
+    .u16(0)
+    .u32(ifindex);
+  writer.u16(0).u8(0).u8(0);
+  writer.attributeBytes(NDA_DST, address).end();
+}
+
+/** The pair of `decodeNeighbour`. */
 export function encodeNeighbour(
   writer: MessageWriter,
   type: number,
