@@ -1,5 +1,5 @@
 // One difference between two intents, and what putting it in force costs: the entries that diff.ts and diff-peers.ts
-// make, and how two values become one.
+// make, and how two values, or two lists of named things, become some.
 
 /**
  * The price of a change: nothing; routes judged anew over sessions that stay; a session that is closed and opened
@@ -19,6 +19,9 @@ export type Owner =
   | 'route'
   | 'aggregate'
   | 'rpki'
+  | 'guests'
+  | 'guest'
+  | 'guest bridge'
   | 'kernel';
 
 export interface Change {
@@ -43,4 +46,27 @@ export function valueChange(
   if (before === undefined) return { kind: 'add', text: after! };
   if (after === undefined) return { kind: 'remove', text: `${before} -> none` };
   return { kind: 'change', text: `${before} -> ${after}` };
+}
+
+/** Texts of things with a name of their own, by that name. */
+export type Texts = ReadonlyMap<string, string>;
+
+/** Things with a name of their own, each with what it says. */
+export function diffNamed(owner: Owner, before: Texts, after: Texts): Change[] {
+  const changes: Change[] = [];
+  const entry = (kind: Change['kind'], what: string, text: string) =>
+    changes.push({
+      kind,
+      owner,
+      what,
+      effect: 'live',
+      text: `${owner} ${what}${text === '' ? '' : `: ${text}`}`,
+    });
+  for (const [what, text] of before) if (!after.has(what)) entry('remove', what, text);
+  for (const [what, text] of after) {
+    const previous = before.get(what);
+    if (previous === undefined) entry('add', what, text);
+    else if (previous !== text) entry('change', what, `${previous} -> ${text}`);
+  }
+  return changes;
 }

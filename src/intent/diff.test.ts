@@ -152,3 +152,45 @@ test('prefixes, redistribution, shutdown, and what needs a restart', () => {
   expect(heaviest(restart)).toBe('restart');
   expect(heaviest([])).toBe('live');
 });
+
+test('guests change live, each bridge and binding by its name', () => {
+  const guests = `guests:
+  bridges: [{name: vmbr1}, {name: vmbr2}]
+  taps: ["tap*"]
+  bind:
+    - {name: web1, port: tap1, addresses: [192.0.2.10]}
+    - {name: web2, port: tap2, addresses: [192.0.2.11]}
+`;
+  const between = (from: string, to: string) =>
+    diffIntents(intent(base + from), intent(base + to)).map(
+      (one) => `${one.effect}: ${one.kind} ${one.text}`,
+    );
+  expect(between(guests, guests)).toEqual([]);
+  expect(between('', 'guests: {taps: [tap1], bind: [{name: web1, port: tap1}]}')).toEqual([
+    'live: add guests: looked after from now on',
+    'live: add guest web1: port tap1',
+  ]);
+  expect(between('guests: {taps: [tap1]}', '')).toEqual(['live: remove guests: no longer looked after']);
+  const after = guests
+    .replace('{name: vmbr2}', '{name: vmbr2, isolate: false, allowed: [192.0.2.0/24]}')
+    .replace('192.0.2.11', '2001:db8::11')
+    .replace('    - {name: web1, port: tap1, addresses: [192.0.2.10]}\n', '')
+    .replace('taps:', 'reserved: [10.0.0.0/8]\n  dhcp: {dns: [192.0.2.53]}\n  filter: false\n  taps:');
+  expect(between(guests, after)).toEqual([
+    'live: change guests.reserved: none -> 10.0.0.0/8',
+    'live: change guests.dhcp: off -> on',
+    'live: add guests.dhcp.dns: 192.0.2.53',
+    'live: add guests.dhcp.leaseTime: 1h',
+    'live: change guests.filter: on -> off',
+    'live: change guest bridge vmbr2: made when absent, ports isolated -> ' +
+      'made when absent, ports reach each other, allowed 192.0.2.0/24',
+    'live: remove guest web1: port tap1, 192.0.2.10',
+    'live: change guest web2: port tap2, 192.0.2.11 -> port tap2, 2001:db8::11',
+  ]);
+});
+
+test('a policy of guests that changes names them', () => {
+  const before = `${base}guests: {taps: [tap1], policy: p}\n`;
+  const changes = diffIntents(intent(before), intent(before.replace('[10.0.0.0/8]', '[10.0.0.0/9]')));
+  expect(changes.map((one) => one.text)).toEqual(['policy p: used by eth*, guests']);
+});

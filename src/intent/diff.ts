@@ -4,7 +4,8 @@
 
 import { formatIp, formatIp4 } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
-import { type Change, type Effect, type Owner, onOff, valueChange } from './change.ts';
+import { type Change, diffNamed, type Effect, type Owner, onOff, type Texts, valueChange } from './change.ts';
+import { diffGuests } from './diff-guests.ts';
 import { chainText, diffPeers, rangesText } from './diff-peers.ts';
 import { formatDuration } from './duration.ts';
 import type { BgpIntent, Intent, PolicyChain, RedistributeSource, RpkiServer } from './intent.ts';
@@ -21,6 +22,7 @@ export function diffIntents(before: Intent, after: Intent): Change[] {
     ...diffNamed('route', routeTexts(before), routeTexts(after)),
     ...diffNamed('aggregate', aggregateTexts(before), aggregateTexts(after)),
     ...diffNamed('rpki', rpkiTexts(before), rpkiTexts(after)),
+    ...diffGuests(before.guests, after.guests),
     ...diffPolicies(before, after),
     ...diffPeers(before.bgp, after.bgp),
   ];
@@ -143,8 +145,6 @@ function diffRedistribute(before: BgpIntent, after: BgpIntent): Change[] {
   });
 }
 
-type Texts = ReadonlyMap<string, string>;
-
 function routeTexts({ bgp }: Intent): Texts {
   return new Map(
     bgp.routes.map(({ prefix, to, policy, tag }) => {
@@ -178,26 +178,6 @@ function rpkiTexts({ rpki }: Intent): Texts {
   return new Map(rpki.file === undefined ? entries : [...entries, ['file', rpki.file]]);
 }
 
-/** Things with a name of their own, each with what it says. */
-function diffNamed(owner: Owner, before: Texts, after: Texts): Change[] {
-  const changes: Change[] = [];
-  const entry = (kind: Change['kind'], what: string, text: string) =>
-    changes.push({
-      kind,
-      owner,
-      what,
-      effect: 'live',
-      text: `${owner} ${what}${text === '' ? '' : `: ${text}`}`,
-    });
-  for (const [what, text] of before) if (!after.has(what)) entry('remove', what, text);
-  for (const [what, text] of after) {
-    const previous = before.get(what);
-    if (previous === undefined) entry('add', what, text);
-    else if (previous !== text) entry('change', what, `${previous} -> ${text}`);
-  }
-  return changes;
-}
-
 /** A policy changes when its rules do, or a set that they name, or a policy that they call. */
 function diffPolicies(before: Intent, after: Intent): Change[] {
   const old = closures(before.policies);
@@ -229,6 +209,7 @@ function policyUsers(after: Intent, policy: string): string[] {
     if (names(source.policy)) users.push(`redistribute ${name}`);
   for (const one of bgp.routes) if (names(one.policy)) users.push(`route ${prefixText(one.prefix)}`);
   for (const one of bgp.aggregates) if (names(one.policy)) users.push(`aggregate ${prefixText(one.prefix)}`);
+  if (names(after.guests?.policy)) users.push('guests');
   for (const [name, definition] of Object.entries(after.policies.policies ?? {}))
     if (callsOf(definition).includes(policy)) users.push(`policy ${name}`);
   return users;

@@ -86,6 +86,12 @@ const durations = [
   'refresh',
   'retry',
   'expire',
+  'probeEvery',
+  'forgetAfter',
+  'freshFor',
+  'expectFor',
+  'duplicateWithin',
+  'leaseTime',
 ];
 
 function isDuration(path: Path): boolean {

@@ -142,6 +142,86 @@ describe('resolved', () => {
   });
 });
 
+describe('guests', () => {
+  test('defaults', () => {
+    const { intent, warnings } = load(`${head}guests: {taps: ["tap*"]}`);
+    expect(warnings).toEqual([]);
+    expect(intent!.guests).toEqual({
+      gatewayMac: Uint8Array.of(2, 0, 0x5e, 0, 1, 0x79),
+      gateway4: Uint8Array.of(169, 254, 0, 1),
+      gateway6: Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
+      bridges: [],
+      taps: ['tap*'],
+      allowed: [],
+      reserved: [],
+      bindings: [],
+      learn: {
+        enabled: true,
+        maxAddresses: 8,
+        perSecond: 10,
+        probeEveryMs: 30_000,
+        forgetAfterMs: 300_000,
+      },
+      moves: {
+        freshForMs: 30_000,
+        expectForMs: 3_600_000,
+        duplicateMoves: 5,
+        duplicateWithinMs: 180_000,
+        freshPreference: 200,
+      },
+      reach: { tcp: [], udp: [] },
+      filter: true,
+      metric: 1024,
+      freshMetric: 512,
+    });
+    expect(load(head).intent!.guests).toBeUndefined();
+  });
+
+  test('words for what most want', () => {
+    const { intent } = load(`${head}guests: {taps: [a], dhcp: true, lxd: true, gateways: ["fe80::2"]}`);
+    expect(intent!.guests).toMatchObject({
+      gateway4: Uint8Array.of(169, 254, 0, 1),
+      dhcp: { dns: [], leaseTimeMs: 3_600_000 },
+      lxd: { socket: '/var/lib/lxd/unix.socket' },
+    });
+    expect(intent!.guests!.gateway6[15]).toBe(2);
+    const off = load(`${head}guests: {taps: [a], dhcp: {enabled: false, dns: [192.0.2.1]}, lxd: false}`)
+      .intent!;
+    expect(off.guests).not.toHaveProperty('dhcp');
+    expect(off.guests).not.toHaveProperty('lxd');
+  });
+
+  test('bindings of two files are one list, and clash across them', () => {
+    const { problems } = load(
+      `${head}guests: {taps: ["tap*"], bind: [{name: a, port: tap1, addresses: [192.0.2.1]}]}`,
+      'guests: {bind: [{name: b, port: tap2, addresses: [192.0.2.1/32]}]}',
+    );
+    expect(problemLines(problems)).toEqual([
+      '1.yaml:1:51: guests.bind.1.addresses.0: is an address of a above',
+    ]);
+  });
+
+  test('a section that names no port is warned of', () => {
+    const { intent, warnings } = load(`${head}guests: {}`);
+    expect(intent!.guests).toBeDefined();
+    expect(problemLines(warnings)).toEqual([
+      '0.yaml:5:1: guests: names neither bridges nor taps: no guest is looked after',
+    ]);
+  });
+
+  test('thousands of bindings are judged quickly, one more than the limit is refused', () => {
+    const binds = Array.from(
+      { length: 4097 },
+      (_, i) => `    - {name: g${i}, port: tap${i}, addresses: [10.9.${i >> 8}.${i & 255}]}`,
+    );
+    const section = (count: number) =>
+      `${head}guests:\n  taps: ["tap*"]\n  bind:\n${binds.slice(0, count).join('\n')}\n`;
+    const { intent } = load(section(4096));
+    expect(intent!.guests!.bindings).toHaveLength(4096);
+    expect(problemLines(load(section(4097)).problems)[0]).toContain('guests.bind: must have at most 4096');
+  });
+});
+
 describe('several files', () => {
   test('sections and lists join', () => {
     const { intent } = load(

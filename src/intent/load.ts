@@ -22,7 +22,15 @@ import {
 } from './bgp-routing.ts';
 import { readDocument } from './document.ts';
 import { parseDuration } from './duration.ts';
-import type { BgpIntent, Intent, RedistributeSource, RpkiIntent, RpkiServer } from './intent.ts';
+import { resolveGuests } from './guests-resolve.ts';
+import type {
+  BgpIntent,
+  Intent,
+  KernelIntent,
+  RedistributeSource,
+  RpkiIntent,
+  RpkiServer,
+} from './intent.ts';
 import { problemsOf } from './issues.ts';
 import { complain, type Findings, type PeerContext, type SecretFile } from './merged.ts';
 import { checkPeers } from './peer-checks.ts';
@@ -130,7 +138,8 @@ function resolve(
   findings.problems.push(...checkPolicies(config, options.judgeAsPath ?? (() => undefined)));
   const bgp = resolveBgp(config.bgp, readSecret, findings);
   const listen = resolveListen(config.api?.listen, findings);
-  return {
+  const kernel = resolveKernel(config);
+  const intent: Intent = {
     node: { name: config.node?.name ?? options.hostname, labels: { ...config.node?.labels } },
     api: {
       socket: config.api?.socket ?? '/run/leafd/leafd.sock',
@@ -139,12 +148,18 @@ function resolve(
     bgp,
     policies: resolvePolicies(config.policies),
     rpki: resolveRpki(config.rpki, findings),
-    kernel: {
-      fib: config.kernel?.fib ?? true,
-      nexthopCompat: config.kernel?.nexthopCompat ?? 'auto',
-      metric: config.kernel?.metric ?? 20,
-      table: config.kernel?.table ?? 254,
-    },
+    kernel,
+  };
+  if (config.guests !== undefined) intent.guests = resolveGuests(config.guests, { bgp, kernel }, findings);
+  return intent;
+}
+
+function resolveKernel({ kernel }: Config): KernelIntent {
+  return {
+    fib: kernel?.fib ?? true,
+    nexthopCompat: kernel?.nexthopCompat ?? 'auto',
+    metric: kernel?.metric ?? 20,
+    table: kernel?.table ?? 254,
   };
 }
 

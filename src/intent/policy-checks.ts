@@ -13,7 +13,6 @@ import {
 import { isPrefixSetName } from './policy-text.ts';
 import { asnOf } from './scalars.ts';
 import type { Config } from './schema.ts';
-import type { BgpConfig } from './schema-bgp.ts';
 import type { FamilyConfig, GroupConfig } from './schema-peer.ts';
 import { type PoliciesConfig, type PolicyConfig, setKinds } from './schema-policy.ts';
 import type { Path, Problem } from './tree.ts';
@@ -78,7 +77,7 @@ export function checkPolicies(config: Config, judgeAsPath: AsPathJudge): Problem
     if (builtInPolicies.includes(name))
       problems.push({ path: ['policies', name], at: 'key', reason: 'is the name of a built-in policy' });
   const known = [...names, ...builtInPolicies];
-  for (const use of policyUses(config.bgp))
+  for (const use of policyUses(config))
     if (!known.includes(use.name)) problems.push(unknownName(use.path, 'policy', use.name, known));
   for (const name of names)
     for (const [index, rule] of policies[name]!.rules.entries())
@@ -157,7 +156,7 @@ function reachesPolicy(policies: PoliciesConfig, from: string, target: string, s
 }
 
 /** Every place that names a policy. */
-function policyUses(bgp: BgpConfig): { name: string; path: Path }[] {
+function policyUses({ bgp, guests }: Config): { name: string; path: Path }[] {
   const uses: { name: string; path: Path }[] = [];
   const add = (names: string | readonly string[] | undefined, path: Path) => {
     if (typeof names === 'string') uses.push({ name: names, path });
@@ -169,6 +168,7 @@ function policyUses(bgp: BgpConfig): { name: string; path: Path }[] {
   }
   for (const key of ['routes', 'aggregates'] as const)
     for (const [index, one] of (bgp[key] ?? []).entries()) add(one.policy, ['bgp', key, index, 'policy']);
+  add(guests?.policy, ['guests', 'policy']);
   const addFamily = (owner: FamilyConfig, path: Path) => {
     add(owner.import, [...path, 'import']);
     add(owner.export, [...path, 'export']);

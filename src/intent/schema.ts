@@ -4,6 +4,7 @@
 import * as z from 'zod';
 import { identifier, section, text } from './scalars.ts';
 import { apiSection, bgpSection, kernelSection, rpkiSection } from './schema-bgp.ts';
+import { guestsSection } from './schema-guests.ts';
 import { policiesSection } from './schema-policy.ts';
 
 const nodeSection = section({
@@ -24,6 +25,7 @@ export const configSchema = section({
   bgp: bgpSection,
   policies: policiesSection.meta({ description: 'Policies by name, and the sets they refer to' }).optional(),
   rpki: rpkiSection.meta({ description: 'Route origin validation (RFC 6811)' }).optional(),
+  guests: guestsSection.meta({ description: 'VMs and containers, each a host route of its own' }).optional(),
   kernel: kernelSection.optional(),
 });
 
@@ -31,7 +33,7 @@ export type Config = z.infer<typeof configSchema>;
 
 /** Keys of the design that this version does not have, by the dotted path of the map they stand in (`*`: any step). */
 const laterKeys: Readonly<Record<string, readonly string[]>> = {
-  '': ['guests', 'overlays', 'gateways', 'tunnels', 'policyRouting', 'passthrough', 'vpn', 'vrfs'],
+  '': ['overlays', 'gateways', 'tunnels', 'policyRouting', 'passthrough', 'vpn', 'vrfs'],
   bgp: ['speaker', 'vrfs'],
 };
 
