@@ -35,6 +35,8 @@ export interface Expectation {
   untilMs: number;
   /** A QMP socket that tells RESUME. */
   qmp?: string;
+  /** The binding is here for this move alone, and goes when the move is cancelled. Set by the table. */
+  alone?: true;
 }
 
 /** What the file of attachments keeps of an address, so that a restart changes nothing. */
@@ -75,6 +77,14 @@ export type AddressReason =
   | 'restored'
   | 'noPort'
   | 'noCarrier'
+  /** Nothing was heard of the guest's MAC yet. */
+  | 'noMac'
+  /** The configuration gives the address, the port or the MAC to another binding. */
+  | 'configured'
+  /** Nobody may have the address. */
+  | 'reserved'
+  /** Another node announces it, and the guest has not shown itself here. */
+  | 'otherNode'
   | 'migration'
   | 'rarp'
   | 'qmpResume'
