@@ -2,10 +2,14 @@
 // implements it; tests use a fake. Queries answer from memory at once, in bounded time (`limit`); `undefined` means
 // that the thing asked for does not exist. A LeafdError thrown becomes an error answer with its code, message, hint.
 
+import type { Binding } from '../guests/binding.ts';
 import type {
   ActionView,
   ApplyView,
   FamilyName,
+  GuestCountsView,
+  GuestView,
+  GuestWhyView,
   KernelView,
   PeerAction,
   PeerDetailView,
@@ -36,6 +40,45 @@ export interface Backend {
   peerAction(name: string, action: PeerAction, text?: string): ActionView | undefined;
   /** JSON Schema of leafd.yaml. */
   schema(): unknown;
+  /** Absent while the configuration has no `guests:`; looked at for each request, since that can change. */
+  readonly guests?: GuestsBackend;
+}
+
+/** A binding as it is asked for: since when it is there, and until when expected, the daemon adds. */
+export interface AttachRequest {
+  binding: Omit<Binding, 'sinceMs' | 'expected'>;
+  /** A binding of this name that is expected stays so. */
+  keepExpected: boolean;
+  expect?: ExpectRequest;
+}
+
+export interface ExpectRequest {
+  from?: string;
+  /** Absent: `guests.moves.expectFor`. */
+  forMs?: number;
+  qmp?: string;
+}
+
+/** Guests of this machine. Texts have been judged; an address that is reserved or somebody's is a `conflict`. */
+export interface GuestsBackend {
+  list(): GuestView[];
+  /** By the name of a binding, or of a port with learned addresses. */
+  one(name: string): GuestView | undefined;
+  counts(): GuestCountsView;
+  /** All or none, in their order; a binding of the same name is replaced. The kernel has them when it returns. */
+  attach(requests: readonly AttachRequest[]): GuestView[];
+  /** Without `binding` the one of this name that is there; `undefined` when there is none. */
+  expect(
+    name: string,
+    binding: AttachRequest['binding'] | undefined,
+    expect: ExpectRequest,
+  ): GuestView | undefined;
+  /** Whether there was one. Bindings of leafd.yaml are a `conflict`. */
+  detach(name: string): boolean;
+  /** Whether the address was frozen. */
+  clear(address: Uint8Array): boolean;
+  /** `undefined` when nothing is known of the address as a guest's. */
+  why(address: Uint8Array): GuestWhyView | undefined;
 }
 
 /** A configuration that was refused is an answer, not an error: it carries every problem. */

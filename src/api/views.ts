@@ -1,6 +1,10 @@
 // The only JSON shapes of leafd: what REST answers, `leafctl -j` prints, events carry. Keys are
 // camelCase, what is absent is left out, numbers are numbers, times are ISO 8601 with the age in seconds beside
-// them. Changes are additive only. This file imports nothing, so that a browser can import it.
+// them. Changes are additive only. This file imports nothing but its own other half, so that a browser can import it.
+
+import type { GuestCountsView, GuestWhyView } from './views-guests.ts';
+
+export type * from './views-guests.ts';
 
 /** Any failure of a request. `code` is stable and kebab-case; `message` is one line. */
 export interface ErrorView {
@@ -62,6 +66,8 @@ export interface StatusView {
   };
   routes: FamilyCountView[];
   kernel: { fib: boolean; installed: number; pending: number; failed: number };
+  /** Where guests are looked after. */
+  guests?: GuestCountsView;
   /** `needRestart`: what is configured and waits for the next start, a text each. */
   config: { files: string[]; loadedAt: string; lastError?: ErrorBody; needRestart?: string[] };
   memoryBytes: number;
@@ -255,7 +261,7 @@ export interface RouteView {
   accepted: boolean;
   /** Kept over a graceful restart of its peer. */
   stale: boolean;
-  source: 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
+  source: 'local' | 'connected' | 'static' | 'kernel' | 'guest' | 'bgp';
   /** Absent for routes of this machine. */
   peer?: string;
   nextHop?: string;
@@ -368,6 +374,8 @@ export interface WhyView {
   summary: string;
   /** The prefix that answers for an address. */
   prefix?: string;
+  /** Where guests are looked after, of an address. */
+  guest?: GuestWhyView;
   winner?: RouteView;
   /** Every path, the winner first, each with why it won or lost. */
   paths: WhyPathView[];
