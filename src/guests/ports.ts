@@ -3,6 +3,8 @@
 
 import type { AddressReason, AddressState, Refusal } from './binding.ts';
 
+export type { Sighting } from '../wire/lan/sighting.ts';
+
 /** A link that a guest is behind. */
 export interface GuestPort {
   ifindex: number;
@@ -12,17 +14,6 @@ export interface GuestPort {
   /** Name of the bridge; absent for a routed tap. */
   bridge?: string;
   carrier: boolean;
-}
-
-/** What a frame says of its sender. Made by wire/lan. */
-export interface Sighting {
-  kind: 'arp' | 'garp' | 'rarp' | 'dad' | 'ns' | 'na' | 'unsolicitedNa' | 'dhcp4' | 'dhcp6';
-  /** Source of the Ethernet frame. */
-  mac: Uint8Array;
-  /** The address claimed, 4 or 16 bytes; absent for RARP and most of DHCP. */
-  address?: Uint8Array;
-  /** The frame answers us or asks the gateway: who asked wants an answer soon. */
-  asksGateway?: boolean;
 }
 
 /** What other nodes say of an address by BGP. */

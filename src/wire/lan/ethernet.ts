@@ -1,0 +1,50 @@
+// The Ethernet header (RFC 894 for IPv4, RFC 2464 for IPv6): twelve bytes of addresses and a type. Frames with a VLAN tag
+// are recognized and left alone: a guest's link carries none, and what hides behind a tag is not what its filter judged.
+
+import { type ByteWriter, readU16 } from '../../lib/bytes.ts';
+import { MAC_LENGTH } from '../../net/mac.ts';
+
+export const ETHERNET_HEADER_LENGTH = 14;
+
+export const ETHERTYPE_IP4 = 0x0800;
+export const ETHERTYPE_ARP = 0x0806;
+export const ETHERTYPE_RARP = 0x8035;
+export const ETHERTYPE_VLAN = 0x8100;
+export const ETHERTYPE_IP6 = 0x86dd;
+export const ETHERTYPE_PROVIDER_VLAN = 0x88a8;
+
+/** Everybody on the link. */
+export const BROADCAST_MAC: Uint8Array = new Uint8Array(MAC_LENGTH).fill(0xff);
+
+/** Type of the frame; -1 when it has no whole header or its source is no address of one station. */
+export function etherTypeOf(bytes: Uint8Array, length: number): number {
+  if (length < ETHERNET_HEADER_LENGTH || !isStationMac(bytes, MAC_LENGTH)) return -1;
+  return readU16(bytes, 2 * MAC_LENGTH);
+}
+
+/** Whether a type says that a VLAN tag follows (IEEE 802.1Q, 802.1ad). */
+export function isVlanTag(etherType: number): boolean {
+  return etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_PROVIDER_VLAN;
+}
+
+/** A copy of the source address of a frame. */
+export function sourceMacOf(bytes: Uint8Array): Uint8Array {
+  return bytes.slice(MAC_LENGTH, 2 * MAC_LENGTH);
+}
+
+/** Whether the 6 bytes at `start` are the address of one station: neither a group's nor all zero. */
+export function isStationMac(bytes: Uint8Array, start = 0): boolean {
+  if ((bytes[start]! & 1) !== 0) return false;
+  for (let i = 0; i < MAC_LENGTH; i++) if (bytes[start + i] !== 0) return true;
+  return false;
+}
+
+/** The group address of an IPv6 group (RFC 2464 section 7): 33:33 and its last four bytes. */
+export function multicastMac6(group: Uint8Array): Uint8Array {
+  return Uint8Array.of(0x33, 0x33, group[12]!, group[13]!, group[14]!, group[15]!);
+}
+
+/** Begins a frame: the writer holds nothing but its header afterwards. */
+export function beginFrame(out: ByteWriter, to: Uint8Array, from: Uint8Array, etherType: number): void {
+  out.reset().copy(to).copy(from).u16(etherType);
+}
