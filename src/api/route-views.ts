@@ -134,7 +134,8 @@ export function pathView(
     stale: rib.isStale(path),
     source: sourceOf(context, rib, prefixId, peerIndex),
     ...(peer && { peer: peer.name }),
-    ...(nextHopId >= FIRST_NEXT_HOP && { nextHop: formatIp(nextHops.addressOf(nextHopId)) }),
+    ...(nextHopId >= FIRST_NEXT_HOP &&
+      !nextHops.isLink(nextHopId) && { nextHop: formatIp(nextHops.addressOf(nextHopId)) }),
     ...(nextHopId === NEXT_HOP_DISCARD && { blackhole: true }),
     ...(scope !== 0 && { interface: interfaceName(router, scope) }),
     ...(nextHopId !== 0 && { reachable: nextHops.reachable[nextHopId] === 1 }),

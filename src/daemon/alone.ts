@@ -6,9 +6,13 @@ import { clearSocket } from '../api/server.ts';
 import { closeFd } from '../netlink/sys.ts';
 import { listenTcp } from '../netlink/tcp.ts';
 
-/** Throws LeafdError (`already-running`, `address-in-use`, `permission-denied`) when this one must not start. */
-export async function refuseCompany(socket: string, port: number): Promise<void> {
+/**
+ * Throws LeafdError (`already-running`, `address-in-use`, `permission-denied`) when this one must not start. Without a
+ * port another daemon may speak BGP here.
+ */
+export async function refuseCompany(socket: string, port: number | undefined): Promise<void> {
   await clearSocket(socket);
+  if (port === undefined) return;
   for (const length of [4, 16])
     listenTcp({ address: new Uint8Array(length), port }, ({ fd }) => closeFd(fd)).close();
 }

@@ -142,6 +142,9 @@ export class Configuration {
     const router: RouterConfig = { ...routerConfigOf(intent, policies), asn, bgpId };
     const changes = this.#changes(intent, router);
     if (clusterId !== undefined) router.clusterId = clusterId;
+    // Who speaks here stays as it is until the next start, and with it whether there are peers.
+    const { speaker } = this.#started.intent.bgp;
+    if (intent.bgp.speaker !== speaker) router.peers = speaker === 'none' ? [] : this.router.peers;
     const before = this.intent;
     await this.#putInForce({ intent, router, before });
     this.intent = intent;

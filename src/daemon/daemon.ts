@@ -63,7 +63,8 @@ export class Daemon {
     );
     const undo: (() => unknown)[] = [];
     const socket = options.socket ?? intent.api.socket;
-    await refuseCompany(socket, intent.bgp.port);
+    const port = intent.bgp.speaker === 'none' ? undefined : intent.bgp.port;
+    await refuseCompany(socket, port);
     try {
       const rtnl = kernelRtnl();
       undo.push(() => rtnl.close());
@@ -99,7 +100,7 @@ export class Daemon {
           event: (event) => tell(eventOf(event)),
           trouble: (error) => log.error(error),
         },
-        { port: intent.bgp.port, restarting },
+        { port, restarting },
       );
       speakerOf.speaker = speaker;
       undo.push(() => speaker.stop(false));

@@ -63,10 +63,13 @@ export function resolveGracefulRestart(config: BgpConfig, findings: Findings): G
 }
 
 /** The confederation (RFC 5065), in which `bgp.asn` is a member. */
-export function resolveConfederation(config: BgpConfig, findings: Findings): ConfederationIntent | undefined {
+export function resolveConfederation(
+  config: BgpConfig,
+  asn: number,
+  findings: Findings,
+): ConfederationIntent | undefined {
   if (config.confederation === undefined) return undefined;
   const path = ['bgp', 'confederation'];
-  const asn = asnOf(config.asn);
   const id = asnOf(config.confederation.id);
   const members = config.confederation.members.map((item): [number, number] => {
     const range = typeof item === 'string' ? parseAsnRange(item) : undefined;

@@ -98,6 +98,7 @@ const peerFields: readonly Field[] = [
   ],
   ['gracefulShutdown', 'soft refresh', (p) => onOff(p.gracefulShutdown)],
   ['blackhole', 'soft refresh', (p) => onOff(p.blackhole)],
+  ['moves', 'soft refresh', (p) => (p.moves === undefined ? undefined : onOff(p.moves))],
   ['weight', 'soft refresh', (p) => String(p.weight)],
   ...familyNames.flatMap((name) =>
     familyFields((p) => p.byFamily?.[name]).map(

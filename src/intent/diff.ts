@@ -49,6 +49,7 @@ const settings: readonly Setting[] = [
     'restart',
     (i) => (i.api.listen ? `${i.api.listen.host}:${i.api.listen.port}` : undefined),
   ],
+  ['bgp', 'speaker', 'restart', (i) => i.bgp.speaker],
   ['bgp', 'asn', 'restart', (i) => String(i.bgp.asn)],
   ['bgp', 'routerId', 'restart', (i) => formatIp4(i.bgp.routerId)],
   ['bgp', 'port', 'restart', (i) => String(i.bgp.port)],

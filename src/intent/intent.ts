@@ -248,6 +248,8 @@ export interface PeerIntent extends FamilyIntent {
   gracefulShutdown: boolean;
   /** RFC 7999. */
   blackhole: boolean;
+  /** Whether the peer's move sequences are believed; absent: of internal and of unnumbered peers. */
+  moves?: boolean;
   weight: number;
   /** RFC 9003. */
   shutdownText?: string;

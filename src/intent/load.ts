@@ -190,7 +190,8 @@ function resolveListen(
 }
 
 function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], findings: Findings): BgpIntent {
-  const asn = asnOf(config.asn);
+  const speaker = config.speaker ?? 'leafd';
+  const asn = resolveAsn(config, speaker, findings);
   const loopbacks = resolveLoopbacks(config, findings);
   const routerId = resolveRouterId(config, loopbacks, findings);
   const context: PeerContext = {
@@ -205,9 +206,9 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
   if (clusterId === 0 && routerId !== 0)
     findings.problems.push({ path: ['bgp', 'clusterId'], reason: 'must not be 0.0.0.0' });
   const networks = uniquePrefixes(config.networks, ['bgp', 'networks'], findings);
-  const confederation = resolveConfederation(config, findings);
+  const confederation = resolveConfederation(config, asn, findings);
   const bgp: BgpIntent = {
-    speaker: 'leafd',
+    speaker,
     asn,
     routerId,
     port: config.port ?? 179,
@@ -234,6 +235,7 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
     const { external = 20, internal = 200, local = 200 } = config.distance;
     bgp.distance = { external, internal, local };
   }
+  if (speaker === 'none') complainOfPeers(config, findings);
   findings.problems.push(...checkPeers(bgp, positions));
   warnUnusedGroups(config, findings);
   return bgp;
@@ -289,10 +291,33 @@ function warnUnusedGroups(config: BgpConfig, findings: Findings): void {
       });
 }
 
+/** Who speaks no BGP needs a number only for what its own routes are told apart by. */
+const ASN_WITHOUT_SPEAKER = 64512;
+/** The same as an identifier: not 0.0.0.0, and nobody's address. */
+const ROUTER_ID_WITHOUT_SPEAKER = '192.0.0.8';
+
+function resolveAsn(config: BgpConfig, speaker: BgpIntent['speaker'], findings: Findings): number {
+  if (config.asn !== undefined) return asnOf(config.asn);
+  if (speaker === 'leafd') complain(findings, ['bgp', 'asn'], 'is required');
+  return ASN_WITHOUT_SPEAKER;
+}
+
+function complainOfPeers(config: BgpConfig, findings: Findings): void {
+  for (const key of ['peers', 'groups'] as const)
+    if (config[key] !== undefined)
+      findings.problems.push({
+        path: ['bgp', key],
+        at: 'key',
+        reason: 'has no use with speaker: none',
+        hint: 'another daemon of this machine speaks to the neighbours',
+      });
+}
+
 function resolveRouterId(config: BgpConfig, loopbacks: readonly Prefix[], findings: Findings): number {
   const path = ['bgp', 'routerId'];
   const first = loopbacks.find((prefix) => prefix.bytes.length === 4);
-  const text = config.routerId ?? (first === undefined ? undefined : formatIp(first.bytes));
+  const fallback = config.speaker === 'none' ? ROUTER_ID_WITHOUT_SPEAKER : undefined;
+  const text = config.routerId ?? (first === undefined ? fallback : formatIp(first.bytes));
   if (text === undefined) {
     const hint = 'give it, or an IPv4 /32 in bgp.loopbacks';
     findings.problems.push({ path, reason: 'is required where there is no IPv4 loopback', hint });

@@ -126,6 +126,8 @@ function resolvePeer(config: PeerConfig, merged: Merged, where: PeerWhere, conte
   if (config.group !== undefined) peer.group = config.group;
   const flowspecValidation = merged.get('flowspecValidation');
   if (flowspecValidation !== undefined) peer.flowspecValidation = flowspecValidation;
+  const moves = merged.get('moves');
+  if (moves !== undefined) peer.moves = moves;
   const description = merged.get('description');
   if (description !== undefined) peer.description = description;
   resolveHops(merged, peer, context);

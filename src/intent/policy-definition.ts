@@ -26,7 +26,7 @@ export type PrefixItem = string | PrefixRange;
 export type NumberMatch = number | { min?: number | undefined; max?: number | undefined };
 
 /** Where a route comes from: leafd's own configuration, the kernel's tables, or a BGP peer. */
-export type RouteSource = 'local' | 'connected' | 'static' | 'kernel' | 'bgp';
+export type RouteSource = 'local' | 'guest' | 'connected' | 'static' | 'kernel' | 'bgp';
 
 export type OriginName = 'igp' | 'egp' | 'incomplete';
 

@@ -60,7 +60,11 @@ const aggregate = section({
 });
 
 export const bgpSection = section({
-  asn: asn.meta({ description: 'The local AS number' }),
+  speaker: z
+    .enum(['leafd', 'none'])
+    .meta({ default: 'leafd', description: 'none: another daemon of this machine speaks BGP' })
+    .optional(),
+  asn: asn.meta({ description: 'The local AS number; may be left out with speaker: none' }).optional(),
   routerId: ip4.meta({ description: 'Default: the first IPv4 loopback' }).optional(),
   port: whole(1, 65535).meta({ default: 179 }).optional(),
   loopbacks: z.array(prefix).meta({ description: 'Put on lo and announced: /32 and /128' }).optional(),

@@ -133,6 +133,10 @@ const routeOptions = {
     .meta({ default: false, description: 'The peer drains from us (RFC 8326)' })
     .optional(),
   blackhole: z.boolean().meta({ default: false, description: 'Obeys BLACKHOLE (RFC 7999)' }).optional(),
+  moves: z
+    .boolean()
+    .meta({ description: 'Believes what the peer says of guests that moved; default: internal, unnumbered' })
+    .optional(),
   weight: whole(0, 65535).meta({ default: 0 }).optional(),
 };
 

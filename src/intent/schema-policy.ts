@@ -132,7 +132,7 @@ const asPathPattern = z
 const families = z.enum(familyNames);
 const originStates = z.enum(['valid', 'invalid', 'notFound']);
 const origins = z.enum(['igp', 'egp', 'incomplete']);
-const sources = z.enum(['local', 'connected', 'static', 'kernel', 'bgp']);
+const sources = z.enum(['local', 'guest', 'connected', 'static', 'kernel', 'bgp']);
 const addressOrPrefix = z
   .string()
   .refine(
@@ -169,7 +169,7 @@ const conditions = {
   nextHop: oneOrMore(addressOrPrefix, 'must be an address, a prefix, or a list').optional(),
   localPref: numberMatch.optional(),
   med: numberMatch.optional(),
-  source: oneOrMore(sources, 'must be local, connected, static, kernel, bgp or a list').optional(),
+  source: oneOrMore(sources, 'must be local, guest, connected, static, kernel, bgp or a list').optional(),
   isDefault: z.boolean().optional(),
   rpki: oneOrMore(originStates, 'must be valid, invalid, notFound or a list').optional(),
   tag: numberMatch.optional(),

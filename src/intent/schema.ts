@@ -34,7 +34,7 @@ export type Config = z.infer<typeof configSchema>;
 /** Keys of the design that this version does not have, by the dotted path of the map they stand in (`*`: any step). */
 const laterKeys: Readonly<Record<string, readonly string[]>> = {
   '': ['overlays', 'gateways', 'tunnels', 'policyRouting', 'passthrough', 'vpn', 'vrfs'],
-  bgp: ['speaker', 'vrfs'],
+  bgp: ['vrfs'],
 };
 
 /** Whether a key is known to the design but not to this version. */

@@ -20,7 +20,13 @@ export const builtInDefinitions: Readonly<Record<string, PolicyDefinition>> = {
   'reject-all': { default: 'reject', rules: [] },
   // For hosts: what was learned from one peer is never given to another.
   'own-only': {
-    rules: [{ name: 'own', match: { source: ['local', 'connected', 'static', 'kernel'] }, action: 'accept' }],
+    rules: [
+      {
+        name: 'own',
+        match: { source: ['local', 'guest', 'connected', 'static', 'kernel'] },
+        action: 'accept',
+      },
+    ],
   },
   // For fabric ports: everything but nonsense; a peer that is about to leave is used last (RFC 8326 4.3).
   'accept-fabric': {

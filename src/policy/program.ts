@@ -91,6 +91,7 @@ export const sourceCodes: Readonly<Record<RouteSource, number>> = {
   static: 2,
   kernel: 3,
   bgp: 4,
+  guest: 5,
 };
 
 /** An edit of a list attribute; items lie one behind the other. */

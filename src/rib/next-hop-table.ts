@@ -1,6 +1,7 @@
 // Next hops, each known once by a uint32: address and, for a link-local one, the interface. The router resolves
 // them (RFC 4271 9.1.2.1: reachability and the metric to reach them) and says so here; the decision only reads.
-// Id 0 is this router itself, id 1 is nowhere (packets are discarded); both are always reachable.
+// Id 0 is this router itself, id 1 is nowhere (packets are discarded); both are always reachable. A link can be a next
+// hop without an address, for whoever is on it (`internLink`); one id serves both families.
 //
 // A new next hop is unreachable until the router has resolved it. `drainTouched` tells the router which ids came
 // or went, so that it can begin or end tracking. Cost: 52 B a next hop, nothing a route but the references.
@@ -25,7 +26,7 @@ export class NextHopTable {
   reachable = new Uint8Array(64);
   /** Metric to the address; lower is nearer. */
   metric = new Uint32Array(64);
-  /** Interface index of a link-local address, else 0. */
+  /** Interface index of a link-local address, or of a link that is a next hop by itself; else 0. */
   scope = new Uint32Array(64);
   /** 4 or 16; 0 for those that are no address. */
   addressLength = new Uint8Array(64);
@@ -59,6 +60,20 @@ export class NextHopTable {
   /** The id of bytes[start, start + length) on interface `scope`, made if absent; the caller owns a reference. */
   intern(bytes: Uint8Array, start: number, length: number, scope: number): number {
     assert(length === 4 || length === 16, 'a next hop has 4 or 16 bytes');
+    return this.#intern(bytes, start, length, scope);
+  }
+
+  /** The id of a link as a next hop: packets go to whom they are for; the caller owns a reference. */
+  internLink(ifindex: number): number {
+    return this.#intern(this.address, 0, 0, ifindex);
+  }
+
+  /** Whether the id is a link. */
+  isLink(id: number): boolean {
+    return id >= FIRST_NEXT_HOP && this.addressLength[id] === 0;
+  }
+
+  #intern(bytes: Uint8Array, start: number, length: number, scope: number): number {
     const hash = hashAddress(bytes, start, length, scope, this.#hashKey);
     const index = this.#index;
     for (let slot = index.first(hash), id = index.slots[slot]!; id !== 0; id = index.slots[slot]!) {

@@ -32,6 +32,7 @@ import {
   PREFIX_BEST_LOST,
   PREFIX_DIRTY,
   PREFIX_FIB_LACKS,
+  PREFIX_IDLE,
   PREFIX_LISTED,
   Prefixes,
 } from './prefixes.ts';
@@ -67,6 +68,8 @@ export class Rib {
   readonly #rest = new ByteWriter(64);
   /** How many update groups look at other paths than the best one. */
   #pathWatchers = 0;
+  /** Prefixes that somebody watches all paths of. */
+  readonly #watched = new Set<number>();
 
   /**
    * `sets` where several RIBs share theirs. `hashKey` is secret where peers choose the prefixes; `pool`, `nextHops`
@@ -440,6 +443,22 @@ export class Rib {
     this.#pathWatchers += on ? 1 : -1;
   }
 
+  /** As `watchPaths` for one prefix, there or not, whose id is held until `unwatch`. IPv4 in `a`. */
+  watch(a: number, b: number, c: number, d: number, length: number): number {
+    const { prefixes } = this;
+    prefixes.reserve(1);
+    const id = this.table.words === 1 ? prefixes.add4(a, length) : prefixes.add6(a, b, c, d, length);
+    if ((prefixes.state[id]! & PREFIX_IDLE) !== 0) prefixes.revive(id);
+    this.#watched.add(id);
+    this.hold(id);
+    return id;
+  }
+
+  /** Ends what `watch` began. */
+  unwatch(prefixId: number): void {
+    if (this.#watched.delete(prefixId)) this.unhold(prefixId);
+  }
+
   /** Keeps the id of a prefix from being used for another one. */
   hold(prefixId: number): void {
     this.prefixes.holds[prefixId]!++;
@@ -566,7 +585,8 @@ export class Rib {
     const newSet = this.sets.intern(decision.nextHops, decision.nextHopCount, decision.weights);
     prefixes.nextHopSetId[id] = newSet;
     if (newSet !== oldSet) flags |= CHANGE_FORWARDING;
-    if (flags === 0 && this.#pathWatchers > 0) flags = CHANGE_PATHS;
+    if (flags === 0 && (this.#pathWatchers > 0 || (this.#watched.size > 0 && this.#watched.has(id))))
+      flags = CHANGE_PATHS;
     if (flags === 0) {
       this.sets.release(oldSet);
       this.#store.releaseIfUnused(id);

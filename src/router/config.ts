@@ -116,6 +116,11 @@ export interface PeerSettings extends FamilySettings {
    * RFC 7999: host routes with BLACKHOLE from this peer are discarded in the kernel; else the community means nothing.
    */
   blackhole: boolean;
+  /**
+   * What the peer says of guests that moved is believed (docs/decisions/0017-move-sequence.md); absent: of internal and
+   * of unnumbered peers.
+   */
+  moves?: boolean;
   weight: number;
   port: number;
   localAddress?: Uint8Array;
@@ -192,7 +197,18 @@ export interface RouterConfig {
   rtcDefault: boolean;
   peers: PeerConfig[];
   clusterId?: number;
+  guests?: GuestSettings;
 }
+
+/** How routes of guests are announced. */
+export interface GuestSettings {
+  /** LOCAL_PREF while a move is fresh. */
+  freshPreference: number;
+  policy?: CompiledPolicy;
+}
+
+/** What fresh moves are announced with unless somebody says otherwise. */
+export const defaultGuestSettings: GuestSettings = { freshPreference: 200 };
 
 /** Administrative distances, 1 to 254. */
 export interface Distances {
@@ -258,6 +274,11 @@ export const defaultRouterSettings = {
   aggregates: [] as Aggregate[],
   rtcDefault: false,
 } satisfies Partial<RouterConfig>;
+
+/** Whether move sequences of the peer count. */
+export function believesMoves(peer: PeerConfig, internal: boolean): boolean {
+  return peer.moves ?? (internal || peer.kind === 'interface');
+}
 
 /** What holds for one family of a peer. */
 export function familySettings(settings: PeerSettings, family: number): FamilySettings {

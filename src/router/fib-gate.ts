@@ -8,9 +8,10 @@
 // A prefix that the machine itself is connected to, or has a route for by an operator's hand, is never given to the
 // kernel: the metric of ours would win over theirs (IPv6: 20 over 256 and 1024), and a neighbour could take a subnet.
 //
-// The metric of a route may depend on whom it is from (`Distances`); one that changes is a change like any other.
+// The metric of a route may depend on whom it is from (`Distances`), and a route of our own may have one to itself
+// (`setMetric`); one that changes is a change like any other.
 //
-// Cost: 10 B a prefix (the batch it waits for 4, the set given 4, the distance given 1, refused 1).
+// Cost: 13 B a prefix (the batch it waits for 4, the set given 4, the metric given 4, refused 1).
 
 import { assert } from '../lib/assert.ts';
 import { growI32, grownCapacity, growU8, growU32 } from '../rib/columns.ts';
@@ -92,8 +93,10 @@ export class FibGate {
   #waiting = new Uint32Array(64);
   /** The set handed to the kernel, or 0. */
   #given = new Uint32Array(64);
-  /** The distance it was given with; 0 for none. */
-  #distance = new Uint8Array(64);
+  /** The metric it was given with; 0 for the table's. */
+  #metric = new Uint32Array(64);
+  /** Metrics of single routes of our own. */
+  readonly #ownMetrics = new Map<number, number>();
   #refused = new Uint8Array(64);
   /** Prefixes from here on are yet to be looked at for their distance. */
   #unseen = Number.POSITIVE_INFINITY;
@@ -129,6 +132,14 @@ export class FibGate {
   /** The kernel's own route for the prefix has come or gone (`outranked`): ours goes or comes. */
   reconsider(prefixId: number): void {
     if (prefixId < this.#waiting.length && this.#pick(prefixId, 0) > 0) this.#send(1);
+  }
+
+  /** The metric of a prefix while the best path is our own; 0 for what it would have anyway. */
+  setMetric(prefixId: number, metric: number): void {
+    if ((this.#ownMetrics.get(prefixId) ?? 0) === metric) return;
+    if (metric === 0) this.#ownMetrics.delete(prefixId);
+    else this.#ownMetrics.set(prefixId, metric);
+    if (this.#given[prefixId]! > 0 && this.#rib.prefixes.bestPath[prefixId] !== 0) this.reconsider(prefixId);
   }
 
   /** Distances have changed: `work` gives routes to the kernel anew. */
@@ -171,15 +182,18 @@ export class FibGate {
   /** Whether the kernel has been given just what it should have. */
   #isGiven(id: number): boolean {
     const set = this.#wantedSet(id);
-    return set === this.#given[id] && (set === 0 || this.#distanceOf(id) === this.#distance[id]);
+    return set === this.#given[id] && (set === 0 || this.#metricOf(id) === this.#metric[id]);
   }
 
-  /** By the best path; 0 where distances are not set. */
-  #distanceOf(id: number): number {
+  /** By the best path; 0 where neither distances are set nor the route has a metric to itself. */
+  #metricOf(id: number): number {
     const { distances } = this.#sets;
-    if (distances === undefined) return 0;
+    if (distances === undefined && this.#ownMetrics.size === 0) return 0;
     const { prefixes, paths, peers } = this.#rib;
     const kind = peers.kind[paths.peer[prefixes.bestPath[id]!]!];
+    const own = kind === PEER_LOCAL ? this.#ownMetrics.get(id) : undefined;
+    if (own !== undefined) return own;
+    if (distances === undefined) return 0;
     if (kind === PEER_EXTERNAL) return distances.external;
     return kind === PEER_LOCAL ? distances.local : distances.internal;
   }
@@ -188,7 +202,7 @@ export class FibGate {
     const { table, family } = this.#rib;
     const { words } = table;
     const seq = this.#sets.nextSeq(this);
-    const hasMetrics = this.#sets.distances !== undefined;
+    const hasMetrics = this.#sets.distances !== undefined || this.#ownMetrics.size > 0;
     const batch: FibBatch = {
       seq,
       family,
@@ -207,9 +221,9 @@ export class FibGate {
       batch.setIds[k] = set === 0 ? NOT_INSTALLED : set;
       if (set === 0) continue;
       this.#sets.use(set);
-      const distance = this.#distanceOf(id);
-      if (batch.metrics !== undefined) batch.metrics[k] = distance;
-      this.#distance[id] = distance;
+      const metric = this.#metricOf(id);
+      if (batch.metrics !== undefined) batch.metrics[k] = metric;
+      this.#metric[id] = metric;
     }
     this.#batches.set(seq, ids);
     this.#sets.fib.apply(batch);
@@ -267,7 +281,7 @@ export class FibGate {
   #grow(capacity: number): void {
     this.#waiting = growU32(this.#waiting, capacity);
     this.#given = growU32(this.#given, capacity);
-    this.#distance = growU8(this.#distance, capacity);
+    this.#metric = growU32(this.#metric, capacity);
     this.#refused = growU8(this.#refused, capacity);
   }
 }

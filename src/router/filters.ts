@@ -77,6 +77,7 @@ const rejecting: RouteFilter = {
 
 const LOCAL_SOURCES =
   (1 << sourceCodes.local) |
+  (1 << sourceCodes.guest) |
   (1 << sourceCodes.connected) |
   (1 << sourceCodes.static) |
   (1 << sourceCodes.kernel);

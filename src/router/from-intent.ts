@@ -66,8 +66,19 @@ export function routerConfigOf(
       ...(policy && { policy: named(policy) }),
     })),
     rtcDefault: bgp.rtcDefault,
-    peers: bgp.peers.map((peer) => peerConfigOf(peer, named)),
+    peers: bgp.speaker === 'none' ? [] : bgp.peers.map((peer) => peerConfigOf(peer, named)),
+    ...guestsOf(intent, policies),
   };
+}
+
+function guestsOf(
+  { guests }: Intent,
+  policies: ReadonlyMap<string, CompiledPolicy>,
+): Pick<RouterConfig, 'guests'> {
+  if (guests === undefined) return {};
+  const { freshPreference } = guests.moves;
+  const policy = guests.policy && policyChain(policies, guests.policy, 'guests');
+  return { guests: policy === undefined ? { freshPreference } : { freshPreference, policy } };
 }
 
 function ruleOf(source: RedistributeSource, named: Named): RedistributeRule {
@@ -134,6 +145,7 @@ function settingsOf(peer: PeerIntent, named: Named): PeerSettings {
     ...(peer.flowspecValidation !== undefined && { flowspecValidation: peer.flowspecValidation }),
     gracefulShutdown: peer.gracefulShutdown,
     blackhole: peer.blackhole,
+    ...(peer.moves !== undefined && { moves: peer.moves }),
     weight: peer.weight,
     port: peer.port,
     ...(peer.localAddress && { localAddress: peer.localAddress }),

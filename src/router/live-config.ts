@@ -29,6 +29,7 @@ export class LiveConfig {
     this.#applyDistances(config);
     filters.configure(config);
     this.#applyNetworks(config.networks, before?.networks ?? []);
+    this.#router.guests.configure(config.guests);
     this.#router.statics.configure(config.statics);
     this.#router.aggregates.configure(config.aggregates);
     this.#router.routeTargets.configure(config.rtcDefault);

@@ -1,5 +1,5 @@
-// Keeps the rib's next hops resolved (RFC 4271, 5.1.3 and 9.1.2.1). A link-local one can be reached while its link is
-// up. Any other goes the way of the longest prefix that holds it: of the machine's own routes (resolver.ts), and of
+// Keeps the rib's next hops resolved (RFC 4271, 5.1.3 and 9.1.2.1). A link-local one, or a link by itself, can be
+// reached while the link is up. Any other goes the way of the longest prefix that holds it: of the machine's own routes (resolver.ts), and of
 // our own routes, whose next hops are resolved in their turn. So an internal next hop is reached over the routes that
 // another session brought. When an answer changes the rib decides anew, but first the groups in the kernel change:
 // one message moves all the traffic (prefix-independent convergence), whatever the number of prefixes.
@@ -105,10 +105,20 @@ export class NextHops {
     return this.#dirty.size > 0;
   }
 
-  /** Links or addresses have changed: all are looked at again. */
+  /** Addresses of ours have changed: all are looked at again, but for links. */
   refresh(): void {
     const { refs, idEnd } = this.#table;
-    for (let id = FIRST_NEXT_HOP; id < idEnd; id++) if (refs[id]! > 0) this.#dirty.add(id);
+    for (let id = FIRST_NEXT_HOP; id < idEnd; id++)
+      if (refs[id]! > 0 && !this.#table.isLink(id)) this.#dirty.add(id);
+  }
+
+  /** A link came or went: what is on it, and what may lead over it, is looked at again. */
+  linkChanged(ifindex: number): void {
+    const { refs, scope, idEnd } = this.#table;
+    for (let id = FIRST_NEXT_HOP; id < idEnd; id++) {
+      const on = scope[id]!;
+      if (refs[id]! > 0 && (on === ifindex || on === 0 || on === OWN_SCOPE)) this.#dirty.add(id);
+    }
   }
 
   /** A route of the machine, or one of ours, has come, gone or changed. IPv4 in `a`. */
@@ -237,6 +247,8 @@ export class NextHops {
     const scope = this.#table.scope[id]!;
     const address = this.#table.addressOf(id);
     const isOnLink = scope !== 0 && scope !== OWN_SCOPE;
+    if (address.length === 0)
+      return this.#host.isLinkUp(scope) ? { ways: [{ ifindex: scope }], metric: 0, over: [] } : undefined;
     if (this.#host.isLocalAddress(address, isOnLink ? scope : 0)) return undefined;
     if (isOnLink) {
       const ways = [{ ifindex: scope, gateway: address }];

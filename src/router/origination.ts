@@ -1,10 +1,10 @@
-// Routes of this router itself, from whatever source, one prefix at a time: configured networks and loopbacks, the
-// operator's routes (statics.ts), aggregates (aggregates.ts), and what the kernel has that `redistribute` asks
-// for. They are paths of peer 0. Where several sources have a prefix, the attributes are those of the first that
+// Routes of this router itself, from whatever source, one prefix at a time: guests (guest-routes.ts), configured
+// networks and loopbacks, the operator's routes (statics.ts), aggregates (aggregates.ts), and what the kernel has that
+// `redistribute` asks for. They are paths of peer 0. Where several sources have a prefix, the attributes are those of the first that
 // its policy accepts, in the order below; where packets go says the first that knows, which is nobody for a
 // network or a redistributed route: the kernel has them already.
 //
-// A route of the operator's that its policy refuses is in the kernel all the same, and told to nobody.
+// A guest's or operator's route that its policy refuses is in the kernel all the same, and told to nobody.
 
 import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import { isLinkLocal6 } from '../net/ip.ts';
@@ -20,14 +20,23 @@ import { MED } from '../wire/bgp/attribute/table.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 
 /** What policies call the origin of a route of ours. */
-export type LocalSource = 'local' | 'connected' | 'static' | 'kernel';
+export type LocalSource = 'local' | 'guest' | 'connected' | 'static' | 'kernel';
 
 /** Who wants a prefix: `network` and `route` are configured, the last three are the kernel's. */
-export type OriginKind = 'network' | 'route' | 'aggregate' | 'connected' | 'static' | 'kernel';
+export type OriginKind = 'guest' | 'network' | 'route' | 'aggregate' | 'connected' | 'static' | 'kernel';
 
-const precedence: readonly OriginKind[] = ['network', 'route', 'aggregate', 'connected', 'static', 'kernel'];
+const precedence: readonly OriginKind[] = [
+  'guest',
+  'network',
+  'route',
+  'aggregate',
+  'connected',
+  'static',
+  'kernel',
+];
 
 const sources: Readonly<Record<OriginKind, LocalSource>> = {
+  guest: 'guest',
   network: 'local',
   route: 'static',
   aggregate: 'local',
@@ -143,7 +152,8 @@ export class Origination {
       const attributes = this.#host.shape(route.prefix, sources[kind], offer);
       if (attributes !== undefined) return { kind, attributes };
     }
-    return route.offers.has('route') ? { kind: 'route', attributes: keptHere } : undefined;
+    const kind = (['guest', 'route'] as const).find((one) => route.offers.has(one));
+    return kind && { kind, attributes: keptHere };
   }
 
   /** Makes the paths in the rib those that are wanted. */
@@ -169,7 +179,7 @@ export class Origination {
 
 /** A refused aggregate discards nothing: only what is in the routing table is in the kernel. */
 function wayOf(route: Originated): readonly number[] {
-  const way = route.offers.get('route')?.nextHops;
+  const way = route.offers.get('guest')?.nextHops ?? route.offers.get('route')?.nextHops;
   if (way !== undefined) return way;
   return (route.announced === 'aggregate' && route.offers.get('aggregate')!.nextHops) || self;
 }

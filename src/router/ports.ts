@@ -40,6 +40,12 @@ export interface Arrival {
   isSigned(password: string): boolean;
 }
 
+/** What other nodes say of an address of a guest. */
+export interface Heard {
+  /** The highest move sequence; 0 where nobody gave one. */
+  sequence: number;
+}
+
 /** What can be changed on a connection that is up. */
 export interface ConnectionTuning {
   ttl: number;
@@ -117,6 +123,11 @@ export interface RouterPorts {
   tune?(connection: number, tuning: ConnectionTuning): void;
   /** The path to a peer (by its index) is to be watched, or no longer; answered by `Router.bfdChanged`. */
   bfd?(peer: number, wanted: BfdTarget | undefined): void;
+  /**
+   * What other nodes say of a watched address of a guest (`GuestRoutes.watch`) is another from now on; undefined: none
+   * of them has it. Routes of guests may be changed from within.
+   */
+  guestHeard?(address: Uint8Array, heard: Heard | undefined): void;
   /** Router advertisements are wanted, or no longer wanted, on an interface. */
   discover(ifindex: number, wanted: boolean): void;
 }

@@ -63,6 +63,10 @@ export interface RouteRig {
   metrics: Map<string, number>;
   up(address: string, asn?: number, capabilities?: Capability[]): Far;
   run(ms?: number): void;
+  /** What was told of watched addresses: the address and the sequence, or `nobody`. */
+  heard: string[];
+  /** What the kernel was given, in order: `prefix set metric`. */
+  given: string[];
 }
 
 const LINK = 2;
@@ -105,6 +109,8 @@ export function routeRig(
   const events: RouterEvent[] = [];
   const kernel = new Map<string, string[]>();
   const metricOf = new Map<string, number>();
+  const heard: string[] = [];
+  const given: string[] = [];
   /** One array a set as long as it lives, which the routes on it share. */
   const sets = new Map<number, string[]>();
   const redefine = (id: number, members: ForwardingMember[]): void => {
@@ -137,6 +143,7 @@ export function routeRig(
         const members = sets.get(setIds[i]!);
         if (members === undefined) kernel.delete(key);
         else kernel.set(key, members);
+        given.push(members === undefined ? `${key} gone` : `${key} ${members} ${metrics?.[i] ?? 0}`);
         if (members === undefined) metricOf.delete(key);
         else metricOf.set(key, metrics?.[i] ?? 0);
       }
@@ -157,6 +164,7 @@ export function routeRig(
     jitter: () => 1,
     setKey: () => {},
     discover: () => {},
+    guestHeard: (address, said) => void heard.push(`${formatIp(address)} ${said?.sequence ?? 'nobody'}`),
     ...(life.isReflector !== true && { fib }),
   });
   const run = (ms = 0): void => {
@@ -196,7 +204,7 @@ export function routeRig(
     run(1000);
     return far;
   };
-  return { router, events, kernel, metrics: metricOf, up, run };
+  return { router, events, kernel, metrics: metricOf, up, run, heard, given };
 }
 
 function memberText({ gateway, ifindex, weight, discard }: ForwardingMember): string {

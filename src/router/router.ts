@@ -6,6 +6,7 @@
 //   peers       coming, going, following      session-routes  what a session means for the ribs
 //   intake      UPDATE -> rib                 origination  our own routes -> rib
 //   next-hops   resolution                    machine-routes  the routes of the machine itself
+//   guest-routes  guests -> origination, and what other nodes say of them
 //   fib-gate    rib -> kernel -> advertiser   advertiser   rib -> update groups
 //   restart     graceful restart, both roles  live-config  another configuration in force
 //
@@ -28,6 +29,7 @@ import { FaultLog } from './fault-log.ts';
 import { FibGate, FibSets } from './fib-gate.ts';
 import { FilterFactory, type ValidateOrigin } from './filters.ts';
 import { FlowValidation } from './flow-validation.ts';
+import { GuestRoutes } from './guest-routes.ts';
 import { Intake } from './intake.ts';
 import { identityOf, LiveConfig, optionsFor } from './live-config.ts';
 import { type BfdState, Liveness } from './liveness.ts';
@@ -77,6 +79,7 @@ export class Router {
   readonly sessionRoutes: SessionRoutes;
   readonly statics: Statics;
   readonly aggregates: Aggregates;
+  readonly guests: GuestRoutes;
   readonly routeTargets: RouteTargets;
   readonly flowValidation: FlowValidation;
   readonly #liveConfig: LiveConfig;
@@ -100,6 +103,7 @@ export class Router {
     this.sessionRoutes = new SessionRoutes(this, ports);
     this.statics = new Statics(this);
     this.aggregates = new Aggregates(this);
+    this.guests = new GuestRoutes(this, ports);
     this.#liveConfig = new LiveConfig(this);
     this.pool = new AttributePool(identityOf(config), hashKey);
     this.nextHopTable = new NextHopTable(hashKey);
@@ -301,7 +305,7 @@ export class Router {
     if (link.up !== wasUp) {
       if (link.up) this.peers.linkUp(link);
       else this.peers.linkDown(link);
-      this.#resolveAgain = true;
+      this.nextHops.linkChanged(link.ifindex);
     }
     this.#ports.wake();
   }
@@ -313,7 +317,7 @@ export class Router {
     this.directory.links.delete(ifindex);
     this.peers.linkRemoved(ifindex);
     this.statics.linksChanged();
-    this.#resolveAgain = true;
+    this.nextHops.linkChanged(ifindex);
     this.#ports.wake();
   }
 
@@ -429,6 +433,7 @@ export class Router {
       if (this.restart.isDeferring) continue;
       const left = rib.decide(SLICE);
       this.nextHops.take(rib);
+      this.guests.take(rib);
       this.aggregates.take(rib);
       this.routeTargets.take(rib);
       this.flowValidation.take(rib);
@@ -451,6 +456,7 @@ export class Router {
       more = true;
     }
     this.peers.tidyUp();
+    if (this.guests.tell()) more = true;
     return more;
   }
 

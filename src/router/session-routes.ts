@@ -8,7 +8,7 @@ import type { DownReason } from '../session/reason.ts';
 import { families, familiesIn } from '../wire/bgp/family.ts';
 import { encodeRouteRefresh, REFRESH_REQUEST } from '../wire/bgp/refresh.ts';
 import type { UpdateContext } from '../wire/bgp/update-context.ts';
-import { familySettings } from './config.ts';
+import { believesMoves, familySettings } from './config.ts';
 import { heaviestPeer } from './memory-limit.ts';
 import type { Peer } from './peer.ts';
 import type { RouterPorts } from './ports.ts';
@@ -178,6 +178,7 @@ function columnsOf(peer: Peer, negotiated: Negotiated): PeerColumns {
     acceptAsSet: config.asSet === 'accept',
     honoursGracefulShutdown: isOutside,
     blackhole: config.blackhole,
+    moves: believesMoves(config, kind === 'internal'),
     localAs: isOutside ? (config.localAs?.asn ?? 0) : 0,
     localAsPrepends: config.localAs?.noPrepend === false,
   };

@@ -20,7 +20,7 @@ import type { RouteFeed } from '../netlink/route-feed.ts';
 import { type Accepted, isSigned } from '../netlink/tcp.ts';
 import type { RouterConfig } from '../router/config.ts';
 import type { Peer } from '../router/peer.ts';
-import type { FibPort, RouterEvent, RouterPorts } from '../router/ports.ts';
+import type { FibPort, Heard, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
 import { type BfdLook, BfdPort } from './bfd.ts';
@@ -39,6 +39,8 @@ export interface SpeakerWorld {
   feed: RouteFeed;
   event(event: RouterEvent): void;
   trouble(error: LeafdError): void;
+  /** See `RouterPorts.guestHeard`. */
+  guestHeard?(address: Uint8Array, heard: Heard | undefined): void;
 }
 
 export class Speaker {
@@ -56,8 +58,15 @@ export class Speaker {
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
-  /** `restarting`: the kernel holds routes of a former life (RFC 4724). Throws LeafdError when a port is taken. */
-  constructor(config: RouterConfig, world: SpeakerWorld, options: { port: number; restarting: boolean }) {
+  /**
+   * `restarting`: the kernel holds routes of a former life (RFC 4724). Without a port nobody is listened to: another
+   * daemon speaks BGP here. Throws LeafdError when a port is taken.
+   */
+  constructor(
+    config: RouterConfig,
+    world: SpeakerWorld,
+    options: { port: number | undefined; restarting: boolean },
+  ) {
     this.#world = world;
     this.#discovery = new Discovery((ifindex, address) => {
       if (!this.#isOwn(address, ifindex)) this.router.neighbourHeard(ifindex, address);
@@ -71,7 +80,7 @@ export class Speaker {
       accepted: (connection, local) => this.#accepted(connection, local),
       trouble: (error) => world.trouble(error),
     });
-    this.#transport.listen(options.port);
+    if (options.port !== undefined) this.#transport.listen(options.port);
     this.#bfd = new BfdPort({
       peer: (index) => this.router.directory.byIndex[index],
       changed: (peer, state, independent) => this.router.bfdChanged(peer, state, independent),
@@ -91,6 +100,7 @@ export class Speaker {
       tune: (connection, tuning) => this.#transport.tune(connection, tuning),
       hasUnread: (connection) => this.#transport.hasUnread(connection),
       bfd: (peer, wanted) => this.#bfd.watch(peer, wanted),
+      guestHeard: (address, heard) => world.guestHeard?.(address, heard),
     };
     // The key is a secret, so that no peer can make our hash tables slow.
     this.router = new Router(config, realClock, ports, secretHashKey());
