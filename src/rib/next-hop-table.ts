@@ -9,6 +9,7 @@
 import { assert } from '../lib/assert.ts';
 import { readU32 } from '../lib/bytes.ts';
 import { defaultHashKey, type HashKey, lastMix, mixWord } from '../lib/hash-key.ts';
+import { FLOWSPEC_VPN4, FLOWSPEC_VPN6, FLOWSPEC4, FLOWSPEC6, RTC } from '../wire/bgp/family.ts';
 import { growU8, growU32 } from './columns.ts';
 import { IdHash } from './id-hash.ts';
 import { IdQueue } from './id-queue.ts';
@@ -173,4 +174,9 @@ function hashAddress(bytes: Uint8Array, start: number, length: number, scope: nu
   let h = Math.imul((scope << 5) ^ length, key.odd2);
   for (let at = start; at < start + length; at += 4) h = mixWord(h, readU32(bytes, at), key);
   return lastMix(h, key);
+}
+
+/** Whether a path of the family is of use only where its next hop can be reached: RFC 4684 and 8955 send no packets. */
+export function needsNextHop(family: number): boolean {
+  return ![RTC, FLOWSPEC4, FLOWSPEC6, FLOWSPEC_VPN4, FLOWSPEC_VPN6].includes(family);
 }

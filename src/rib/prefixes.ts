@@ -167,6 +167,19 @@ export class Prefixes {
     return id;
   }
 
+  /** The id of a prefix of either family, made if absent; room is reserved. */
+  add(a: number, b: number, c: number, d: number, length: number): number {
+    return this.table.words === 1 ? this.add4(a, length) : this.add6(a, b, c, d, length);
+  }
+
+  /** As `add` for somebody who needs the id, with a path or without. */
+  take(a: number, b: number, c: number, d: number, length: number): number {
+    this.reserve(1);
+    const id = this.add(a, b, c, d, length);
+    if ((this.state[id]! & PREFIX_IDLE) !== 0) this.revive(id);
+    return id;
+  }
+
   /** The id of a prefix of either family, or -1; an idle one is not found. */
   find(a: number, b: number, c: number, d: number, length: number): number {
     const id = this.table.words === 1 ? this.table.find1(a, length) : this.table.find4(a, b, c, d, length);

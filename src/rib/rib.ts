@@ -12,7 +12,7 @@ import { assert } from '../lib/assert.ts';
 import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import type { HashKey } from '../lib/hash-key.ts';
 import type { PrefixTable } from '../lib/prefix-table.ts';
-import { FLOWSPEC_VPN4, FLOWSPEC_VPN6, FLOWSPEC4, FLOWSPEC6, families, RTC } from '../wire/bgp/family.ts';
+import { families } from '../wire/bgp/family.ts';
 import { prefixSize } from '../wire/bgp/nlri/ip.ts';
 import { UpdateWriter } from '../wire/bgp/update-writer.ts';
 import type { AttributePool } from './attribute-pool.ts';
@@ -20,7 +20,7 @@ import { CHANGE_BEST, CHANGE_FORWARDING, CHANGE_PATHS, ChangeList } from './chan
 import { Decision, type DecisionOptions, defaultDecisionOptions } from './decision.ts';
 import { ImportStage } from './import-stage.ts';
 import { NextHopSets } from './next-hop-sets.ts';
-import type { NextHopTable } from './next-hop-table.ts';
+import { type NextHopTable, needsNextHop } from './next-hop-table.ts';
 import { NlriData } from './nlri-data.ts';
 import { PathScan, SCAN_PURGE, SCAN_REDECIDE, SCAN_REIMPORT } from './path-scan.ts';
 import { PathStore } from './path-store.ts';
@@ -32,7 +32,6 @@ import {
   PREFIX_BEST_LOST,
   PREFIX_DIRTY,
   PREFIX_FIB_LACKS,
-  PREFIX_IDLE,
   PREFIX_LISTED,
   Prefixes,
 } from './prefixes.ts';
@@ -96,26 +95,12 @@ export class Rib {
     this.nlriData = new NlriData(hashKey);
     this.#scan = new PathScan(this.paths);
     this.#import = new ImportStage(pool, peers, form === 'prefix' ? addressLength * 8 : 0);
-    this.#store = new PathStore({
-      paths: this.paths,
-      prefixes: this.prefixes,
-      perPeer: this.perPeer,
-      pool,
-      nextHops,
-      sets: this.sets,
-      nlriData: this.nlriData,
-      import: this.#import,
-      scan: this.#scan,
-    });
-    this.decision = new Decision(
-      this.paths,
-      pool,
-      nextHops,
-      peers,
-      this.perPeer,
-      { ...defaultDecisionOptions, ...options },
-      needsNextHop(family),
-    );
+    const { paths, prefixes, perPeer, nlriData } = this;
+    const shared = { paths, prefixes, perPeer, pool, nextHops, nlriData, sets: this.sets };
+    this.#store = new PathStore({ ...shared, import: this.#import, scan: this.#scan });
+    const wanted = { ...defaultDecisionOptions, ...options };
+    const needsHop = needsNextHop(family);
+    this.decision = new Decision(paths, pool, nextHops, peers, perPeer, wanted, needsHop);
   }
 
   /** The time that paths announced now are stamped with, in seconds; the router moves it. */
@@ -306,8 +291,7 @@ export class Rib {
   ): number {
     this.#store.begin(peer, attrId, nextHopId, 1);
     if (pathId !== 0) this.paths.withPathIds();
-    const id =
-      this.table.words === 1 ? this.prefixes.add4(a, length) : this.prefixes.add6(a, b, c, d, length);
+    const id = this.prefixes.add(a, b, c, d, length);
     this.#store.runImportFor(id);
     this.#store.put(id, pathId, this.#import.attrId, this.#import.reason);
     if (this.#import.attrId !== 0) this.pool.release(this.#import.attrId);
@@ -445,10 +429,7 @@ export class Rib {
 
   /** As `watchPaths` for one prefix, there or not, whose id is held until `unwatch`. IPv4 in `a`. */
   watch(a: number, b: number, c: number, d: number, length: number): number {
-    const { prefixes } = this;
-    prefixes.reserve(1);
-    const id = this.table.words === 1 ? prefixes.add4(a, length) : prefixes.add6(a, b, c, d, length);
-    if ((prefixes.state[id]! & PREFIX_IDLE) !== 0) prefixes.revive(id);
+    const id = this.prefixes.take(a, b, c, d, length);
     this.#watched.add(id);
     this.hold(id);
     return id;
@@ -611,9 +592,4 @@ export class Rib {
     }
     changes.count = 0;
   }
-}
-
-/** Whether a path of the family is of use only where its next hop can be reached: RFC 4684 and 8955 send no packets. */
-function needsNextHop(family: number): boolean {
-  return ![RTC, FLOWSPEC4, FLOWSPEC6, FLOWSPEC_VPN4, FLOWSPEC_VPN6].includes(family);
 }
