@@ -4,6 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { parseDuration } from '../intent/duration.ts';
+import type { MigrateOptions } from '../lab/lab.ts';
 import type { Context } from './context.ts';
 import { ABSENT, CliError, FAILED, OK, usageError } from './exit.ts';
 import type { Bind } from './program.ts';
@@ -15,6 +16,7 @@ export function addLabCommands(root: Command, bind: Bind): void {
   const lab = root.command('lab').description('a fabric of real daemons in namespaces on this machine');
   addLifeCommands(lab, bind);
   addCableCommands(lab, bind);
+  addGuestCommands(lab, bind);
   lab
     .command('exec')
     .description('run a command in a node: lab exec NAME NODE -- CMD…')
@@ -155,6 +157,25 @@ function addCableCommands(lab: Command, bind: Bind): void {
         const view = await (await room()).move(name, from, to);
         const loose = view.unplugged.length === 0 ? '' : `, unplugged ${view.unplugged.join(', ')}`;
         context.show(view, () => `${from}: now goes to ${to}${loose}\n`);
+        return OK;
+      }),
+    );
+}
+
+function addGuestCommands(lab: Command, bind: Bind): void {
+  lab
+    .command('migrate')
+    .description('take a guest to another hypervisor, live')
+    .argument('<lab>')
+    .argument('<guest>')
+    .argument('<node>')
+    .option('--cold', 'stop it there and start it here')
+    .option('--cancel', 'prepare everything and let it stay where it is')
+    .action(
+      bind(async (context, name: string, guest: string, node: string, flags: MigrateOptions) => {
+        const view = await (await room()).migrate(name, guest, node, flags);
+        const end = view.kind === 'cancelled' ? `stayed on ${view.from}` : `is on ${view.to}`;
+        context.show(view, (one) => `${one.guest}: ${end} after ${one.tookMs} ms\n`);
         return OK;
       }),
     );

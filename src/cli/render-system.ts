@@ -169,5 +169,13 @@ export function renderLab(lab: LabView, ink: Ink): string {
       },
     },
   ]);
-  return `${head}\n${nodes}\n${links}`;
+  if (lab.guests.length === 0) return `${head}\n${nodes}\n${links}`;
+  const guests = table(lab.guests, [
+    { title: 'Guest', of: (guest) => guest.name },
+    { title: 'On', of: (guest) => guest.on },
+    { title: 'Port', of: (guest) => guest.port },
+    { title: 'MAC', of: (guest) => guest.mac },
+    { title: 'Addresses', of: (guest) => guest.addresses.join(' ') },
+  ]);
+  return `${head}\n${nodes}\n${links}\n${guests}`;
 }

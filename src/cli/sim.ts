@@ -4,7 +4,7 @@
 import { localOptions } from '../intent/files.ts';
 import { configError, loadConfig } from '../intent/load.ts';
 import { readLabFile } from '../lab/read.ts';
-import type { LabNode, Topology } from '../lab/topology.ts';
+import { type LabNode, runsLeafd, speaksBgp, type Topology } from '../lab/topology.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { parseIp } from '../net/ip.ts';
 import { type Prefix, parsePrefix } from '../net/prefix.ts';
@@ -52,9 +52,9 @@ function numberOf(option: string, text: string): number {
 
 /** The simulated form of a lab. Throws LeafdError where a node is of a kind that cannot be simulated. */
 export function simTopologyOf(lab: Topology): SimTopology {
-  const routers = lab.nodes.filter((node) => node.kind !== 'host');
+  const routers = lab.nodes.filter(speaksBgp);
   for (const node of routers)
-    if (node.kind !== 'leafd') {
+    if (!runsLeafd(node.kind)) {
       const hint = 'raise it for real: leafctl lab up';
       throw new LeafdError(
         'sim-kind',

@@ -3,7 +3,7 @@
 // and reads on light and dark pages, because it brings its own ground.
 
 import { type LabLayout, layOut, type PlacedLink, type PlacedNode } from './layout.ts';
-import type { LabLink, NodeKind, Topology } from './topology.ts';
+import { type LabLink, type NodeKind, speaksBgp, type Topology } from './topology.ts';
 
 export interface DrawnLink {
   readonly link: LabLink;
@@ -26,12 +26,14 @@ export interface Drawing {
 
 const kindColors: Record<NodeKind, { fill: string; edge: string }> = {
   leafd: { fill: '#e7f5ee', edge: '#1f8a5b' },
+  hypervisor: { fill: '#e3f4f7', edge: '#17788a' },
   frr: { fill: '#fdf0e3', edge: '#c7701a' },
   bird: { fill: '#eaf0fb', edge: '#3763b8' },
   gobgp: { fill: '#e6f5f8', edge: '#1b8497' },
   exabgp: { fill: '#f4ecfa', edge: '#7d48a8' },
   openbgpd: { fill: '#fbf6da', edge: '#93810f' },
   host: { fill: '#f3f4f6', edge: '#7b8494' },
+  guest: { fill: '#f6f3fb', edge: '#8a76b3' },
 };
 
 const style = `
@@ -119,7 +121,7 @@ function drawNode({ node, x, y, width, height }: PlacedNode, live: DrawnNode | u
 }
 
 function detailsOf(node: PlacedNode['node'], live: DrawnNode | undefined): { text: string; bad: boolean }[] {
-  if (node.kind === 'host') {
+  if (!speaksBgp(node)) {
     const shown = node.addresses
       .slice(0, 2)
       .map((address) => ({ text: address.replace(/\/(32|128)$/, ''), bad: false }));

@@ -3,7 +3,7 @@
 // own directory. How to ask a daemon for its sessions is in sessions.ts.
 
 import { join } from 'node:path';
-import type { LabNode } from './topology.ts';
+import { type LabNode, runsLeafd } from './topology.ts';
 
 /** A program to start in a node's namespace. */
 export interface ProcessPlan {
@@ -63,7 +63,9 @@ export function programsOf(kind: LabNode['kind']): ProgramNeed[] {
     case 'openbgpd':
       return need('openbgpd', 'bgpctl');
     case 'leafd':
+    case 'hypervisor':
     case 'host':
+    case 'guest':
       return [];
   }
 }
@@ -72,8 +74,10 @@ export function programsOf(kind: LabNode['kind']): ProgramNeed[] {
 export function daemonPlan(node: LabNode, directory: string, paths: LabPaths): DaemonPlan {
   switch (node.kind) {
     case 'host':
+    case 'guest':
       return { files: [], processes: [] };
     case 'leafd':
+    case 'hypervisor':
       return leafdPlan(node, directory, paths);
     case 'frr':
       return frrPlan(node, directory);
@@ -92,19 +96,21 @@ export function daemonPlan(node: LabNode, directory: string, paths: LabPaths): D
 function configFileOf(node: LabNode, directory: string): string {
   const names: Record<LabNode['kind'], string> = {
     leafd: 'leafd.yaml',
+    hypervisor: 'leafd.yaml',
     frr: 'frr.conf',
     bird: 'bird.conf',
     gobgp: 'gobgpd.yaml',
     exabgp: 'exabgp.conf',
     openbgpd: 'bgpd.conf',
     host: 'none',
+    guest: 'none',
   };
   return join(directory, names[node.kind]);
 }
 
 /** A daemon's control socket, or leafd's API. */
 export function controlSocketOf(node: LabNode, directory: string): string {
-  if (node.kind === 'leafd') return join(directory, 'leafd.sock');
+  if (runsLeafd(node.kind)) return join(directory, 'leafd.sock');
   if (node.kind === 'bird') return join(directory, 'bird.ctl');
   if (node.kind === 'openbgpd') return join(directory, 'bgpd.sock');
   return directory;
@@ -229,6 +235,7 @@ export function withControlSocket(
   const own = option[program];
   // leafctl is that of this installation, which need not be in the PATH of a namespace.
   const found = program === 'leafctl' ? ownLeafctl : program;
-  if (own === undefined || own[0] !== node.kind || rest.includes(own[1])) return [found, ...rest];
+  const kind = runsLeafd(node.kind) ? 'leafd' : node.kind;
+  if (own === undefined || own[0] !== kind || rest.includes(own[1])) return [found, ...rest];
   return [found, own[1], socket, ...rest];
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { type CutOptions, cutCable, mendCable, moveCable } from './cable.ts';
 import { drawLab } from './graph.ts';
+import { type MigrateOptions, type MigrateView, migrateGuest } from './guests.ts';
 import { type LabPaths, withControlSocket } from './kinds.ts';
 import { type PingOptions, type PingView, pingNodes } from './ping.ts';
 import { type NodePlan, planLab } from './plan.ts';
@@ -23,14 +24,23 @@ import {
   saveLab,
   withLabLock,
 } from './state.ts';
-import { type LabListEntry, type LabView, listLabs, processesOf, viewLab, viewLinks } from './status.ts';
+import {
+  guestLinks,
+  type LabListEntry,
+  type LabView,
+  listLabs,
+  processesOf,
+  viewLab,
+  viewLinks,
+} from './status.ts';
 import { type Removed, tearDown } from './teardown.ts';
 import { netnsOf, nodeNamed } from './topology.ts';
 import { becomeReady, bringUp, launch, type SessionCount } from './up.ts';
 
 export type { CutOptions } from './cable.ts';
+export type { MigrateOptions, MigrateView } from './guests.ts';
 export type { PingOptions, PingView } from './ping.ts';
-export type { LabLinkView, LabListEntry, LabNodeView, LabView } from './status.ts';
+export type { LabGuestView, LabLinkView, LabListEntry, LabNodeView, LabView } from './status.ts';
 
 const END_TIMEOUT_MS = 10_000;
 
@@ -142,6 +152,16 @@ export async function move(name: string, from: string, to: string): Promise<{ un
   return change(name, (state) => moveCable(state, from, to));
 }
 
+/** Takes a guest to another hypervisor: live, stopped and started again, or not in the end (`cancel`). */
+export async function migrate(
+  name: string,
+  guest: string,
+  node: string,
+  options: MigrateOptions = {},
+): Promise<MigrateView> {
+  return change(name, (state) => migrateGuest(state, guest, node, options));
+}
+
 export interface RestartView {
   node: string;
   pids: number[];
@@ -158,7 +178,7 @@ export async function restart(
   return change(name, async (state) => {
     const plan = planOfNode(state, node);
     if (plan.daemon.processes.length === 0)
-      throw new LeafdError('lab-node-invalid', `${node} is a host: it runs no daemon`);
+      throw new LeafdError('lab-node-invalid', `${node} runs no daemon`);
     const startedMs = performance.now();
     await stopNode(state, node, options.kill === true);
     launch(plan, state);
@@ -187,14 +207,17 @@ export async function graph(nameOrFile: string): Promise<string> {
   if (state === undefined) {
     if (!existsSync(nameOrFile)) loadLab(nameOrFile);
     const topology = readLabFile(nameOrFile);
-    return drawLab({
-      topology,
-      links: topology.links.map((link) => ({ link, state: 'up' })),
-      nodes: new Map(),
-    });
+    const guests = topology.nodes.flatMap(({ name, guest }) =>
+      guest === undefined ? [] : { name, on: guest.on },
+    );
+    const links = [...topology.links, ...guestLinks(guests)].map((link) => ({ link, state: 'up' }));
+    return drawLab({ topology, links, nodes: new Map() });
   }
   const view = await viewLab(state);
-  const links = viewLinks(state).map((shown, index) => ({ link: state.links[index], ...shown }));
+  const links = [
+    ...viewLinks(state).map((shown, index) => ({ link: state.links[index], ...shown })),
+    ...guestLinks(view.guests).map((link) => ({ link, state: 'up' })),
+  ];
   const nodes = new Map(view.nodes.map((node) => [node.name, { alive: node.alive, ...node.sessions }]));
   return drawLab({ topology: state.topology, links, nodes });
 }

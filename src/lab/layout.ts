@@ -3,7 +3,7 @@
 // A node is as wide as its ports need, and the ports of a side stand in the order of their far ends, so that the
 // cables of one node never cross each other. A lab without rows (a ring, a chain) is drawn as a circle.
 
-import type { LabEnd, LabLink, LabNode, Topology } from './topology.ts';
+import { type LabEnd, type LabLink, type LabNode, speaksBgp, type Topology } from './topology.ts';
 
 export interface PlacedNode {
   readonly node: LabNode;
@@ -69,7 +69,7 @@ export function layOut(topology: Topology, links: readonly LabLink[]): LabLayout
 function rankNodes(nodes: readonly LabNode[], links: readonly LabLink[]): Map<string, number> {
   const ranks = new Map<string, number>();
   for (const node of nodes) {
-    const role = node.role ?? (node.kind === 'host' ? 'host' : /^[a-z]+/.exec(node.name)?.[0]);
+    const role = node.role ?? roleOf(node);
     const rank = role === undefined ? undefined : roleRanks[role];
     if (rank !== undefined) ranks.set(node.name, rank);
   }
@@ -90,6 +90,11 @@ function rankNodes(nodes: readonly LabNode[], links: readonly LabLink[]): Map<st
   return settleHosts(nodes, links, ranks);
 }
 
+function roleOf(node: LabNode): string | undefined {
+  if (!speaksBgp(node)) return 'host';
+  return node.kind === 'hypervisor' ? 'hypervisor' : /^[a-z]+/.exec(node.name)?.[0];
+}
+
 /** Ranks without gaps, and hosts right under their router, so that no cable passes behind another row. */
 function settleHosts(
   nodes: readonly LabNode[],
@@ -99,7 +104,7 @@ function settleHosts(
   const steps = [...new Set(ranks.values())].sort((one, other) => one - other);
   const settled = new Map([...ranks].map(([name, rank]) => [name, steps.indexOf(rank)]));
   for (const node of nodes) {
-    if (node.kind !== 'host') continue;
+    if (speaksBgp(node)) continue;
     const near = neighboursOf(node.name, links).map((name) => settled.get(name)!);
     const lowest = Math.min(...near);
     if (near.length > 0 && lowest > 1) settled.set(node.name, lowest - 1);
@@ -208,8 +213,8 @@ function widthOf(node: LabNode, links: readonly LabLink[], ranks: ReadonlyMap<st
   const own = ranks.get(node.name)!;
   const far = neighboursOf(node.name, links).map((name) => ranks.get(name)!);
   const most = Math.max(far.filter((rank) => rank > own).length, far.filter((rank) => rank < own).length);
-  const words = node.kind === 'host' ? 0 : `${node.kind} AS ${node.asn ?? ''}`.length;
-  const least = node.kind === 'host' ? HOST_WIDTH : ROUTER_WIDTH;
+  const words = !speaksBgp(node) ? 0 : `${node.kind} AS ${node.asn ?? ''}`.length;
+  const least = !speaksBgp(node) ? HOST_WIDTH : ROUTER_WIDTH;
   return Math.round(Math.max(least, most * PORT_PITCH, Math.max(words, node.name.length) * DIGIT_WIDTH + 20));
 }
 

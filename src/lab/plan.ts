@@ -60,13 +60,19 @@ function sysctlsOf(node: LabNode): [key: string, value: string][] {
   for (const scope of ['all', 'default']) {
     settings.push([`net/ipv4/conf/${scope}/rp_filter`, '0']);
     settings.push([`net/ipv6/conf/${scope}/accept_ra`, '0']);
-    settings.push([`net/ipv6/conf/${scope}/accept_dad`, '0']);
+    settings.push([`net/ipv6/conf/${scope}/accept_dad`, node.guest?.mode === 'learn' ? '1' : '0']);
   }
   return settings;
 }
 
+/** Those of the namespace that holds guests' network cards: nothing in it speaks. */
+export const nicsSysctls: readonly (readonly [key: string, value: string])[] = [
+  ['net/ipv6/conf/all/disable_ipv6', '1'],
+  ['net/ipv6/conf/default/disable_ipv6', '1'],
+];
+
 /** Far from the indexes the kernel gives out by itself. */
-const FIRST_INDEX = 1000;
+export const FIRST_INDEX = 1000;
 
 /**
  * ip(8) commands, by namespace, that make the cables; each runs in the namespace of the cable's first end. `made` is
@@ -156,9 +162,16 @@ function gatewayCommands(port: string, guest: readonly string[]): string[] {
 }
 
 function hostCommands(host: LabNode, router: LabNode, port: string): string[] {
-  const commands = host.addresses.map((address) => `addr replace ${address} dev ${port} ${nodad(address)}`);
-  const routed = host.addresses.filter(isHostAddress);
-  if (router.kind === 'host') return commands;
+  if (router.kind !== 'host') return routedHostCommands(host.addresses, port, false);
+  return host.addresses.map((address) => `addr replace ${address} dev ${port} ${nodad(address)}`);
+}
+
+/** Addresses of a host and its defaults through 169.254.0.1 and fe80::1; `dad`: duplicates are looked for. */
+export function routedHostCommands(addresses: readonly string[], port: string, dad: boolean): string[] {
+  const commands = addresses.map((address) =>
+    `addr replace ${address} dev ${port} ${dad ? '' : nodad(address)}`.trimEnd(),
+  );
+  const routed = addresses.filter(isHostAddress);
   if (routed.some((address) => !isIp6(address))) {
     commands.push(`route replace default via 169.254.0.1 dev ${port} onlink`);
   }

@@ -22,6 +22,7 @@ import {
 import { LeafdError } from '../lib/leafd-error.ts';
 import { type Clos, generateClos } from './clos.ts';
 import { type FabricNode, frrFabricConfig, leafdFabricConfig } from './fabric-config.ts';
+import { bridgesConfig, bridgesOf, readGuests } from './read-guests.ts';
 import { type ClosFile, type LabFile, labFile, type NodeFile } from './schema.ts';
 import {
   formatEnd,
@@ -31,6 +32,7 @@ import {
   type LabNode,
   type NodeKind,
   parseEnd,
+  runsLeafd,
   type Topology,
 } from './topology.ts';
 
@@ -82,11 +84,14 @@ function problemOf(issue: z.core.$ZodIssue, root: MapNode): Problem {
 }
 
 const keysOfSections: Record<string, readonly string[]> = {
-  '': ['name', 'clos', 'defaults', 'nodes', 'links', 'moves'],
+  '': ['name', 'clos', 'defaults', 'nodes', 'guests', 'links', 'moves'],
   clos: 'spines leaves hostsPerLeaf scheme spineAsn spineKind leafKind hold keepalive gracefulRestart'.split(
     ' ',
   ),
-  nodes: 'kind role config configFile addresses ports forwarding sessions commands afterStart'.split(' '),
+  nodes: 'kind role config configFile addresses ports forwarding sessions commands afterStart bridges'.split(
+    ' ',
+  ),
+  guests: 'on bridge addresses mac mode'.split(' '),
   defaults: ['leafd'],
 };
 
@@ -107,12 +112,16 @@ class LabReader {
 
   topology(): Topology {
     const clos = this.#file.clos === undefined ? undefined : generateClos(closOptions(this.#file.clos));
-    const nodes = this.#nodes(clos);
-    const links = [...(clos?.links ?? []), ...this.#cables(this.#file.links ?? [], ['links'], nodes)];
+    const routers = this.#nodes(clos);
+    const nodes = [
+      ...routers,
+      ...readGuests(this.#file, routers, (path, reason, hint) => this.#wrong(path, reason, hint)),
+    ];
+    const links = [...(clos?.links ?? []), ...this.#cables(this.#file.links ?? [], ['links'], routers)];
     this.#checkPorts(links, clos?.links.length ?? 0);
     const moves: Record<string, LabMoves> = {};
     for (const [name, list] of Object.entries(this.#file.moves ?? {})) {
-      moves[name] = this.#cables(list, ['moves', name], nodes).map(({ a, b }) => ({ from: a, to: b }));
+      moves[name] = this.#cables(list, ['moves', name], routers).map(({ a, b }) => ({ from: a, to: b }));
     }
     return { name: this.#file.name, file: this.#path, nodes, links, moves };
   }
@@ -148,21 +157,26 @@ class LabReader {
       const config = hasConfig ? {} : { config: frrFabricConfig(router) };
       return { ...this.#node(router.name, { ...own, addresses, ...config }), asn: router.asn };
     }
-    if (kind !== 'leafd' || typeof own.config === 'string' || own.configFile !== undefined) {
+    if (!runsLeafd(kind) || typeof own.config === 'string' || own.configFile !== undefined) {
       return this.#node(router.name, own);
     }
-    const base = mergeTree(leafdFabricConfig(router), this.#file.defaults?.leafd ?? {});
+    const generated = {
+      ...leafdFabricConfig(router),
+      ...(kind === 'hypervisor' ? bridgesConfig(bridgesOf(own)) : {}),
+    };
+    const base = mergeTree(generated, this.#file.defaults?.leafd ?? {});
     return this.#leafdNode(router.name, own, mergeTree(base, own.config ?? {}));
   }
 
   #node(name: string, written: NodeFile): LabNode {
     const kind = written.kind ?? 'leafd';
-    if (kind === 'leafd' && typeof written.config !== 'string' && written.configFile === undefined) {
-      const base = mergeTree({ node: { name } }, this.#file.defaults?.leafd ?? {});
+    if (runsLeafd(kind) && typeof written.config !== 'string' && written.configFile === undefined) {
+      const own = { node: { name }, ...(kind === 'hypervisor' ? bridgesConfig(bridgesOf(written)) : {}) };
+      const base = mergeTree(own, this.#file.defaults?.leafd ?? {});
       return this.#leafdNode(name, written, mergeTree(base, written.config ?? {}));
     }
     const config = this.#configText(name, kind, written);
-    if (kind === 'leafd') return this.#judgedLeafd(name, written, config);
+    if (runsLeafd(kind)) return this.#judgedLeafd(name, written, config);
     const asn =
       /^\s*(?:router bgp|local as|AS) (\d+)/m.exec(config) ?? /\b(?:asn?|local-as)[: ]+(\d+)/.exec(config);
     return {
@@ -190,8 +204,10 @@ class LabReader {
       throw this.#wrong(place, place.at(-1) === path.split('.').at(-1) ? reason : `${path} ${reason}`, hint);
     }
     const { asn, profile } = intent.bgp;
-    const forwarding = written.forwarding ?? profile !== 'host';
-    return { ...this.#plainNode(name, 'leafd', written), config, forwarding, asn };
+    const kind = written.kind ?? 'leafd';
+    // A hypervisor forwards for its guests, also where it is no transit for others.
+    const forwarding = written.forwarding ?? (kind === 'hypervisor' || profile !== 'host');
+    return { ...this.#plainNode(name, kind, written), config, forwarding, asn };
   }
 
   /** Where a key of a merged configuration was written: at the node, in the defaults, or by the generator. */
@@ -209,7 +225,9 @@ class LabReader {
     if (kind === 'host' && (written.config !== undefined || written.configFile !== undefined)) {
       throw this.#wrong(['nodes', name], 'is a host, which runs no daemon and has no configuration');
     }
-    if (kind !== 'leafd' && written.config !== undefined && typeof written.config !== 'string') {
+    if (written.bridges !== undefined && kind !== 'hypervisor')
+      throw this.#wrong(['nodes', name, 'bridges'], 'is for nodes of kind hypervisor');
+    if (!runsLeafd(kind) && written.config !== undefined && typeof written.config !== 'string') {
       throw this.#wrong(
         ['nodes', name, 'config'],
         `of kind ${kind} is the text of its file`,
@@ -227,6 +245,7 @@ class LabReader {
       ...(written.sessions === undefined ? {} : { sessions: written.sessions }),
       commands: written.commands ?? [],
       afterStart: written.afterStart ?? [],
+      ...(kind === 'hypervisor' ? { bridges: bridgesOf(written) } : {}),
     };
   }
 

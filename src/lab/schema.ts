@@ -4,7 +4,8 @@
 import { z } from 'zod';
 import { duration, identifier, section, text, whole } from '../intent/scalars.ts';
 import { parseIp } from '../net/ip.ts';
-import { nodeKinds, parseEnd } from './topology.ts';
+import { isGroupMac, parseMac } from '../net/mac.ts';
+import { MAX_GUEST_NAME, nodeKinds, parseEnd } from './topology.ts';
 
 const end = z.string().refine((value) => parseEnd(value) !== undefined, {
   error: 'must be NODE:PORT',
@@ -25,6 +26,10 @@ function isInterfaceAddress(value: string): boolean {
 
 const labName = identifier.refine((name) => name.length <= 32, { error: 'must have at most 32 characters' });
 
+const linkName = z.string().refine((value) => /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/.test(value), {
+  error: 'must be an interface name of at most 15 characters',
+});
+
 const kind = z.enum(nodeKinds, { error: `must be one of ${nodeKinds.join(', ')}` });
 
 const configTree = z.record(z.string(), z.unknown());
@@ -42,6 +47,28 @@ const node = section({
   sessions: whole(0, 100_000).optional(),
   commands: z.array(text.min(1)).optional(),
   afterStart: z.array(text.min(1)).optional(),
+  bridges: z.array(linkName).min(1).optional(),
+});
+
+const guestName = identifier.refine((name) => name.length <= MAX_GUEST_NAME, {
+  error: `must have at most ${MAX_GUEST_NAME} characters`,
+  params: { hint: 'its tap is named after it' },
+});
+
+const guestMac = z.string().refine(
+  (value) => {
+    const bytes = parseMac(value);
+    return bytes !== undefined && !isGroupMac(bytes);
+  },
+  { error: 'must be the MAC address of one interface', params: { hint: 'such as 02:00:00:00:01:30' } },
+);
+
+const guest = section({
+  on: identifier,
+  bridge: linkName.optional(),
+  addresses: z.array(interfaceAddress).min(1),
+  mac: guestMac.optional(),
+  mode: z.enum(['attach', 'learn'], { error: 'must be attach or learn' }).optional(),
 });
 
 const clos = section({
@@ -67,10 +94,12 @@ export const labFile = section({
   clos: clos.optional(),
   defaults: section({ leafd: configTree }).optional(),
   nodes: z.record(identifier, node).optional(),
+  guests: z.record(guestName, guest).optional(),
   links: z.array(cable).optional(),
   moves: z.record(identifier, z.array(cable)).optional(),
 });
 
 export type LabFile = z.infer<typeof labFile>;
 export type NodeFile = z.infer<typeof node>;
+export type GuestFile = z.infer<typeof guest>;
 export type ClosFile = z.infer<typeof clos>;

@@ -37,8 +37,10 @@ async function ask(node: LabNode, netns: string, socket: string): Promise<NodeSe
   const inside = ['ip', 'netns', 'exec', netns];
   switch (node.kind) {
     case 'host':
+    case 'guest':
       return [];
     case 'leafd':
+    case 'hypervisor':
       return readLeafd(await getJson(socket, '/v1/peers'));
     case 'frr':
       return readFrr(await answer(['vtysh', '--vty_socket', socket, '-c', 'show bgp summary json']));

@@ -27,6 +27,14 @@ export interface CutState {
   readonly lossPercent?: number;
 }
 
+/** Where a guest runs. */
+export interface GuestState {
+  readonly name: string;
+  on: string;
+  /** Which of its card's two taps that is. */
+  slot: 0 | 1;
+}
+
 export interface LabState {
   readonly version: 1;
   readonly topology: Topology;
@@ -43,6 +51,8 @@ export interface LabState {
   cablesMade: number;
   cuts: readonly CutState[];
   processes: readonly StartedProcess[];
+  /** Guests that run. */
+  guests?: readonly GuestState[];
 }
 
 /** The directory of a lab. */

@@ -9,10 +9,14 @@ import {
   cableAt,
   expectedSessions,
   formatEnd,
+  type LabLink,
   type LabNode,
   type NodeKind,
   netnsOf,
+  nodeNamed,
   parseEnd,
+  speaksBgp,
+  tapOf,
 } from './topology.ts';
 
 export interface LabNodeView {
@@ -37,6 +41,17 @@ export interface LabLinkView {
   lossPercent?: number;
 }
 
+export interface LabGuestView {
+  name: string;
+  /** The hypervisor it runs on. */
+  on: string;
+  port: string;
+  bridge: string;
+  mac: string;
+  addresses: readonly string[];
+  mode: 'attach' | 'learn';
+}
+
 export interface LabView {
   name: string;
   file: string;
@@ -47,6 +62,7 @@ export interface LabView {
   sessions: { established: number; expected: number };
   nodes: LabNodeView[];
   links: LabLinkView[];
+  guests: LabGuestView[];
 }
 
 export interface LabListEntry {
@@ -89,6 +105,7 @@ export async function viewLab(state: LabState): Promise<LabView> {
     sessions: total,
     nodes,
     links: viewLinks(state),
+    guests: viewGuests(state),
   };
 }
 
@@ -126,12 +143,30 @@ export function viewLinks(state: LabState): LabLinkView[] {
   });
 }
 
+/** Guests and where they are now. */
+export function viewGuests(state: LabState): LabGuestView[] {
+  return (state.guests ?? []).flatMap(({ name, on }) => {
+    const { guest, addresses } = nodeNamed(state.topology, name) ?? {};
+    if (guest === undefined || addresses === undefined) return [];
+    const { mac, bridge, mode } = guest;
+    return [{ name, on, port: tapOf(name), bridge, mac, addresses, mode }];
+  });
+}
+
+/** Guests as cables of the drawing: from the tap to the guest's only port. */
+export function guestLinks(guests: readonly { name: string; on: string }[]): LabLink[] {
+  return guests.map(({ name, on }) => ({
+    a: { node: on, port: tapOf(name) },
+    b: { node: name, port: 'eth0' },
+  }));
+}
+
 export function processesOf(state: LabState, node: string) {
   return state.processes.filter((one) => one.node === node);
 }
 
 function isAlive(state: LabState, node: LabNode): boolean {
   const started = processesOf(state, node.name);
-  const complete = node.kind === 'host' || (started.length > 0 && started.every(isRunning));
+  const complete = !speaksBgp(node) || (started.length > 0 && started.every(isRunning));
   return complete && existsSync(netnsPath(netnsOf(state.topology.name, node.name)));
 }

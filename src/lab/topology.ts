@@ -1,8 +1,18 @@
 // A lab as plain data: nodes, cables, moves. Everything else of this room is a function of it: the plan of what to
 // make in the kernel, the drawing, the count of sessions to expect. Reading it from a file is read.ts's work.
 
-export const nodeKinds = ['leafd', 'frr', 'bird', 'gobgp', 'exabgp', 'openbgpd', 'host'] as const;
-export type NodeKind = (typeof nodeKinds)[number];
+/** What a file may say of a node; guests have a section of their own. */
+export const nodeKinds = [
+  'leafd',
+  'hypervisor',
+  'frr',
+  'bird',
+  'gobgp',
+  'exabgp',
+  'openbgpd',
+  'host',
+] as const;
+export type NodeKind = (typeof nodeKinds)[number] | 'guest';
 
 /** One end of a cable. */
 export interface LabEnd {
@@ -36,10 +46,33 @@ export interface LabNode {
   readonly afterStart: readonly string[];
   /** For the drawing. */
   readonly asn?: number;
+  /** Of a hypervisor: bridges for guests, made before its leafd starts, as Proxmox makes them. */
+  readonly bridges?: readonly string[];
+  /** Of a guest. */
+  readonly guest?: LabGuest;
+}
+
+/** What makes a node a guest: a namespace behind a tap in a hypervisor's bridge, that can go to another one. */
+export interface LabGuest {
+  /** The hypervisor it begins on. */
+  readonly on: string;
+  readonly bridge: string;
+  /** `aa:bb:…`. */
+  readonly mac: string;
+  /** Whether leafd is told of it, or has to learn it from what it says. */
+  readonly mode: 'attach' | 'learn';
 }
 
 /** A named list of cable moves, in order, as the file gives them. */
 export type LabMoves = readonly { readonly from: LabEnd; readonly to: LabEnd }[];
+
+/** Of a guest's name: its tap is `tap` and that. */
+export const MAX_GUEST_NAME = 12;
+
+/** The hypervisor's end of a guest's link. */
+export function tapOf(guest: string): string {
+  return `tap${guest}`;
+}
 
 export interface Topology {
   readonly name: string;
@@ -85,7 +118,12 @@ export function nodeNamed(topology: Topology, name: string): LabNode | undefined
 
 /** Whether a node runs a BGP daemon. */
 export function speaksBgp(node: LabNode | undefined): boolean {
-  return node !== undefined && node.kind !== 'host';
+  return node !== undefined && node.kind !== 'host' && node.kind !== 'guest';
+}
+
+/** Whether that daemon is leafd. */
+export function runsLeafd(kind: NodeKind): boolean {
+  return kind === 'leafd' || kind === 'hypervisor';
 }
 
 /** Sessions a node should have: what its file says, or one for each cable to another speaker. */

@@ -15,13 +15,22 @@ import {
 import { delimiter, dirname, join } from 'node:path';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { createNetns, netnsPath, withNetns } from '../netlink/netns.ts';
+import { nicsNetns } from './guest-plan.ts';
+import { makeBridges, startGuests } from './guests.ts';
 import type { ProgramNeed } from './kinds.ts';
-import { cableCommands, type LabPlan, loopbackCommands, type NodePlan, portCommands } from './plan.ts';
+import {
+  cableCommands,
+  type LabPlan,
+  loopbackCommands,
+  type NodePlan,
+  nicsSysctls,
+  portCommands,
+} from './plan.ts';
 import { endingOf, isRunning, run, runOrThrow, startDetached, waitFor } from './processes.ts';
 import { askSessions, countEstablished } from './sessions.ts';
 import { claimLab, type LabState, labDirectory, type StartedProcess, saveLab, withLabLock } from './state.ts';
 import { tearDown } from './teardown.ts';
-import { expectedSessions } from './topology.ts';
+import { expectedSessions, runsLeafd } from './topology.ts';
 
 const READY_TIMEOUT_MS = 20_000;
 const AFTER_START_TIMEOUT_MS = 10_000;
@@ -55,7 +64,7 @@ export async function bringUp(plan: LabPlan, options: BringUpOptions): Promise<S
     leafd: plan.paths.leafd,
     createdAtMs: Date.now(),
     phase: 'starting',
-    namespaces: plan.nodes.map((node) => node.netns),
+    namespaces: namespacesOf(plan),
     links: plan.topology.links,
     cablesMade: plan.topology.links.length,
     cuts: [],
@@ -83,13 +92,19 @@ async function build(plan: LabPlan, state: LabState, options: BringUpOptions): P
   step(`${plan.nodes.length} network namespaces`);
   for (const node of plan.nodes) {
     createNetns(node.netns);
-    applySysctls(node);
+    applySysctls(node.netns, node.sysctls);
+  }
+  if (hasGuests(plan)) {
+    const nics = nicsNetns(plan.topology.name);
+    createNetns(nics);
+    applySysctls(nics, nicsSysctls);
   }
   step(`${plan.topology.links.length} cables`);
   const { topology } = plan;
   await runIp(loopbackCommands(topology));
   await runIp(cableCommands(topology.name, topology.links));
   await runIp(portCommands(topology, topology.links));
+  await makeBridges(state);
   await runNodeCommands(plan);
   const daemons = plan.nodes.filter((node) => node.daemon.processes.length > 0);
   step(`${daemons.length} daemons`);
@@ -97,12 +112,27 @@ async function build(plan: LabPlan, state: LabState, options: BringUpOptions): P
   for (const node of daemons) writeFiles(node);
   for (const node of daemons) launch(node, state);
   await Promise.all(daemons.map((node) => becomeReady(node, state)));
+  if (hasGuests(plan)) step(`${plan.nodes.filter(isGuest).length} guests`);
+  await startGuests(state);
   state.phase = 'up';
   saveLab(state);
   const counting = () => countSessions(plan, state);
   if (options.waitMs === 0) return counting();
   step('waiting for sessions');
   return waitForSessions(counting, startedMs, options, step);
+}
+
+function isGuest({ node }: NodePlan): boolean {
+  return node.guest !== undefined;
+}
+
+function hasGuests(plan: LabPlan): boolean {
+  return plan.nodes.some(isGuest);
+}
+
+function namespacesOf(plan: LabPlan): string[] {
+  const namespaces = plan.nodes.map((node) => node.netns);
+  return hasGuests(plan) ? [...namespaces, nicsNetns(plan.topology.name)] : namespaces;
 }
 
 async function waitForSessions(
@@ -152,7 +182,7 @@ function checkMachine(plan: LabPlan): void {
   }
   for (const { node, daemon } of plan.nodes) {
     const program = daemon.processes[0]?.argv[0];
-    if (node.kind !== 'leafd' || program === undefined || existsSync(program)) continue;
+    if (!runsLeafd(node.kind) || program === undefined || existsSync(program)) continue;
     throw new LeafdError('program-absent', `there is no ${program}`, {
       hint: 'in a checkout: npm run build',
     });
@@ -181,9 +211,9 @@ export function isInstalled({ program }: ProgramNeed): boolean {
 }
 
 // A kernel without a setting (fib_multipath_hash_policy of IPv6 is not everywhere) is left as it is.
-function applySysctls(node: NodePlan): void {
-  withNetns(node.netns, () => {
-    for (const [key, value] of node.sysctls) {
+function applySysctls(netns: string, sysctls: NodePlan['sysctls']): void {
+  withNetns(netns, () => {
+    for (const [key, value] of sysctls) {
       const path = `/proc/sys/${key}`;
       if (existsSync(path)) writeFileSync(path, value);
     }
