@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { exportReasonNames } from './export-options.ts';
-import { attributeBytes, type SampleAttributes } from './sample-attributes.test-data.ts';
+import { attributeBytes, fresh, type SampleAttributes, settled } from './sample-attributes.test-data.ts';
 import { filterOf, LOCAL_AS, type Network, network, P } from './sample-network.test-data.ts';
 import { verifyGroup, verifyRib } from './verify.ts';
 
@@ -178,6 +178,7 @@ test('property: the order of arrival changes neither what is sent nor in which o
     asPath: fc.constantFrom([1], [2], [1, 2]),
     med: fc.integer({ min: 0, max: 2 }),
     origin: fc.integer({ min: 0, max: 1 }),
+    largeCommunities: fc.constantFrom([settled(1)], [fresh(1)], [fresh(2)]),
   });
   const paths = fc.uniqueArray(
     fc.record({ peer: fc.integer({ min: 1, max: 6 }), attributes, hop: fc.integer({ min: 1, max: 3 }) }),

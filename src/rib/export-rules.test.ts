@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { RTC, VPNV4 } from '../wire/bgp/family.ts';
 import { nlriCodecs } from '../wire/bgp/nlri/opaque.ts';
 import { type ExportOptions, exportReasonNames } from './export-options.ts';
+import { NEXT_HOP_SELF } from './next-hop-table.ts';
 import { PREFIX_SUMMARIZED } from './prefixes.ts';
 import { RouteTargetFilter, RouteTargetFilters } from './route-target-filter.ts';
-import { attributeBytes, type SampleAttributes } from './sample-attributes.test-data.ts';
+import { attributeBytes, fresh, type SampleAttributes, settled } from './sample-attributes.test-data.ts';
 import { filterOf, LOCAL_AS, type Network, network, P } from './sample-network.test-data.ts';
 import { verifyGroup } from './verify.ts';
 
@@ -329,5 +330,34 @@ describe('route target constraint (RFC 4684)', () => {
     expect(settle()).toBe(true);
     rtc.rib.dropPeer(b);
     expect(settle()).toBe(false);
+  });
+});
+
+describe('a settled move of our own has our AS once more on its way out of the AS', () => {
+  const rows: [string, Partial<ExportOptions>, [number, number, number], SampleAttributes['asPath']][] = [
+    ['settled', {}, settled(3), [LOCAL_AS, LOCAL_AS]],
+    ['fresh', {}, fresh(3), [LOCAL_AS]],
+    ['local-as', { localAs: 65099 }, settled(3), [65099, LOCAL_AS, LOCAL_AS]],
+    ['local-as replace-as', { localAs: 65099, replaceAs: true }, settled(3), [65099, 65099]],
+    ['a confederation, to the outside', { confederationId: 100 }, settled(3), [100, 100]],
+    ['to another member AS', { kind: 'confederation' }, settled(3), [{ confed: [LOCAL_AS] }]],
+    ['within the AS', { kind: 'internal' }, settled(3), []],
+    ['a client of our route server', { routeServerClient: true }, settled(3), []],
+  ];
+
+  test.each(rows)('%s', (_name, options, move, asPath) => {
+    const net = network(options);
+    const member = net.join(net.peer(options.kind ?? 'external', 2));
+    net.say(0, P, { largeCommunities: [move] }, NEXT_HOP_SELF);
+    net.settle();
+    expect(verifyGroup(net.group)).toEqual([]);
+    const sent = net.receivers[member]!.routes.get(`${P}/24`)!.split(' via ')[0];
+    const inside = options.kind !== undefined;
+    expect(sent).toBe(hex({ asPath: asPath!, largeCommunities: [move], ...(inside && { localPref: 100 }) }));
+  });
+
+  test('what others have settled is not lengthened', () => {
+    const attributes = { asPath: [7], largeCommunities: [settled(3)] };
+    expect(told({}, attributes).attributes).toBe(hex({ ...attributes, asPath: [LOCAL_AS, 7] }));
   });
 });

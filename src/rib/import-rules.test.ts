@@ -2,11 +2,12 @@ import { expect, test } from 'vitest';
 import { BLACKHOLE_SET, FIRST_SET } from './next-hop-sets.ts';
 import { NEXT_HOP_DISCARD } from './next-hop-table.ts';
 import { reasonNames } from './reason.ts';
-import type { SampleAttributes } from './sample-attributes.test-data.ts';
+import { attributeBytes, fresh, type SampleAttributes, settled } from './sample-attributes.test-data.ts';
 import { filterOf, LOCAL_AS, type Network, network, P } from './sample-network.test-data.ts';
 import { verifyRib } from './verify.ts';
 
 const GRACEFUL_SHUTDOWN = 0xffff_0000;
+const hex = (sample: SampleAttributes): string => Buffer.from(attributeBytes(sample)).toString('hex');
 
 /** Reason and attributes of the path of a peer, after everything has settled. */
 function verdict(net: Network, from: number, attributes: SampleAttributes): [string, string] {
@@ -314,4 +315,40 @@ test('LLGR_STALE from elsewhere depreferences as well (RFC 9494 4.3)', () => {
   expect(verdict(net, a, { asPath: [7], communities: [0xffff_0006] })[0]).toBe('best');
   expect(verdict(net, b, { asPath: [7, 8, 9] })[0]).toBe('best');
   expect(net.pool.staleSets).toBe(1);
+});
+
+test('move sequences count where they are believed; elsewhere they are gone before policy looks', () => {
+  const attributes = (sequence: number): SampleAttributes => ({
+    asPath: [65101],
+    largeCommunities: [[1, 2, 3], settled(sequence), fresh(9)],
+  });
+  const without = { asPath: [65101], largeCommunities: [[1, 2, 3] as [number, number, number]] };
+  const net = network();
+  const [trusted, stranger] = [net.peer('external', 1), net.peer('external', 2, false, { moves: false })];
+  const seen: string[] = [];
+  net.rib.setImport(
+    stranger,
+    filterOf((query) => {
+      seen.push(Buffer.from(query.bytes.slice(query.start, query.end)).toString('hex'));
+    }),
+  );
+  expect(verdict(net, trusted, attributes(1))).toEqual(['best', hex(attributes(1))]);
+  expect(verdict(net, stranger, attributes(8))).toEqual(['moveSequence', hex(without)]);
+  expect([...new Set(seen)]).toEqual([hex(without)]);
+  // Nothing else in the attribute: it goes whole.
+  expect(verdict(net, stranger, { asPath: [65101], largeCommunities: [fresh(7)] })[1]).toBe(
+    hex({ asPath: [65101] }),
+  );
+  expect(net.pool.movedSets).toBe(3);
+  for (const peer of [trusted, stranger]) net.rib.dropPeer(peer);
+  net.settle();
+  expect(net.pool.movedSets).toBe(0);
+});
+
+test('weight is asked before the move sequence, long-lived staleness before both', () => {
+  const net = network();
+  const [heavy, moved] = [net.peer('external', 1, false, { weight: 10 }), net.peer('external', 2)];
+  net.say(heavy, P, { asPath: [7] }, net.hop(1));
+  expect(verdict(net, moved, { asPath: [7], largeCommunities: [settled(3)] })[0]).toBe('weight');
+  expect(verdict(net, heavy, { asPath: [7], communities: [0xffff_0006] })[0]).toBe('llgrDepreferenced');
 });

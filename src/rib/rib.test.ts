@@ -10,7 +10,7 @@ import { PeerTable } from './peer-table.ts';
 import { reasonNames } from './reason.ts';
 import { Rib } from './rib.ts';
 import type { RouteFilter } from './route-filter.ts';
-import { attributeBytes, type SampleAttributes } from './sample-attributes.test-data.ts';
+import { attributeBytes, fresh, type SampleAttributes, settled } from './sample-attributes.test-data.ts';
 import { verifyRib } from './verify.ts';
 
 const LOCAL_AS = 65000;
@@ -32,6 +32,7 @@ function fabric(options: ConstructorParameters<typeof Rib>[4] = {}, family = IPV
       bgpId,
       address: new Uint8Array([10, 9, 0, n]),
       acceptAsSet: true,
+      moves: n !== 5,
     });
   const say = (
     from: number,
@@ -63,6 +64,24 @@ const P = 0x0a01_0100;
 
 /** One row a step of the decision: the second path loses to the first for exactly that reason. */
 const steps: [string, SampleAttributes, SampleAttributes, string][] = [
+  [
+    'move sequence',
+    { largeCommunities: [settled(2)], asPath: [1] },
+    { localPref: 300, asPath: [1] },
+    'moveSequence',
+  ],
+  [
+    'the higher of both forms',
+    { largeCommunities: [settled(1), fresh(5), [1, 2, 9]], asPath: [1] },
+    { largeCommunities: [settled(4)], localPref: 300, asPath: [1] },
+    'moveSequence',
+  ],
+  [
+    '0 is none',
+    { largeCommunities: [settled(0)], localPref: 101, asPath: [1] },
+    { asPath: [1] },
+    'localPref',
+  ],
   ['LOCAL_PREF', { localPref: 200, asPath: [1, 2, 3] }, { asPath: [1] }, 'localPref'],
   ['AS_PATH length', { asPath: [1, 2], origin: 2 }, { asPath: [1, 2, 3] }, 'asPathLength'],
   ['a set counts one', { asPath: [1, [7, 8, 9]] }, { asPath: [1, 2, 3] }, 'asPathLength'],
@@ -340,6 +359,7 @@ const sampleAttributes: fc.Arbitrary<SampleAttributes> = fc.record(
     originatorId: fc.integer({ min: 1, max: 3 }),
     clusterList: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 2 }),
     communities: fc.constantFrom([1], [2]),
+    largeCommunities: fc.constantFrom([settled(1)], [fresh(1)], [fresh(2)], [settled(2), fresh(1)]),
   },
   { requiredKeys: ['asPath'] },
 );

@@ -8,6 +8,7 @@ export interface SampleAttributes {
   med?: number;
   localPref?: number;
   communities?: number[];
+  largeCommunities?: [number, number, number][];
   originatorId?: number;
   clusterList?: number[];
   /** As hexadecimal numbers of 16 digits. */
@@ -15,6 +16,10 @@ export interface SampleAttributes {
   aigp?: number;
   otc?: number;
 }
+
+/** Move sequences, settled and fresh. */
+export const settled = (sequence: number): [number, number, number] => [65001, 28022, sequence];
+export const fresh = (sequence: number): [number, number, number] => [65002, 28023, sequence];
 
 const u32 = (value: number): number[] => [
   value >>> 24,
@@ -55,6 +60,7 @@ export function attributeBytes(sample: SampleAttributes): Uint8Array {
   if (sample.extCommunities !== undefined)
     put(0xc0, 16, [...Buffer.from(sample.extCommunities.join(''), 'hex')]);
   if (sample.aigp !== undefined) put(0x80, 26, [1, 0, 11, 0, 0, 0, 0, ...u32(sample.aigp)]);
+  if (sample.largeCommunities !== undefined) put(0xc0, 32, sample.largeCommunities.flat().flatMap(u32));
   if (sample.otc !== undefined) put(0xc0, 35, u32(sample.otc));
   return Uint8Array.from(bytes);
 }

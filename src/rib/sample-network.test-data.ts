@@ -144,6 +144,7 @@ export function network(
       address: new Uint8Array([10, 9, 0, n]),
       rrClient,
       acceptAsSet: true,
+      moves: true,
       ...more,
     });
   const ownHop = (peerIndex: number): Uint8Array => {

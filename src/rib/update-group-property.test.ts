@@ -4,7 +4,7 @@ import { IPV4, IPV6 } from '../wire/bgp/family.ts';
 import type { ExportOptions } from './export-stage.ts';
 import type { PeerKind } from './peer-table.ts';
 import { NEXT_HOP_KEEP, type RouteFilter } from './route-filter.ts';
-import { attributeBytes, type SampleAttributes } from './sample-attributes.test-data.ts';
+import { attributeBytes, fresh, type SampleAttributes, settled } from './sample-attributes.test-data.ts';
 import { filterOf, network, P } from './sample-network.test-data.ts';
 import { verifyGroup, verifyRib } from './verify.ts';
 
@@ -34,6 +34,7 @@ const announceStep: fc.Arbitrary<Step> = fc.record({
       asPath: fc.constantFrom([1], [2], [1, 2]),
       med: fc.constantFrom(1, 2),
       communities: fc.constantFrom([1], [0xffff_ff01], [0xffff_ff02]),
+      largeCommunities: fc.constantFrom([settled(1)], [fresh(2)]),
     },
     { requiredKeys: ['asPath'] },
   ),
