@@ -8,6 +8,7 @@ import { parseIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import type { Backend, ConfigAnswer } from './backend.ts';
 import type { EventRing } from './events.ts';
+import { addGuests, explained, withGuests } from './guests-routes.ts';
 import {
   actionOf,
   actionText,
@@ -89,6 +90,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addQueries(app, options);
   addEvents(app, options);
   addCommands(app, options);
+  addGuests(app, options.backend);
   return app;
 }
 
@@ -119,7 +121,7 @@ function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void
   const turns = new Turns(limits.questions);
   const inTurn = <View>(request: FastifyRequest, work: () => View | Promise<View>) =>
     turns.take(work, () => request.raw.socket.destroyed);
-  app.get('/v1/status', () => backend.status());
+  app.get('/v1/status', () => withGuests(backend.status(), backend));
   app.get('/v1/peers', (request) => {
     onlyFields(request.query as Fields, []);
     return { peers: backend.peers() };
@@ -135,7 +137,7 @@ function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void
   });
   const why = (thing: unknown) => {
     const name = nameOf('thing', thing);
-    return backend.why(name) ?? absent(...nothingAbout(name));
+    return explained(backend, name) ?? absent(...nothingAbout(name));
   };
   app.get<{ Params: { '*': string } }>('/v1/why/*', (request) => why(request.params['*']));
   app.get('/v1/why', (request) => {

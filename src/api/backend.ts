@@ -59,27 +59,32 @@ export interface ExpectRequest {
   qmp?: string;
 }
 
-/** Guests of this machine. Texts have been judged; an address that is reserved or somebody's is a `conflict`. */
+/**
+ * Guests of this machine. Texts have been judged; an address that is reserved or somebody's is a `conflict`. What
+ * changes something may answer later, when it is on disk too.
+ */
 export interface GuestsBackend {
   list(): GuestView[];
   /** By the name of a binding, or of a port with learned addresses. */
   one(name: string): GuestView | undefined;
   counts(): GuestCountsView;
   /** All or none, in their order; a binding of the same name is replaced. The kernel has them when it returns. */
-  attach(requests: readonly AttachRequest[]): GuestView[];
+  attach(requests: readonly AttachRequest[]): Later<GuestView[]>;
   /** Without `binding` the one of this name that is there; `undefined` when there is none. */
   expect(
     name: string,
     binding: AttachRequest['binding'] | undefined,
     expect: ExpectRequest,
-  ): GuestView | undefined;
+  ): Later<GuestView | undefined>;
   /** Whether there was one. Bindings of leafd.yaml are a `conflict`. */
-  detach(name: string): boolean;
+  detach(name: string): Later<boolean>;
   /** Whether the address was frozen. */
-  clear(address: Uint8Array): boolean;
+  clear(address: Uint8Array): Later<boolean>;
   /** `undefined` when nothing is known of the address as a guest's. */
   why(address: Uint8Array): GuestWhyView | undefined;
 }
+
+type Later<Answer> = Answer | Promise<Answer>;
 
 /** A configuration that was refused is an answer, not an error: it carries every problem. */
 export type ConfigAnswer<View> = { kind: 'done'; view: View } | { kind: 'invalid'; problems: ProblemView[] };

@@ -1,6 +1,7 @@
 // A backend with a fixed small fabric in it, for tests of the API and of leafctl's rendering: no daemon, no sockets.
 
 import type { Backend, ConfigFile, RoutesQuery } from './backend.ts';
+import { fakeGuests } from './fake-guests.ts';
 import type {
   KernelView,
   PeerDetailView,
@@ -224,8 +225,10 @@ export function fakeBackend(): FakeBackend {
     const changes = files[0]!.text.includes('same') ? [] : [change];
     return { kind: 'done' as const, view: { changes, effect: 'live' as const, warnings: [] } };
   };
+  const asked: string[] = [];
   const fake: FakeBackend = {
-    asked: [],
+    asked,
+    guests: fakeGuests(asked),
     status: () => {
       if (fake.fail !== undefined) throw fake.fail;
       return fakeStatus;

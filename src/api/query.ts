@@ -15,18 +15,21 @@ export const MAX_ROWS = 10_000;
 const MAX_FILES = 256;
 const MAX_TEXT = 256;
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** A request that makes no sense: answered with 400. */
-function badRequest(message: string, hint?: string): LeafdError {
+export function badRequest(message: string, hint?: string): LeafdError {
   return new LeafdError('bad-request', message, hint === undefined ? {} : { hint });
 }
 
-/** Refuses fields that mean nothing here: a filter that is misspelt must not widen the answer in silence. */
-export function onlyFields(fields: Fields, known: readonly string[]): void {
+/**
+ * Refuses fields that mean nothing here: a filter that is misspelt must not widen the answer in silence. `at` is the
+ * path of the fields, with a dot at its end.
+ */
+export function onlyFields(fields: Fields, known: readonly string[], at = ''): void {
   for (const key of Object.keys(fields))
     if (!known.includes(key))
-      throw badRequest(`${printable(key)}: is not a field of this request`, `known: ${known}`);
+      throw badRequest(`${at}${printable(key)}: is not a field of this request`, `known: ${known}`);
 }
 
 function printable(text: string): string {
