@@ -92,21 +92,24 @@ export type AddressReason =
   | 'duplicate';
 
 /** Why something a guest said was not believed. Also names of counters. */
-export type Refusal =
-  | 'reserved'
-  | 'notAllowed'
-  | 'otherGuest'
-  | 'otherNode'
-  | 'otherMac'
-  | 'tooMany'
-  | 'tooFast'
-  | 'frozen'
-  | 'routerAdvertisement'
-  | 'redirect'
-  | 'dhcpServer'
-  | 'spoofed4'
-  | 'spoofed6'
-  | 'spoofedArp'
-  | 'spoofedNd'
-  | 'protocol'
-  | 'hypervisor';
+export const refusals = [
+  'reserved',
+  'notAllowed',
+  'otherGuest',
+  'otherNode',
+  'otherMac',
+  'tooMany',
+  'tooFast',
+  'frozen',
+  'routerAdvertisement',
+  'redirect',
+  'dhcpServer',
+  'spoofed4',
+  'spoofed6',
+  'spoofedArp',
+  'spoofedNd',
+  'protocol',
+  'hypervisor',
+] as const;
+
+export type Refusal = (typeof refusals)[number];

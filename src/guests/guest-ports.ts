@@ -1,0 +1,134 @@
+// Which links have a guest behind them, as they come and go: ports of guest bridges, and routed taps by their name.
+// Each has a packet socket of its own, so that what is heard is known to come from that port, whatever it claims.
+
+import type { GuestsIntent } from '../intent/guests.ts';
+import { matchesPattern } from '../intent/pattern.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import type { Link } from '../netlink/link.ts';
+import type { Change, LinkMonitor } from '../netlink/monitor.ts';
+import { openPacketSocket, type PacketSocket } from '../netlink/packet-socket.ts';
+import type { GuestPort } from './ports.ts';
+
+export interface PortListener {
+  portUp(port: GuestPort): void;
+  portChanged(port: GuestPort): void;
+  portGone(port: GuestPort): void;
+  /** Bytes [0, length) of a frame; the buffer is used again. */
+  frame(port: GuestPort, bytes: Uint8Array, length: number): void;
+  trouble(error: LeafdError): void;
+}
+
+type Where = Pick<GuestsIntent, 'bridges' | 'taps'>;
+
+/** A link as a guest's port, or undefined where it is none. `links` by ifindex. */
+export function portOf(link: Link, links: ReadonlyMap<number, Link>, where: Where): GuestPort | undefined {
+  const { ifindex, name, carrier } = link;
+  if (link.master !== 0) {
+    const bridge = links.get(link.master);
+    if (bridge === undefined || !where.bridges.some((one) => one.name === bridge.name)) return undefined;
+    return { ifindex, name, gatewayIfindex: bridge.ifindex, bridge: bridge.name, carrier };
+  }
+  const isTap = where.taps.some((pattern) => matchesPattern(pattern, name));
+  if (!isTap || link.kind === 'bridge' || where.bridges.some((one) => one.name === name)) return undefined;
+  return { ifindex, name, gatewayIfindex: ifindex, carrier };
+}
+
+export class GuestPorts {
+  /** By ifindex. */
+  readonly ports = new Map<number, GuestPort>();
+  readonly #monitor: LinkMonitor;
+  readonly #listener: PortListener;
+  readonly #sockets = new Map<number, PacketSocket>();
+  #where: Where = { bridges: [], taps: [] };
+  #subscription: { close(): void } | undefined;
+
+  /** Nothing is told before the first `follow`. */
+  constructor(monitor: LinkMonitor, listener: PortListener) {
+    this.#monitor = monitor;
+    this.#listener = listener;
+  }
+
+  /** Follows the links that are guests' by these names; tells at once what is there, and what is not any more. */
+  follow(where: Where): void {
+    this.#where = where;
+    if (this.#subscription === undefined)
+      this.#subscription = this.#monitor.subscribe({ link: (link, change) => this.#link(link, change) });
+    else this.#lookAgain();
+  }
+
+  /** Sends a frame to the guest behind a port; false where it could not be. */
+  send(ifindex: number, frame: Uint8Array, length: number): boolean {
+    return this.#sockets.get(ifindex)?.send(frame, length) ?? false;
+  }
+
+  close(): void {
+    this.#subscription?.close();
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#sockets.clear();
+    this.ports.clear();
+  }
+
+  #lookAgain(): void {
+    for (const link of [...this.#monitor.links.values()]) this.#judge(link);
+  }
+
+  #link(link: Link, change: Change): void {
+    if (change === 'removed') {
+      this.#gone(link.ifindex);
+      return;
+    }
+    this.#judge(link);
+    // Ports of a bridge are known by its name, which may have come just now.
+    if (link.kind !== 'bridge') return;
+    for (const other of [...this.#monitor.links.values()])
+      if (other.master === link.ifindex) this.#judge(other);
+  }
+
+  #judge(link: Link): void {
+    const before = this.ports.get(link.ifindex);
+    const port = portOf(link, this.#monitor.links, this.#where);
+    if (port === undefined) {
+      this.#gone(link.ifindex);
+      return;
+    }
+    if (before === undefined) this.#up(port);
+    else if (before.name !== port.name || before.gatewayIfindex !== port.gatewayIfindex) {
+      // Another name or another bridge is another port.
+      this.#gone(link.ifindex);
+      this.#up(port);
+    } else if (before.carrier !== port.carrier) {
+      this.ports.set(port.ifindex, port);
+      this.#listener.portChanged(port);
+    }
+  }
+
+  #up(port: GuestPort): void {
+    this.ports.set(port.ifindex, port);
+    this.#listen(port.ifindex);
+    this.#listener.portUp(port);
+  }
+
+  #gone(ifindex: number): void {
+    const port = this.ports.get(ifindex);
+    if (port === undefined) return;
+    this.ports.delete(ifindex);
+    this.#sockets.get(ifindex)?.close();
+    this.#sockets.delete(ifindex);
+    this.#listener.portGone(port);
+  }
+
+  /** A port that cannot be listened on serves what is declared; what it says is not heard. */
+  #listen(ifindex: number): void {
+    const onFrame = (bytes: Uint8Array, length: number): void => {
+      const port = this.ports.get(ifindex);
+      if (port !== undefined) this.#listener.frame(port, bytes, length);
+    };
+    try {
+      this.#sockets.set(ifindex, openPacketSocket(ifindex, onFrame));
+    } catch (error) {
+      this.#listener.trouble(
+        new LeafdError('guest-unheard', `cannot listen on ${this.ports.get(ifindex)!.name}`, { cause: error }),
+      );
+    }
+  }
+}
