@@ -9,12 +9,12 @@ const ASK_TIMEOUT_MS = 5000;
 
 /** The guest runs here. */
 export async function attach(socket: string, guest: LabNode): Promise<void> {
-  await call(socket, 'POST', '/v1/guests', bindingOf(guest));
+  await call(socket, 'POST', '/v1/guests', { name: guest.name, ...placeOf(guest) });
 }
 
 /** The guest will come here from `from`. */
 export async function expect(socket: string, guest: LabNode, from: string): Promise<void> {
-  await call(socket, 'POST', `/v1/guests/${guest.name}/expect`, { ...bindingOf(guest), expect: { from } });
+  await call(socket, 'POST', `/v1/guests/${guest.name}/expect`, { ...placeOf(guest), from });
 }
 
 /** The guest is not here any more; harmless when leafd knows that already. */
@@ -22,9 +22,8 @@ export async function detach(socket: string, guest: LabNode): Promise<void> {
   await call(socket, 'DELETE', `/v1/guests/${guest.name}`, undefined, [404]);
 }
 
-function bindingOf({ name, addresses, guest }: LabNode) {
+function placeOf({ name, addresses, guest }: LabNode) {
   return {
-    name,
     guest: name,
     port: tapOf(name),
     mac: guest!.mac,
