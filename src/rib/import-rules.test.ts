@@ -339,7 +339,7 @@ test('move sequences count where they are believed; elsewhere they are gone befo
   expect(verdict(net, stranger, { asPath: [65101], largeCommunities: [fresh(7)] })[1]).toBe(
     hex({ asPath: [65101] }),
   );
-  expect(net.pool.movedSets).toBe(3);
+  expect(net.pool.movedSets).toBe(2);
   for (const peer of [trusted, stranger]) net.rib.dropPeer(peer);
   net.settle();
   expect(net.pool.movedSets).toBe(0);
