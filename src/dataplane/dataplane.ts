@@ -11,6 +11,7 @@ import { AF_INET, AF_INET6, EEXIST, errnoName } from '../netlink/sys.ts';
 import { addressKey, delta, type KernelChange, type Observed, type ObservedAddress } from './delta.ts';
 import { type DesiredObject, desiredObjects, type KernelIntent } from './desired.ts';
 import { flushAddresses, flushRoutes } from './flush.ts';
+import { flushGuests, type GuestFlushReport } from './guest-plane.ts';
 import {
   type KernelState,
   kernelSysctls,
@@ -359,6 +360,7 @@ export interface FlushReport {
   objects: number;
   addresses: number;
   sysctls: number;
+  guests: GuestFlushReport;
 }
 
 /** Removes everything of leafd's from a namespace (absent: that of the process), without a running daemon. */
@@ -366,10 +368,12 @@ export function flushAll(options: { stateDir: string; netns?: string; links: Lin
   const rtnl = kernelRtnl(options.netns);
   try {
     const removed = flushRoutes(rtnl);
+    const guests = flushGuests({ ...options, rtnl });
     const state = loadKernelState(options.stateDir);
     const ifindexOf = (name: string): number => options.links.linkByName(name)?.ifindex ?? 0;
     return {
       ...removed,
+      guests,
       ...flushHost(rtnl, kernelSysctls(options.netns), options.stateDir, state, ifindexOf),
     };
   } finally {

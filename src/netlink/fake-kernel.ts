@@ -4,6 +4,7 @@
 // - a nexthop object needs a link that is up and has carrier; when the link loses either, its objects go,
 // groups that   became empty go, and all routes on them; told are only the IPv6 routes, and before the link;
 // - IPv4 routes go silently with their preferred source;
+// - a link that goes down, or whose MAC changes, loses its neighbours, each told;
 // - NLM_F_EXCL refuses a second route of the same prefix and metric, NLM_F_REPLACE takes the place of
 // whatever is   there, and a delete matches protocol and metric;
 // - events carry the port id of who caused them, and each listener may ignore some.
@@ -11,7 +12,16 @@
 // `overrun` loses what listeners have not read yet.
 
 import { decodeAddress, encodeAddress, type LinkAddress } from './address.ts';
-import { encodeLink, IFF_LOWER_UP, IFF_RUNNING, IFF_UP, type Link } from './link.ts';
+import { AF_BRIDGE } from './bridge.ts';
+import {
+  decodeLink,
+  decodePortIsolated,
+  encodeLink,
+  IFF_LOWER_UP,
+  IFF_RUNNING,
+  IFF_UP,
+  type Link,
+} from './link.ts';
 import {
   eachMessage,
   type Failure,
@@ -23,19 +33,23 @@ import {
   NLM_F_REPLACE,
   RTM_DELADDR,
   RTM_DELLINK,
+  RTM_DELNEIGH,
   RTM_DELNEXTHOP,
   RTM_DELROUTE,
   RTM_GETADDR,
   RTM_GETLINK,
+  RTM_GETNEIGH,
   RTM_GETNEXTHOP,
   RTM_GETROUTE,
   RTM_NEWADDR,
   RTM_NEWLINK,
+  RTM_NEWNEIGH,
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
   RTM_SETLINK,
   u32,
 } from './message.ts';
+import { decodeNeighbour, encodeNeighbour, type Neighbour } from './neighbour.ts';
 import { decodeNexthop, encodeNexthop, type Nexthop } from './nexthop.ts';
 import { decodeRoute, encodeKernelRoute, type KernelRoute } from './route.ts';
 import type { Rtnl } from './rtnl.ts';
@@ -63,6 +77,7 @@ export class FakeKernel {
   readonly addresses = new Map<string, LinkAddress>();
   readonly nexthops = new Map<number, Nexthop>();
   readonly routes = new Map<string, KernelRoute>();
+  readonly neighbours = new Map<string, Neighbour>();
   /** Messages taken, by type. */
   readonly taken = new Map<number, number>();
   /** Messages refused. */
@@ -74,7 +89,10 @@ export class FakeKernel {
   #delivering = false;
   #nextIfindex = 1;
 
-  addLink(name: string, options: { up?: boolean; carrier?: boolean } = {}): number {
+  addLink(
+    name: string,
+    options: { up?: boolean; carrier?: boolean; kind?: string; master?: number; mac?: Uint8Array } = {},
+  ): number {
     const ifindex = this.#nextIfindex++;
     const link: Link = {
       ifindex,
@@ -83,13 +101,14 @@ export class FakeKernel {
       up: options.up ?? true,
       carrier: options.carrier ?? true,
       mtu: 1500,
-      mac: Uint8Array.of(2, 0, 0, 0, 0, ifindex),
-      kind: 'veth',
+      mac: options.mac ?? Uint8Array.of(2, 0, 0, 0, 0, ifindex),
+      kind: options.kind ?? 'veth',
       alias: '',
-      master: 0,
+      master: options.master ?? 0,
       lower: 0,
       operState: 6,
       carrierChanges: 1,
+      ...(options.master !== undefined && options.master !== 0 && { isolated: false }),
     };
     this.links.set(ifindex, link);
     this.#tellLink(link, RTM_NEWLINK);
@@ -117,8 +136,21 @@ export class FakeKernel {
   removeLink(ifindex: number): void {
     const link = this.links.get(ifindex)!;
     this.#linkLost(ifindex);
+    this.#neighboursLost(ifindex);
+    for (const port of this.links.values()) if (port.master === ifindex) this.setMaster(port.ifindex, 0);
+    for (const [key, address] of [...this.addresses])
+      if (address.ifindex === ifindex) this.addresses.delete(key);
     this.links.delete(ifindex);
     this.#tellLink(link, RTM_DELLINK);
+  }
+
+  /** Makes a link a port of a bridge, or (0) takes it out. */
+  setMaster(ifindex: number, master: number): void {
+    const link = this.links.get(ifindex)!;
+    link.master = master;
+    if (master === 0) delete link.isolated;
+    else link.isolated = false;
+    this.#tellLink(link, RTM_NEWLINK);
   }
 
   /** Loses all events not yet delivered. */
@@ -214,14 +246,68 @@ export class FakeKernel {
     }
     if (type === RTM_NEWADDR) return this.#addressAdd(decodeAddress(bytes, start, end)!, flags, portId);
     if (type === RTM_DELADDR) return this.#addressDelete(decodeAddress(bytes, start, end)!, portId);
-    if (type === RTM_SETLINK) {
-      const link = this.links.get(u32(bytes, start + 20));
-      if (!link) return { errno: ENODEV, text: '' };
-      link.up = (u32(bytes, start + 24) & IFF_UP) !== 0;
-      this.#tellLink(link, RTM_NEWLINK);
+    if (type === RTM_SETLINK) return this.#linkSet(bytes, start, end);
+    if (type === RTM_NEWLINK) {
+      const wanted = decodeLink(bytes, start, end)!;
+      if (this.#linkByName(wanted.name)) return { errno: EEXIST, text: '' };
+      this.addLink(wanted.name, { up: false, kind: wanted.kind, mac: wanted.mac });
       return undefined;
     }
+    if (type === RTM_DELLINK) {
+      const ifindex = u32(bytes, start + 20);
+      if (!this.links.has(ifindex)) return { errno: ENODEV, text: '' };
+      this.removeLink(ifindex);
+      return undefined;
+    }
+    if (type === RTM_NEWNEIGH) return this.#neighbourAdd(decodeNeighbour(bytes, start, end)!, flags);
+    if (type === RTM_DELNEIGH) {
+      const key = neighbourKey(decodeNeighbour(bytes, start, end)!);
+      return this.#neighbourGone(key) ? undefined : { errno: ENOENT, text: '' };
+    }
     return { errno: EINVAL, text: 'not known to the fake kernel' };
+  }
+
+  #linkByName(name: string): Link | undefined {
+    for (const link of this.links.values()) if (link.name === name) return link;
+    return undefined;
+  }
+
+  #linkSet(bytes: Uint8Array, start: number, end: number): Refusal | undefined {
+    const change = decodeLink(bytes, start, end)!;
+    const link = change.ifindex === 0 ? this.#linkByName(change.name) : this.links.get(change.ifindex);
+    if (!link) return { errno: ENODEV, text: '' };
+    if (bytes[start + 16] === AF_BRIDGE) {
+      if (link.master === 0) return { errno: EINVAL, text: 'not a port' };
+      link.isolated = decodePortIsolated(bytes, start, end)!.isolated;
+    }
+    const wasUp = link.up;
+    if ((u32(bytes, start + 28) & IFF_UP) !== 0) link.up = (u32(bytes, start + 24) & IFF_UP) !== 0;
+    if (change.alias !== '') link.alias = change.alias;
+    if (change.mac.length > 0) link.mac = change.mac;
+    if (change.mac.length > 0 || (wasUp && !link.up)) this.#neighboursLost(link.ifindex);
+    this.#tellLink(link, RTM_NEWLINK);
+    return undefined;
+  }
+
+  #neighbourAdd(neighbour: Neighbour, flags: number): Refusal | undefined {
+    if (!this.links.has(neighbour.ifindex)) return { errno: ENODEV, text: '' };
+    const key = neighbourKey(neighbour);
+    if (this.neighbours.has(key) && (flags & NLM_F_REPLACE) === 0) return { errno: EEXIST, text: '' };
+    this.neighbours.set(key, neighbour);
+    this.#tell(0, (w) => encodeNeighbour(w, RTM_NEWNEIGH, 0, 0, neighbour));
+    return undefined;
+  }
+
+  #neighbourGone(key: string): boolean {
+    const neighbour = this.neighbours.get(key);
+    if (!neighbour) return false;
+    this.neighbours.delete(key);
+    this.#tell(0, (w) => encodeNeighbour(w, RTM_DELNEIGH, 0, 0, neighbour));
+    return true;
+  }
+
+  #neighboursLost(ifindex: number): void {
+    for (const [key, one] of [...this.neighbours]) if (one.ifindex === ifindex) this.#neighbourGone(key);
   }
 
   #routeAdd(route: KernelRoute, flags: number, portId: number): Refusal | undefined {
@@ -338,6 +424,8 @@ export class FakeKernel {
         for (const link of this.links.values()) encodeLink(out, RTM_NEWLINK, 2, 1, flagged(link));
       if (type === RTM_GETADDR)
         for (const a of this.addresses.values()) encodeAddress(out, RTM_NEWADDR, 2, 1, a);
+      if (type === RTM_GETNEIGH)
+        for (const n of this.neighbours.values()) encodeNeighbour(out, RTM_NEWNEIGH, 2, 1, n);
       if (type === RTM_GETNEXTHOP)
         for (const n of this.nexthops.values()) encodeNexthop(out, RTM_NEWNEXTHOP, 2, 1, n);
       if (type !== RTM_GETROUTE) return;
@@ -381,6 +469,11 @@ function flagged(link: Link): Link {
 /** Prefix, table, metric and TOS: two routes cannot share them here. */
 export function routeKey(route: KernelRoute): string {
   return `${route.family}/${route.table}/${hex(route.bytes)}/${route.length}/${route.metric}/${route.tos}`;
+}
+
+/** The link and the address. */
+export function neighbourKey(neighbour: Neighbour): string {
+  return `${neighbour.ifindex}/${hex(neighbour.address)}`;
 }
 
 function addressKey(address: LinkAddress): string {

@@ -1,0 +1,192 @@
+// The kernel's part of guests as one thing: bridges and taps with the gateway (guest-links.ts), permanent neighbours
+// (guest-neighbours.ts), filters (guest-filter.ts). A port's neighbours come before its filter, so that the first
+// packet let through can be answered. Routes are not here: they go through the rib.
+
+import type { LinkMonitor } from '../netlink/monitor.ts';
+import type { Rtnl } from '../netlink/rtnl.ts';
+import type { ObjectStatus, SysctlView } from './dataplane.ts';
+import { flushGuestLinks, type GatewayLink, GuestLinks } from './guest-links.ts';
+import { flushGuestNeighbours, GuestNeighbours } from './guest-neighbours.ts';
+import type { GuestLinksFlushed } from './guest-restore.ts';
+import { loadGuestState } from './guest-state.ts';
+import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
+import { kernelSysctls, type SysctlPort } from './sysctl.ts';
+
+export interface GuestPlaneOptions {
+  rtnl: Rtnl;
+  links: LinkMonitor;
+  /** Directory of the state file. */
+  stateDir: string;
+  netns?: string;
+  /** For tests. */
+  sysctls?: SysctlPort;
+  /** For tests: the filter, made anew each time guests are switched on. */
+  filter?: () => GuestFilterPort;
+  onDrop?: (drop: GuestDrop) => void;
+  /** Told after each change of what the kernel has, or failure. */
+  onChange?: (status: readonly ObjectStatus[]) => void;
+}
+
+/** What is asked of the filter. */
+export interface GuestFilterPort {
+  setIntent(intent: GuestPlaneIntent, guestLinks: readonly GatewayLink[]): void;
+  setPorts(wishes: readonly GuestPortWish[]): void;
+  removePorts(ifindexes: readonly number[]): void;
+  sweep(): void;
+  status(): ObjectStatus[];
+  drops(): Map<number, Readonly<Record<string, number>>>;
+  close(): void;
+  flush(): void;
+}
+
+const noFilter: GuestFilterPort = {
+  setIntent: () => {},
+  setPorts: () => {},
+  removePorts: () => {},
+  sweep: () => {},
+  status: () => [],
+  drops: () => new Map(),
+  close: () => {},
+  flush: () => {},
+};
+
+export interface GuestFlushReport extends GuestLinksFlushed {
+  neighbours: number;
+}
+
+export class GuestPlane {
+  readonly #options: GuestPlaneOptions;
+  readonly #links: GuestLinks;
+  readonly #neighbours: GuestNeighbours;
+  #filter: GuestFilterPort | undefined;
+  #intent: GuestPlaneIntent | undefined;
+  /** The filter knows the intent and the gateway links that are there. */
+  #filterTold = false;
+  #told = false;
+
+  /** Changes nothing before the first `setIntent`. Throws LeafdError when the state file is damaged. */
+  constructor(options: GuestPlaneOptions) {
+    this.#options = options;
+    const changed = (): void => this.#changed();
+    this.#links = new GuestLinks({
+      ...options,
+      onChange: changed,
+      onGateways: (gateways) => this.#tellFilter(gateways),
+    });
+    try {
+      this.#neighbours = new GuestNeighbours(options.rtnl, changed);
+    } catch (error) {
+      this.#links.close();
+      throw error;
+    }
+  }
+
+  /** Sets what is wanted of bridges, taps and the shared filters; undefined: no guests, everything is taken back. */
+  setIntent(intent: GuestPlaneIntent | undefined): void {
+    this.#intent = intent;
+    if (!intent) {
+      this.#neighbours.clear();
+      this.#filter?.flush();
+      this.#filter = undefined;
+      this.#links.setIntent(undefined);
+      return;
+    }
+    this.#filter ??= this.#newFilter();
+    this.#filterTold = false;
+    // The filter hears of new gateway links before they get their addresses.
+    this.#links.setIntent(intent);
+    if (!this.#filterTold) this.#tellFilter(this.#links.gateways());
+    this.#changed();
+  }
+
+  /** Changed or new ports, whole: neighbours, then filter; in the kernel on return (`status` tells what failed). */
+  setPorts(wishes: readonly GuestPortWish[]): void {
+    if (wishes.length === 0) return;
+    this.#neighbours.setPorts(wishes);
+    this.#filter?.setPorts(wishes);
+    this.#changed();
+  }
+
+  removePorts(ifindexes: readonly number[]): void {
+    if (ifindexes.length === 0) return;
+    this.#neighbours.removePorts(ifindexes);
+    this.#filter?.removePorts(ifindexes);
+    this.#changed();
+  }
+
+  /** After the first wishes of a new life: removes what a former one left and nobody wished. */
+  sweep(): void {
+    this.#neighbours.sweep();
+    this.#filter?.sweep();
+  }
+
+  status(): ObjectStatus[] {
+    return [...this.#links.status(), ...this.#neighbours.status(), ...(this.#filter?.status() ?? [])];
+  }
+
+  /** The sysctls that leafd has changed for the guests. */
+  sysctls(): SysctlView[] {
+    return this.#links.sysctls();
+  }
+
+  /** Packets dropped by reason, by the port's ifindex. */
+  drops(): Map<number, Readonly<Record<string, number>>> {
+    return this.#filter?.drops() ?? new Map();
+  }
+
+  /** Looks at everything, as is done every 30 s and after events. */
+  reconcile(): void {
+    this.#links.reconcile();
+    this.#neighbours.check();
+  }
+
+  /** Ends; the kernel stays as it is. */
+  close(): void {
+    this.#links.close();
+    this.#neighbours.close();
+    this.#filter?.close();
+  }
+
+  /** Ends, and removes everything that is ours. */
+  flush(): GuestFlushReport {
+    const neighbours = this.#neighbours.flush();
+    const filter = this.#filter ?? this.#newFilter();
+    filter.flush();
+    filter.close();
+    return { ...this.#links.flush(), neighbours };
+  }
+
+  #newFilter(): GuestFilterPort {
+    return this.#options.filter?.() ?? noFilter;
+  }
+
+  #tellFilter(gateways: readonly GatewayLink[]): void {
+    if (!this.#intent || !this.#filter) return;
+    this.#filterTold = true;
+    this.#filter.setIntent(this.#intent, gateways);
+  }
+
+  /** Once a turn: a status of thousands of ports is not made for each of them. */
+  #changed(): void {
+    const { onChange } = this.#options;
+    if (!onChange || this.#told) return;
+    this.#told = true;
+    setImmediate(() => {
+      this.#told = false;
+      onChange(this.status());
+    });
+  }
+}
+
+/** Removes everything of the guests from a namespace, without a running daemon. */
+export function flushGuests(options: {
+  rtnl: Rtnl;
+  links: LinkMonitor;
+  stateDir: string;
+  netns?: string;
+}): GuestFlushReport {
+  const { rtnl, links, stateDir, netns } = options;
+  const neighbours = flushGuestNeighbours(rtnl);
+  const kernel = { rtnl, links, sysctls: kernelSysctls(netns), state: loadGuestState(stateDir) };
+  return { ...flushGuestLinks(kernel, stateDir), neighbours };
+}
