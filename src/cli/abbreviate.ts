@@ -8,6 +8,8 @@ import { usageError } from './exit.ts';
 export interface CommandNames {
   name: string;
   commands: readonly CommandNames[];
+  /** A word after it may also be a name: commands below it are not shortened. */
+  hasArguments: boolean;
   /** Options that take the next word as their value. */
   valued: readonly string[];
 }
@@ -23,7 +25,9 @@ export function expandWords(words: readonly string[], root: CommandNames): strin
       if (root.valued.includes(word) || level.valued.includes(word)) at++;
       continue;
     }
-    const found = commandFor(word, expanded.slice(at + 1), level.commands);
+    const found = level.hasArguments
+      ? level.commands.find((one) => one.name === word)
+      : commandFor(word, expanded.slice(at + 1), level.commands);
     if (found === undefined) break;
     expanded[at] = found.name;
     level = found;

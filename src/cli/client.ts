@@ -27,6 +27,10 @@ export class Client {
     return this.answer(await this.send('POST', path, JSON.stringify(body))) as Promise<View>;
   }
 
+  async delete<View>(path: string): Promise<View> {
+    return this.answer(await this.send('DELETE', path)) as Promise<View>;
+  }
+
   /** Calls `onEvent` for every event until the stream ends or `signal` aborts it. */
   async events(
     since: number | undefined,

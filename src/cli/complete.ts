@@ -1,9 +1,9 @@
-// The words that may come next on a command line: commands, options, choices, and names that exist now (peers from
-// the daemon, labs from this machine). It is quick and silent: whatever fails means no candidates.
+// The words that may come next on a command line: commands, options, choices, and names that exist now (peers and
+// guests from the daemon, labs from this machine). It is quick and silent: whatever fails means no candidates.
 
 import { readdirSync } from 'node:fs';
 import type { Command, Option } from 'commander';
-import type { PeersView } from '../api/views.ts';
+import type { GuestsView, PeersView } from '../api/views.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Context } from './context.ts';
 
@@ -49,10 +49,16 @@ async function argumentsOf(
   typed: readonly string[],
   context: Context,
 ): Promise<string[]> {
-  const argument = command.registeredArguments[typed.length];
+  const last = command.registeredArguments.at(-1);
+  const argument = command.registeredArguments[typed.length] ?? (last?.variadic === true ? last : undefined);
   if (argument === undefined) return [];
   if (argument.argChoices !== undefined) return [...argument.argChoices];
   if (argument.name() === 'peer') return peers(context);
+  if (argument.name() === 'guest') return guests(context, ({ name }) => [name]);
+  if (argument.name() === 'address')
+    return guests(context, ({ addresses }) =>
+      addresses.filter((one) => one.state === 'frozen').map((one) => one.address),
+    );
   if (command.parent === root) return [];
   if (argument.name() === 'lab') return labs();
   return nodeArguments.has(argument.name()) && typed[0] !== undefined ? nodes(typed[0]) : [];
@@ -73,6 +79,17 @@ async function peers(context: Context): Promise<string[]> {
   try {
     const view = await context.client(DAEMON_TIMEOUT_MS).get<PeersView>('/v1/peers');
     return view.peers.map((one) => one.name);
+  } catch {
+    return [];
+  }
+}
+
+async function guests(
+  context: Context,
+  words: (guest: GuestsView['guests'][number]) => string[],
+): Promise<string[]> {
+  try {
+    return (await context.client(DAEMON_TIMEOUT_MS).get<GuestsView>('/v1/guests')).guests.flatMap(words);
   } catch {
     return [];
   }

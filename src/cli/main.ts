@@ -52,6 +52,7 @@ function grammarError(error: CommanderError): CliError {
 interface Grammar {
   name(): string;
   commands: readonly Grammar[];
+  registeredArguments: readonly unknown[];
   options: readonly { long?: string | undefined; short?: string | undefined; required: boolean }[];
 }
 
@@ -59,6 +60,7 @@ function namesOf(command: Grammar): CommandNames {
   return {
     name: command.name(),
     commands: command.commands.filter((one) => !one.name().startsWith('_')).map(namesOf),
+    hasArguments: command.registeredArguments.length > 0,
     valued: command.options
       .filter((one) => one.required)
       .flatMap((one) => [one.long, one.short].filter((name) => name !== undefined)),

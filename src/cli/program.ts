@@ -8,6 +8,8 @@ import { version } from '../lib/version.ts';
 import { completionScript, type Shell } from './completion.ts';
 import { Context, type GlobalOptions } from './context.ts';
 import { OK } from './exit.ts';
+import { addGuestCommands } from './guest-commands.ts';
+import { addHookCommands } from './hook-commands.ts';
 import { addLabCommands } from './lab-commands.ts';
 import { apply, plan } from './plan.ts';
 import type { PolicyTestOptions } from './policy-test.ts';
@@ -55,8 +57,10 @@ export function createProgram(terminal: Terminal): Program {
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err, outputError: () => {} })
     .addHelpText('after', helpEnd);
   addQueries(root, bind);
+  addGuestCommands(root, bind);
   addConfiguration(root, bind);
   addLabCommands(root, bind);
+  addHookCommands(root, bind);
   addCompletion(root, bind, terminal);
   for (const command of withDescendants(root)) command.exitOverride();
   return { command: root, exitCode: () => exitCode };

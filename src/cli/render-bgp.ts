@@ -14,6 +14,7 @@ import type {
   WhyView,
 } from '../api/views.ts';
 import { parsePrefix } from '../net/prefix.ts';
+import { guestsSummary, guestsTrouble, renderGuestWhy } from './render-guests.ts';
 import { age, type Column, details, table } from './table.ts';
 import { paint, type Terminal } from './terminal.ts';
 
@@ -45,6 +46,8 @@ export function renderStatus(status: StatusView, ink: Ink): string {
     ],
     ['routes', routes.join('; ')],
     ['kernel', kernel.fib ? kernelSummary(kernel, ink) : 'not written (kernel.fib: false)'],
+    ['guests', status.guests && guestsSummary(status.guests, ink)],
+    ['', status.guests && guestsTrouble(status.guests, ink)],
     ['config', `${config.files.join(', ')}, loaded ${config.loadedAt}`],
     ['pending', config.needRestart && `until the next start: ${config.needRestart.join('; ')}`],
     ['memory', `${Math.round(status.memoryBytes / 1e6)} MB`],
@@ -361,5 +364,10 @@ export function renderWhy(why: WhyView, ink: Ink): string {
     why.kernel === undefined
       ? ''
       : `kernel: ${why.kernel.state}${why.kernel.error ? `, ${why.kernel.error}` : ''}\n`;
-  return [`${why.summary}\n`, steps, paths, vrps.join(''), kernel, advertised].filter(Boolean).join('\n');
+  const guest = why.guest === undefined ? '' : renderGuestWhy(why.guest);
+  // Alone it is the whole answer, summary and all.
+  if (why.guest !== undefined && why.summary === why.guest.summary) return guest;
+  return [guest, `${why.summary}\n`, steps, paths, vrps.join(''), kernel, advertised]
+    .filter(Boolean)
+    .join('\n');
 }
