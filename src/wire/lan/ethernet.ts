@@ -1,5 +1,6 @@
-// The Ethernet header (RFC 894 for IPv4, RFC 2464 for IPv6): twelve bytes of addresses and a type. Frames with a VLAN tag
-// are recognized and left alone: a guest's link carries none, and what hides behind a tag is not what its filter judged.
+// The Ethernet header (RFC 894 for IPv4, RFC 2464 for IPv6): twelve bytes of addresses and a type. A frame with a VLAN tag
+// has the tag's type (0x8100, 0x88a8), which nobody here asks for: a guest's link carries no tags, and what hides behind
+// one is not what the port's filter judged.
 
 import { type ByteWriter, readU16 } from '../../lib/bytes.ts';
 import { MAC_LENGTH } from '../../net/mac.ts';
@@ -9,9 +10,7 @@ export const ETHERNET_HEADER_LENGTH = 14;
 export const ETHERTYPE_IP4 = 0x0800;
 export const ETHERTYPE_ARP = 0x0806;
 export const ETHERTYPE_RARP = 0x8035;
-export const ETHERTYPE_VLAN = 0x8100;
 export const ETHERTYPE_IP6 = 0x86dd;
-export const ETHERTYPE_PROVIDER_VLAN = 0x88a8;
 
 /** Everybody on the link. */
 export const BROADCAST_MAC: Uint8Array = new Uint8Array(MAC_LENGTH).fill(0xff);
@@ -20,11 +19,6 @@ export const BROADCAST_MAC: Uint8Array = new Uint8Array(MAC_LENGTH).fill(0xff);
 export function etherTypeOf(bytes: Uint8Array, length: number): number {
   if (length < ETHERNET_HEADER_LENGTH || !isStationMac(bytes, MAC_LENGTH)) return -1;
   return readU16(bytes, 2 * MAC_LENGTH);
-}
-
-/** Whether a type says that a VLAN tag follows (IEEE 802.1Q, 802.1ad). */
-export function isVlanTag(etherType: number): boolean {
-  return etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_PROVIDER_VLAN;
 }
 
 /** A copy of the source address of a frame. */

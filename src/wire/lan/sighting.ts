@@ -88,10 +88,20 @@ export type FrameNews =
   | { kind: 'forbidden'; what: 'routerAdvertisement' | 'redirect' | 'dhcpServer'; mac: Uint8Array }
   | undefined;
 
-/** What the frame bytes[0, length) means; nothing of the result refers to `bytes`. */
+/** What the frame bytes[0, length) means; nothing of the result refers to `bytes`, which may be any view. */
 export function readFrame(bytes: Uint8Array, length: number, gateways?: LanGateways): FrameNews {
   const end = Math.min(length, bytes.length);
-  switch (etherTypeOf(bytes, end)) {
+  const etherType = etherTypeOf(bytes, end);
+  if (!etherTypes.includes(etherType)) return undefined;
+  // A plain array of its own, for the `slice` of a Buffer would be a view of what the next frame overwrites.
+  return readTyped(new Uint8Array(bytes.subarray(0, end)), etherType, gateways);
+}
+
+const etherTypes: readonly number[] = [ETHERTYPE_ARP, ETHERTYPE_RARP, ETHERTYPE_IP4, ETHERTYPE_IP6];
+
+function readTyped(bytes: Uint8Array, etherType: number, gateways: LanGateways | undefined): FrameNews {
+  const end = bytes.length;
+  switch (etherType) {
     case ETHERTYPE_ARP:
       return fromArp(bytes, end, gateways);
     case ETHERTYPE_RARP:
