@@ -62,8 +62,10 @@ export function sighted(
     landed(binding);
     settleAll(state, binding, 'expected', reason);
   }
-  if (address !== undefined && !isUnspecified(address)) consider(state, port, mac, address, reason);
-  else if (sighting.kind === 'rarp' && binding !== undefined) returnAll(state, binding, port);
+  const claimed = address !== undefined && !isUnspecified(address) ? address : undefined;
+  if (port.binding !== undefined)
+    returnShown(state, port.binding, port, sighting.kind, claimed !== undefined);
+  if (claimed !== undefined) consider(state, port, mac, claimed, reason);
 }
 
 /** Ethernet and ARP may name different senders: then one of them is a lie. */
@@ -71,11 +73,23 @@ function judgeClaim({ mac, claimsMac }: Sighting): 'otherMac' | undefined {
   return claimsMac === undefined || sameBytes(mac, claimsMac) ? undefined : 'otherMac';
 }
 
-/** A guest that announces only its MAC after a move (RFC 903, as QEMU does) means all that it has. */
-function returnAll(state: TableState, binding: BindingEntry, port: PortEntry): void {
+/**
+ * What the frame proves of addresses that another node has, beside the one it claims. A port that just came up waits
+ * for any frame. After a loss a guest that announces only its MAC (RARP, as QEMU does after a move) or starts anew
+ * (DHCP) means all that it has; one that goes on talking with the others does not claim the one that was taken.
+ */
+function returnShown(
+  state: TableState,
+  binding: BindingEntry,
+  port: PortEntry,
+  kind: Sighting['kind'],
+  claims: boolean,
+): void {
+  const all = !claims && (kind === 'rarp' || kind === 'dhcp4' || kind === 'dhcp6');
   for (const entry of namedBy(state, binding))
-    if (reservedFor(state, entry.address) === undefined)
-      shown(state, entry, port, 'rarp', isArriving(state, port));
+    if (entry.state === 'moved' && (all || entry.reason === 'otherNode'))
+      if (reservedFor(state, entry.address) === undefined)
+        shown(state, entry, port, reasons[kind], isArriving(state, port));
 }
 
 function isArriving(state: TableState, port: PortEntry): boolean {

@@ -42,7 +42,6 @@ import {
   limits,
   namedBy,
   newState,
-  sameBytes,
   type TableState,
   times,
 } from './table-state.ts';
@@ -425,14 +424,17 @@ export class GuestTable {
     return { ...this.#state.counts };
   }
 
-  /** What DHCP may give to a MAC on a port: what its binding names and is not frozen; undefined for strangers. */
-  leases(ifindex: number, mac: Uint8Array): { binding: Binding; addresses: Uint8Array[] } | undefined {
+  /**
+   * Who may be answered with DHCP and router advertisements on a port: its MAC, and what its binding names and has
+   * here. Undefined where there is no binding, its guest is still expected, or no frame or binding said the MAC.
+   */
+  dhcpGuest(ifindex: number): { mac: Uint8Array; addresses: Uint8Array[] } | undefined {
     const port = this.#state.ports.get(ifindex);
-    if (port?.binding === undefined || !sameBytes(port.mac, mac)) return undefined;
-    const named = namedBy(this.#state, port.binding).filter(
-      (entry) => entry.state !== 'frozen' && entry.reason !== 'reserved',
-    );
-    return { binding: port.binding.binding, addresses: named.map(({ address }) => address.slice()) };
+    const binding = port?.binding;
+    if (port?.mac === undefined || binding === undefined || binding.binding.expected !== undefined)
+      return undefined;
+    const named = namedBy(this.#state, binding).filter(({ bound }) => bound);
+    return { mac: port.mac.slice(), addresses: named.map(({ address }) => address.slice()) };
   }
 
   /** What the file of attachments keeps. */
