@@ -5,13 +5,15 @@
 // - `routed`: taken as it is, its addresses are the device's `ipv4.address` and `ipv6.address`.
 // An instance that does not run has no host's end, and so no bindings.
 
+import { parseHostAddress, whyNoGuest, whyNoGuestAddress } from '../intent/guest-address.ts';
 import { parseIp } from '../net/ip.ts';
 import { parseMac } from '../net/mac.ts';
 import { type Prefix, parsePrefix, prefixOf } from '../net/prefix.ts';
 import type { Binding } from './binding.ts';
 
-/** Addresses, and prefixes allowed, of one NIC at most. */
-export const MAX_ADDRESSES = 256;
+/** Addresses and allowed prefixes of one NIC at most. */
+const MAX_ADDRESSES = 64;
+const MAX_PREFIXES = 256;
 /** NICs of one instance at most. */
 const MAX_NICS = 64;
 
@@ -118,32 +120,39 @@ class Listing {
   }
 
   addresses(key: string, from: Readonly<Record<string, string>>): Uint8Array[] {
-    return this.items(key, from, 'an address', (item) => parseIp(item.replace(/\/(32|128)$/, '')));
-  }
-
-  prefixes(key: string, from: Readonly<Record<string, string>>): Prefix[] {
-    return this.items(key, from, 'a prefix or an address', (item) => {
-      const address = parseIp(item);
-      return address === undefined
-        ? parsePrefix(item, { strict: true })
-        : prefixOf(address, address.length * 8);
+    return this.items(key, from, MAX_ADDRESSES, (item) => {
+      const address = parseHostAddress(item);
+      if (!(address instanceof Uint8Array)) return address.reason;
+      return whyNoGuestAddress(address) ?? address;
     });
   }
 
-  private items<Item>(
+  prefixes(key: string, from: Readonly<Record<string, string>>): Prefix[] {
+    return this.items(key, from, MAX_PREFIXES, (item) => {
+      const address = parseIp(item);
+      const prefix =
+        address === undefined ? parsePrefix(item, { strict: true }) : prefixOf(address, address.length * 8);
+      if (prefix === undefined) return 'must be a prefix or an address';
+      return whyNoGuest(prefix) ?? prefix;
+    });
+  }
+
+  /** `parse` gives a text where it refuses. */
+  private items<Item extends object>(
     key: string,
     from: Readonly<Record<string, string>>,
-    what: string,
-    parse: (item: string) => Item | undefined,
+    limit: number,
+    parse: (item: string) => Item | string,
   ): Item[] {
     const found: Item[] = [];
+    // `none` is LXD's word for no address of a family.
     const items = (from[key] ?? '').split(/[\s,]+/).filter((item) => item !== '' && item !== 'none');
-    if (items.length > MAX_ADDRESSES)
-      this.problems.push(`${this.instance}: ${key}: ${items.length} entries, ${MAX_ADDRESSES} are read`);
-    for (const item of items.slice(0, MAX_ADDRESSES)) {
+    if (items.length > limit)
+      this.problems.push(`${this.instance}: ${key}: ${items.length} entries, ${limit} are read`);
+    for (const item of items.slice(0, limit)) {
       const value = parse(item);
-      if (value === undefined)
-        this.problems.push(`${this.instance}: ${key}: '${item.slice(0, 64)}' is not ${what}`);
+      if (typeof value === 'string')
+        this.problems.push(`${this.instance}: ${key}: ${item.slice(0, 64)}: ${value}`);
       else found.push(value);
     }
     return found;
