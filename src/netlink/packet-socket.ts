@@ -6,6 +6,7 @@
 // that brought more than its share rests until the next window; what does not fit its queue then is dropped by the
 // kernel, at that guest's cost alone.
 
+import { close as closeInPool } from 'node:fs';
 import { assert } from '../lib/assert.ts';
 import { encodeProgram, guestFrames } from './bpf.ts';
 import { withNetns } from './netns.ts';
@@ -49,6 +50,11 @@ const WINDOW_MS = 100;
 /** One buffer serves all sockets: a frame is read where it lies before the next one comes. */
 const frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
 const resting = new Set<GuestSocket>();
+/** Descriptors to be closed, and who waits for the last. */
+const closing: number[] = [];
+const waiting: (() => void)[] = [];
+let closesRunning = 0;
+let closesAtOnce = 2;
 let window = 0;
 let windowEnd: NodeJS.Timeout | undefined;
 
@@ -104,7 +110,8 @@ class GuestSocket implements PacketSocket {
     this.#open = false;
     resting.delete(this);
     this.#watch.close();
-    closeFd(this.#fd);
+    closing.push(this.#fd);
+    closeSome();
   }
 
   /** The window in which it rested is over. */
@@ -151,6 +158,28 @@ class GuestSocket implements PacketSocket {
     this.close();
     this.#onGone?.();
   }
+}
+
+/** Resolves when all that were closed are: as many at a time as the pool has threads, for nothing else matters now. */
+export function packetSocketsClosed(): Promise<void> {
+  closesAtOnce = 128;
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    closeSome();
+  });
+}
+
+function closeSome(): void {
+  while (closesRunning < closesAtOnce && closing.length > 0) {
+    closesRunning++;
+    closeInPool(closing.pop()!, () => {
+      closesRunning--;
+      closeSome();
+    });
+  }
+  if (closesRunning > 0) return;
+  closesAtOnce = 2;
+  for (const resolve of waiting.splice(0)) resolve();
 }
 
 function endWindow(): void {
