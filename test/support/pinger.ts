@@ -1,0 +1,98 @@
+// A ping that runs until it is stopped, and says how long the longest silence was: by the times at which answers came,
+// because a guest that moves answers late before it answers not at all.
+
+import { spawn } from 'node:child_process';
+
+export interface PingReport {
+  readonly to: string;
+  readonly sent: number;
+  readonly lost: number;
+  /** Between two answers, in milliseconds. */
+  readonly longestGapMs: number;
+  /** Wall clock of the answer that ended the longest silence. */
+  readonly gapEndMs: number;
+}
+
+export interface Pinger {
+  /** Ends it; resolves when the last answers are in. */
+  stop(): Promise<PingReport>;
+}
+
+const EVERY_MS = 15;
+/** Packets at the very end whose answers may still be on their way. */
+const UNDER_WAY = 4;
+
+/** Pings from a namespace, every 15 ms, from a source of its own. Resolves when the first answer is there. */
+export async function startPing(netns: string, to: string, source?: string): Promise<Pinger> {
+  const from = source === undefined ? [] : ['-I', source];
+  const words = ['netns', 'exec', netns, 'ping', '-n', '-D', '-i', String(EVERY_MS / 1000), ...from, to];
+  const child = spawn('ip', words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  let heard = () => {};
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      if (/icmp_seq=\d+ ttl/.test(chunk)) heard();
+    });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`no answer from ${to} within 5 s: ${text.slice(-500)}`));
+    }, 5000);
+    heard = () => {
+      clearTimeout(timer);
+      heard = () => {};
+      resolve();
+    };
+  });
+  return {
+    stop: async () => {
+      child.kill('SIGINT');
+      await ended;
+      return reportOf(to, text);
+    },
+  };
+}
+
+function reportOf(to: string, text: string): PingReport {
+  const sent = Number(/(\d+) packets transmitted/.exec(text)?.[1]);
+  const answers = [...text.matchAll(/^\[(\d+\.\d+)\] \d+ bytes .*icmp_seq=(\d+) ttl/gm)].map((found) => ({
+    atMs: Number(found[1]) * 1000,
+    // ping counts to 65535 and begins again.
+    sequence: Number(found[2]),
+  }));
+  if (!(sent > 0) || answers.length === 0) throw new Error(`ping ${to}: ${text.slice(-500)}`);
+  const first = answers[0]!.sequence;
+  const answered = new Set(answers.map(({ sequence }) => sequence));
+  let lost = 0;
+  for (let sequence = first; sequence <= sent - UNDER_WAY; sequence++) if (!answered.has(sequence)) lost++;
+  let longestGapMs = 0;
+  let gapEndMs = 0;
+  for (const [index, { atMs }] of answers.entries()) {
+    const gapMs = index === 0 ? 0 : atMs - answers[index - 1]!.atMs;
+    if (gapMs <= longestGapMs) continue;
+    longestGapMs = gapMs;
+    gapEndMs = atMs;
+  }
+  return { to, sent, lost, longestGapMs: Math.round(longestGapMs), gapEndMs };
+}
+
+/** `192.0.2.30: 4 of 300 lost, longest silence 95 ms`. */
+export const describePing = ({ to, sent, lost, longestGapMs }: PingReport): string =>
+  `${to}: ${lost} of ${sent} lost, longest silence ${longestGapMs} ms`;
+
+/** Several at once while something happens. */
+export async function pingsDuring<T>(
+  flows: readonly { netns: string; to: string; source?: string }[],
+  event: () => Promise<T>,
+): Promise<{ reports: PingReport[]; event: T }> {
+  const pingers = await Promise.all(flows.map(({ netns, to, source }) => startPing(netns, to, source)));
+  try {
+    const happened = await event();
+    return { reports: await Promise.all(pingers.map((one) => one.stop())), event: happened };
+  } catch (error) {
+    await Promise.allSettled(pingers.map((one) => one.stop()));
+    throw error;
+  }
+}
