@@ -1,9 +1,9 @@
-// NETLINK_ROUTE sockets: batches whose last message alone asks for an ACK (the barrier) while the kernel
-// answers each failing message with its sequence number, dumps, and events. Every wait has a deadline.
-// ENOBUFS on a socket that writes means that answers were lost: the outcome is `unknown` and the caller
-// verifies by a dump. ENOBUFS on a socket that listens means that events were lost: the caller reads
-// everything again. A dump during which the kernel's tables changed (NLM_F_DUMP_INTR) starts again. Sockets
-// stay in the namespace they were opened in.
+// Netlink sockets, of NETLINK_ROUTE unless said: batches whose last message alone asks for an ACK (the barrier)
+// while the kernel answers each failing message with its sequence number, dumps, and events. Every wait has a
+// deadline. ENOBUFS on a socket that writes means that answers were lost: the outcome is `unknown` and the caller
+// verifies by a dump. ENOBUFS on a socket that listens means that events were lost: the caller reads everything
+// again. A dump during which the kernel's tables changed (NLM_F_DUMP_INTR) starts again. Sockets stay in the
+// namespace they were opened in.
 
 import { assert } from '../lib/assert.ts';
 import {
@@ -41,6 +41,7 @@ import {
 } from './sys.ts';
 
 const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
@@ -79,6 +80,8 @@ export interface BatchResult {
 }
 
 export interface OpenOptions {
+  /** NETLINK_ROUTE where absent. */
+  protocol?: number;
   /** Name (below /run/netns) or path; absent: the namespace of the process. */
   netns?: string | undefined;
   groups?: readonly number[];
@@ -107,7 +110,11 @@ export class NetlinkSocket {
       return withNetns(netns, () => NetlinkSocket.open(rest));
     }
     const type = SOCK_RAW | SOCK_CLOEXEC;
-    const fd = check('socket', libcCalls.socket(AF_NETLINK, type, NETLINK_ROUTE), 'netlink');
+    const fd = check(
+      'socket',
+      libcCalls.socket(AF_NETLINK, type, options.protocol ?? NETLINK_ROUTE),
+      'netlink',
+    );
     try {
       return new NetlinkSocket(fd, prepare(fd, options));
     } catch (error) {

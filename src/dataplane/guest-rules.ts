@@ -1,0 +1,552 @@
+// The filter of guests as values: tables, sets, chains, rules and elements of nf_tables. Pure. guest-filter.ts compares
+// them with the kernel and sends the difference.
+//
+// `table netdev leafd` looks at what a port's link receives, before the bridge or the stack does. Every port has a base
+// chain of its own that drops what the shared chain `guest` did not accept; the shared chains look up the port and the
+// sender in sets, so that a port costs elements and no rules. Nothing is let through that is not ARP, IPv4, IPv6 or RARP
+// of an admitted MAC: frames with a VLAN tag are none of these, since the type is read from the frame itself.
+//
+// `table inet leafd` guards this machine: what comes in on a guest link (the bridge, or a routed tap) reaches ping,
+// neighbour discovery and what the operator opened; what guests send on to reserved prefixes is no BGP, BFD or VXLAN;
+// and no ICMPv6 redirect leaves for guests (RFC 4861 section 8.2), because ports of a bridge may not reach each other.
+//
+// A chain `drop-REASON` counts by link, logs at a limited rate a link (NFLOG, prefix = reason), and drops. Packet
+// sockets see frames before all this, so that guests are learned from frames that are dropped here.
+
+import { type Prefix, prefixContains } from '../net/prefix.ts';
+import { hex, MessageWriter, putU32 } from '../netlink/message.ts';
+import {
+  encodeBatch,
+  NF_INET_FORWARD,
+  NF_INET_LOCAL_IN,
+  NF_INET_LOCAL_OUT,
+  NF_NETDEV_INGRESS,
+  NFPROTO_INET,
+  NFPROTO_NETDEV,
+  type NftBaseChain,
+  type NftChange,
+  type NftElement,
+  type NftSet,
+  type NftTable,
+} from '../netlink/nft.ts';
+import {
+  NFT_CMP_EQ,
+  NFT_CMP_GTE,
+  NFT_CMP_NEQ,
+  NFT_META_IIF,
+  NFT_META_L4PROTO,
+  NFT_META_NFPROTO,
+  NFT_META_OIF,
+  NFT_META_PKTTYPE,
+  NFT_PAYLOAD_LL_HEADER,
+  NFT_PAYLOAD_NETWORK_HEADER,
+  NFT_PAYLOAD_TRANSPORT_HEADER,
+  NFT_REG32_00,
+  type NftExpression,
+} from '../netlink/nft-expression.ts';
+import type { GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
+
+export const NETDEV_TABLE: NftTable = { family: NFPROTO_NETDEV, name: 'leafd' };
+export const INET_TABLE: NftTable = { family: NFPROTO_INET, name: 'leafd' };
+export const NFLOG_GROUP = 179;
+
+/** Reasons of drops on ports, and on guest links; names of guests' `Refusal`. */
+export const PORT_REASONS = [
+  'otherMac',
+  'protocol',
+  'spoofedArp',
+  'spoofed4',
+  'spoofed6',
+  'spoofedNd',
+  'routerAdvertisement',
+  'redirect',
+  'dhcpServer',
+] as const;
+export const LINK_REASONS = ['hypervisor'] as const;
+type Reason = (typeof PORT_REASONS)[number] | (typeof LINK_REASONS)[number];
+
+const PRIORITY = -300;
+const DROPS_SET_SIZE = 65535;
+const LOGS_A_SECOND = 1;
+const LOGS_AT_ONCE = 5;
+const LOG_BYTES = 128;
+/** Rules in a port's own chain carry this: another one is written anew. */
+export const PORT_CHAIN_VERSION = 'leafd port 1';
+
+const IPPROTO_ICMP = 1;
+const IPPROTO_IGMP = 2;
+const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
+const IPPROTO_ICMPV6 = 58;
+const NFPROTO_IPV4 = 2;
+const NFPROTO_IPV6 = 10;
+const PACKET_HOST = 0;
+/** Between nodes: BFD (RFC 5881, 5883), VXLAN; and BGP and leafd's own API. */
+const NODE_UDP_PORTS = [3784, 3785, 4784, 4789];
+const BGP_PORT = 179;
+const API_PORT = 7179;
+
+/** nft's numbers of types of keys. */
+const TYPE = { ip: 7, ip6: 8, ether: 9, protocol: 12, port: 13, icmpType: 14, ifindex: 20 } as const;
+const FIELD = {
+  ifindex: { type: TYPE.ifindex, length: 4 },
+  ether: { type: TYPE.ether, length: 6 },
+  ip: { type: TYPE.ip, length: 4 },
+  ip6: { type: TYPE.ip6, length: 16 },
+  protocol: { type: TYPE.protocol, length: 1 },
+  port: { type: TYPE.port, length: 2 },
+  icmpType: { type: TYPE.icmpType, length: 1 },
+} as const;
+
+/** What is the same for all ports of a table, and what a change of it is known by. */
+export interface SharedRules {
+  table: NftTable;
+  sets: readonly NftSet[];
+  /** Elements that rules, not ports or links, need; their sets hold nothing else. */
+  elements: readonly { set: string; elements: readonly NftElement[] }[];
+  chains: readonly SharedChain[];
+  /** Comment of the first rule of each chain. */
+  version: string;
+}
+
+export interface SharedChain {
+  name: string;
+  base?: NftBaseChain;
+  rules: readonly (readonly NftExpression[])[];
+}
+
+/** One element that belongs to a port or a guest link. */
+export interface OwnedElement {
+  table: NftTable;
+  set: string;
+  key: Uint8Array;
+}
+
+/** Where elements of ports are; `LINKS_SET` is where guest links are, in the other table. */
+export const PORT_SETS: readonly NftSet[] = [
+  { name: 'macs', fields: [FIELD.ifindex, FIELD.ether] },
+  { name: 'arp', fields: [FIELD.ifindex, FIELD.ether, FIELD.ether, FIELD.ip] },
+  { name: 'ip4', fields: [FIELD.ifindex, FIELD.ether, FIELD.ip] },
+  { name: 'ip6', fields: [FIELD.ifindex, FIELD.ether, FIELD.ip6] },
+];
+export const LINKS_SET: NftSet = { name: 'links', fields: [FIELD.ifindex], hostOrder: true };
+
+const R = NFT_REG32_00;
+const one = (byte: number): Uint8Array => Uint8Array.of(byte);
+const two = (number: number): Uint8Array => Uint8Array.of(number >>> 8, number);
+
+const frame = (offset: number, length: number, register = R): NftExpression => ({
+  kind: 'payload',
+  base: NFT_PAYLOAD_LL_HEADER,
+  offset,
+  length,
+  register,
+});
+const network = (offset: number, length: number, register = R): NftExpression => ({
+  kind: 'payload',
+  base: NFT_PAYLOAD_NETWORK_HEADER,
+  offset,
+  length,
+  register,
+});
+const transport = (offset: number, length: number, register = R): NftExpression => ({
+  kind: 'payload',
+  base: NFT_PAYLOAD_TRANSPORT_HEADER,
+  offset,
+  length,
+  register,
+});
+const meta = (key: number, register = R): NftExpression => ({ kind: 'meta', key, register });
+const is = (value: Uint8Array): NftExpression => ({ kind: 'cmp', register: R, op: NFT_CMP_EQ, value });
+const isNot = (value: Uint8Array): NftExpression => ({ kind: 'cmp', register: R, op: NFT_CMP_NEQ, value });
+const inSet = (set: string): NftExpression => ({ kind: 'lookup', register: R, set });
+const goTo = (chain: string): NftExpression => ({ kind: 'goto', chain });
+const refuse = (reason: Reason): NftExpression => goTo(dropChain(reason));
+const ACCEPT: NftExpression = { kind: 'accept' };
+const DROP: NftExpression = { kind: 'drop' };
+
+const etherType = (type: number): NftExpression[] => [frame(12, 2), is(two(type))];
+const protocol = (number: number): NftExpression[] => [meta(NFT_META_L4PROTO), is(one(number))];
+const sourcePort = (port: number): NftExpression[] => [transport(0, 2), is(two(port))];
+const destinationPort = (port: number): NftExpression[] => [transport(2, 2), is(two(port))];
+const icmpType = (type: number): NftExpression[] => [transport(0, 1), is(one(type))];
+/** The link and the frame's source MAC, in the registers before the rest of a key. */
+const SENDER: NftExpression[] = [meta(NFT_META_IIF), frame(6, 6, R + 1)];
+/** Holds where the kernel found the upper protocol: not where a chain of extension headers is cut or goes on. */
+const PARSED: NftExpression[] = [
+  meta(NFT_META_L4PROTO),
+  { kind: 'cmp', register: R, op: NFT_CMP_GTE, value: one(0) },
+];
+
+export function dropChain(reason: string): string {
+  return `drop-${reason}`;
+}
+
+export function portChain(link: string): string {
+  return `port-${link}`;
+}
+
+/** The link's name of a port's chain; undefined of other chains. */
+export function linkOfPortChain(chain: string): string | undefined {
+  return chain.startsWith('port-') ? chain.slice(5) : undefined;
+}
+
+export function dropSet(reason: string): NftSet {
+  return { name: dropChain(reason), fields: [FIELD.ifindex], hostOrder: true, dynamicSize: DROPS_SET_SIZE };
+}
+
+function dropRules(reason: string): SharedChain {
+  const update: NftExpression = {
+    kind: 'update',
+    register: R,
+    set: dropChain(reason),
+    expressions: [{ kind: 'counter' }, { kind: 'limit', rate: LOGS_A_SECOND, burst: LOGS_AT_ONCE }],
+  };
+  const log: NftExpression = { kind: 'log', group: NFLOG_GROUP, prefix: reason, snapLength: LOG_BYTES };
+  return { name: dropChain(reason), rules: [[meta(NFT_META_IIF), update, log], [DROP]] };
+}
+
+/** What every port jumps to. */
+export function netdevRules(intent: GuestPlaneIntent): SharedRules {
+  const chains: SharedChain[] = [
+    {
+      name: 'guest',
+      rules: [
+        [...SENDER, { kind: 'lookup', register: R, set: 'macs', inverted: true }, refuse('otherMac')],
+        [...etherType(0x0800), goTo('ip4')],
+        [...etherType(0x86dd), goTo('ip6')],
+        [...etherType(0x0806), goTo('arp')],
+        // RARP: what a hypervisor sends for a guest that has just been resumed.
+        [...etherType(0x8035), ACCEPT],
+        [refuse('protocol')],
+      ],
+    },
+    arpRules(),
+    ip4Rules(),
+    ...ip6Rules(intent.gateway6),
+    ...PORT_REASONS.map(dropRules),
+  ];
+  const sets = [...PORT_SETS, ...PORT_REASONS.map(dropSet)];
+  return withVersion({ table: NETDEV_TABLE, sets, elements: [], chains });
+}
+
+/** RFC 826: Ethernet and IPv4, the sender's MAC that of the frame, its address the port's or 0.0.0.0 (RFC 5227). */
+function arpRules(): SharedChain {
+  return {
+    name: 'arp',
+    rules: [
+      [
+        network(0, 6),
+        is(Uint8Array.of(0, 1, 8, 0, 6, 4)),
+        ...SENDER,
+        network(8, 6, R + 3),
+        network(14, 4, R + 5),
+        inSet('arp'),
+        ACCEPT,
+      ],
+      [refuse('spoofedArp')],
+    ],
+  };
+}
+
+function ip4Rules(): SharedChain {
+  const unspecified = [network(12, 4), is(new Uint8Array(4))];
+  return {
+    name: 'ip4',
+    rules: [
+      [...protocol(IPPROTO_UDP), ...sourcePort(67), refuse('dhcpServer')],
+      [...protocol(IPPROTO_ICMP), ...icmpType(5), refuse('redirect')],
+      [...SENDER, network(12, 4, R + 3), inSet('ip4'), ACCEPT],
+      [...unspecified, ...protocol(IPPROTO_UDP), ...sourcePort(68), ...destinationPort(67), ACCEPT],
+      // Hosts without an address join groups all the same; that is no offence.
+      [...unspecified, ...protocol(IPPROTO_IGMP), DROP],
+      [refuse('spoofed4')],
+    ],
+  };
+}
+
+function ip6Rules(gateway6: Uint8Array): SharedChain[] {
+  const own = [...SENDER, network(8, 16, R + 3), inSet('ip6')];
+  const linkLocal = linkLocalAt(NFT_PAYLOAD_NETWORK_HEADER, 8, gateway6);
+  const target = linkLocalAt(NFT_PAYLOAD_TRANSPORT_HEADER, 8, gateway6);
+  const unspecified = [network(8, 16), is(new Uint8Array(16))];
+  const icmp6: (readonly NftExpression[])[] = [
+    [...icmpType(134), refuse('routerAdvertisement')],
+    [...icmpType(137), refuse('redirect')],
+    [...icmpType(136), goTo('na')],
+    // Duplicate address detection, the search for routers, and reports of groups (RFC 4861, 2710, 3810).
+    ...[135, 133, 131, 132, 143].map((type) => [...icmpType(type), ...unspecified, ACCEPT]),
+    [goTo('source6')],
+  ];
+  return [
+    {
+      name: 'ip6',
+      rules: [
+        [...protocol(IPPROTO_UDP), ...sourcePort(547), refuse('dhcpServer')],
+        [...protocol(IPPROTO_ICMPV6), goTo('icmp6')],
+        [...PARSED, goTo('source6')],
+        // Extension headers that hide what comes after them.
+        [...own, refuse('protocol')],
+        [refuse('spoofed6')],
+      ],
+    },
+    { name: 'icmp6', rules: icmp6 },
+    {
+      name: 'na',
+      rules: [
+        [...SENDER, transport(8, 16, R + 3), inSet('ip6'), goTo('source6')],
+        [...target, goTo('source6')],
+        [refuse('spoofedNd')],
+      ],
+    },
+    { name: 'source6', rules: [[...own, ACCEPT], [...linkLocal, ACCEPT], [refuse('spoofed6')]] },
+  ];
+}
+
+/** An address of fe80::/10 that is not the gateway's. */
+function linkLocalAt(base: number, offset: number, gateway6: Uint8Array): NftExpression[] {
+  return [
+    { kind: 'payload', base, offset, length: 4, register: R },
+    { kind: 'mask', register: R, mask: Uint8Array.of(0xff, 0xc0, 0, 0) },
+    is(Uint8Array.of(0xfe, 0x80, 0, 0)),
+    { kind: 'payload', base, offset, length: 16, register: R },
+    isNot(gateway6),
+  ];
+}
+
+/** The guard of this machine and of its peers. */
+export function inetRules(intent: GuestPlaneIntent): SharedRules {
+  const base = (hook: number): NftBaseChain => ({ hook, priority: PRIORITY, policy: 'accept' });
+  const fromGuests = (chain: string): NftExpression[] => [
+    meta(NFT_META_IIF),
+    inSet(LINKS_SET.name),
+    { kind: 'jump', chain },
+  ];
+  const reserved = (family: number, offset: number, length: number, set: string): NftExpression[] => [
+    meta(NFT_META_NFPROTO),
+    is(one(family)),
+    network(offset, length),
+    meta(NFT_META_L4PROTO, R + length / 4),
+    transport(2, 2, R + length / 4 + 1),
+    inSet(set),
+    refuse('hypervisor'),
+  ];
+  const chains: SharedChain[] = [
+    { name: 'input', base: base(NF_INET_LOCAL_IN), rules: [fromGuests('guest-input')] },
+    { name: 'forward', base: base(NF_INET_FORWARD), rules: [fromGuests('guest-forward')] },
+    {
+      name: 'output',
+      base: base(NF_INET_LOCAL_OUT),
+      rules: [
+        [...protocol(IPPROTO_ICMPV6), ...icmpType(137), meta(NFT_META_OIF), inSet(LINKS_SET.name), DROP],
+      ],
+    },
+    guestInput(),
+    {
+      name: 'guest-forward',
+      rules: [reserved(NFPROTO_IPV4, 16, 4, 'reserved4'), reserved(NFPROTO_IPV6, 24, 16, 'reserved6')],
+    },
+    ...LINK_REASONS.map(dropRules),
+  ];
+  const sets: NftSet[] = [
+    LINKS_SET,
+    { name: 'reach', fields: [FIELD.protocol, FIELD.port] },
+    { name: 'icmp', fields: [FIELD.protocol, FIELD.icmpType] },
+    { name: 'reserved4', fields: [FIELD.ip, FIELD.protocol, FIELD.port], interval: true },
+    { name: 'reserved6', fields: [FIELD.ip6, FIELD.protocol, FIELD.port], interval: true },
+    ...LINK_REASONS.map(dropSet),
+  ];
+  const elements = [
+    { set: 'reach', elements: reachElements(intent.reach) },
+    { set: 'icmp', elements: icmpElements() },
+    { set: 'reserved4', elements: reservedElements(intent.reserved, 4) },
+    { set: 'reserved6', elements: reservedElements(intent.reserved, 16) },
+  ];
+  return withVersion({ table: INET_TABLE, sets, elements, chains });
+}
+
+function guestInput(): SharedChain {
+  return {
+    name: 'guest-input',
+    rules: [
+      [meta(NFT_META_L4PROTO), transport(2, 2, R + 1), inSet('reach'), ACCEPT],
+      [meta(NFT_META_L4PROTO), transport(0, 1, R + 1), inSet('icmp'), ACCEPT],
+      ...[BGP_PORT, API_PORT].map((port) => [
+        ...protocol(IPPROTO_TCP),
+        ...destinationPort(port),
+        refuse('hypervisor'),
+      ]),
+      // Answers to connections of this machine: anything but SYN without ACK.
+      [
+        ...protocol(IPPROTO_TCP),
+        transport(13, 1),
+        { kind: 'mask', register: R, mask: one(0x12) },
+        isNot(one(0x02)),
+        ACCEPT,
+      ],
+      // Requests of DHCP are answered from packet sockets.
+      ...[67, 547].map((port) => [...protocol(IPPROTO_UDP), ...destinationPort(port), DROP]),
+      // What guests tell everybody (mDNS, IGMP) is no attack on this machine.
+      [meta(NFT_META_PKTTYPE), isNot(one(PACKET_HOST)), DROP],
+      [refuse('hypervisor')],
+    ],
+  };
+}
+
+const word = (...bytes: number[]): Uint8Array =>
+  Uint8Array.of(...bytes, ...new Array(4 - bytes.length).fill(0));
+
+function join(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + ((part.length + 3) & ~3), 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += (part.length + 3) & ~3;
+  }
+  return bytes;
+}
+
+function reachElements(reach: GuestPlaneIntent['reach']): NftElement[] {
+  const of = (number: number, ports: readonly number[]): NftElement[] =>
+    [...new Set(ports)].sort((a, b) => a - b).map((port) => ({ key: join(one(number), two(port)) }));
+  return [...of(IPPROTO_TCP, reach.tcp), ...of(IPPROTO_UDP, reach.udp)];
+}
+
+/** Ping, errors, and of ICMPv6 groups and neighbours; no router advertisements or redirects. */
+function icmpElements(): NftElement[] {
+  const of = (number: number, types: readonly number[]): NftElement[] =>
+    types.map((type) => ({ key: join(one(number), one(type)) }));
+  return [
+    ...of(IPPROTO_ICMP, [0, 3, 8, 11, 12]),
+    ...of(IPPROTO_ICMPV6, [1, 2, 3, 4, 128, 129, 130, 131, 132, 133, 135, 136, 143]),
+  ];
+}
+
+/** Ranges: address of the prefix, protocol, port. Prefixes within others are left out, since ranges must not overlap. */
+function reservedElements(prefixes: readonly Prefix[], length: 4 | 16): NftElement[] {
+  const own = prefixes.filter((prefix) => prefix.bytes.length === length);
+  const wide = own.filter(
+    (prefix, i) =>
+      !own.some(
+        (other, j) => i !== j && prefixContains(other, prefix) && (other.length < prefix.length || j < i),
+      ),
+  );
+  wide.sort((a, b) => (hex(a.bytes) < hex(b.bytes) ? -1 : 1));
+  const kinds = [
+    { number: IPPROTO_TCP, port: BGP_PORT },
+    ...NODE_UDP_PORTS.map((port) => ({ number: IPPROTO_UDP, port })),
+  ];
+  return wide.flatMap((prefix) =>
+    kinds.map(({ number, port }) => ({
+      key: join(prefix.bytes, one(number), two(port)),
+      keyEnd: join(lastAddress(prefix), one(number), two(port)),
+    })),
+  );
+}
+
+function lastAddress(prefix: Prefix): Uint8Array {
+  const last = prefix.bytes.slice();
+  for (let bit = prefix.length; bit < last.length * 8; bit++) last[bit >>> 3]! |= 0x80 >>> (bit & 7);
+  return last;
+}
+
+/** What a port's sets hold of it. */
+export function portElements(wish: GuestPortWish): OwnedElement[] {
+  const index = new Uint8Array(4);
+  putU32(index, 0, wish.ifindex);
+  const elements: OwnedElement[] = [];
+  const add = (set: string, ...parts: Uint8Array[]): void => {
+    elements.push({ table: NETDEV_TABLE, set, key: join(index, ...parts) });
+  };
+  for (const mac of wish.macs) {
+    add('macs', mac);
+    add('arp', mac, mac, word());
+  }
+  for (const { address, mac } of wish.addresses) {
+    if (address.length === 16) add('ip6', mac, address);
+    else {
+      add('ip4', mac, address);
+      add('arp', mac, mac, address);
+    }
+  }
+  return elements;
+}
+
+export function linkElement(ifindex: number): OwnedElement {
+  const key = new Uint8Array(4);
+  putU32(key, 0, ifindex);
+  return { table: INET_TABLE, set: LINKS_SET.name, key };
+}
+
+/** The link that an element is about: the first word of its key. */
+export function ifindexOf(key: Uint8Array): number {
+  return (key[0]! | (key[1]! << 8) | (key[2]! << 16) | (key[3]! << 24)) >>> 0;
+}
+
+/** What there is once in a map. */
+export function elementId(element: OwnedElement): string {
+  return `${element.set} ${hex(element.key)}`;
+}
+
+/** A port's own chain, there already or not, with its one rule. */
+export function portChainChanges(link: string): NftChange[] {
+  const chain = portChain(link);
+  const base: NftBaseChain = { hook: NF_NETDEV_INGRESS, priority: PRIORITY, policy: 'drop', device: link };
+  return [
+    { kind: 'chainAdd', table: NETDEV_TABLE, chain, base },
+    { kind: 'rulesFlush', table: NETDEV_TABLE, chain },
+    {
+      kind: 'ruleAdd',
+      table: NETDEV_TABLE,
+      chain,
+      expressions: [{ kind: 'jump', chain: 'guest' }],
+      comment: PORT_CHAIN_VERSION,
+    },
+  ];
+}
+
+/** Many elements, as few changes as there are sets. */
+export function elementChanges(
+  kind: 'elementsAdd' | 'elementsDelete',
+  elements: Iterable<OwnedElement>,
+): NftChange[] {
+  const bySet = new Map<string, { table: NftTable; set: string; elements: NftElement[] }>();
+  for (const { table, set, key } of elements) {
+    const name = `${table.family} ${set}`;
+    let of = bySet.get(name);
+    if (of === undefined) bySet.set(name, (of = { table, set, elements: [] }));
+    of.elements.push({ key });
+  }
+  return [...bySet.values()].map((of) => ({ kind, ...of }));
+}
+
+export function chainAdd(table: NftTable, chain: SharedChain): NftChange {
+  const add = { kind: 'chainAdd', table, chain: chain.name } as const;
+  return chain.base === undefined ? add : { ...add, base: chain.base };
+}
+
+function withVersion(shared: Omit<SharedRules, 'version'>): SharedRules {
+  const changes: NftChange[] = [];
+  for (const set of shared.sets) changes.push({ kind: 'setAdd', table: shared.table, set });
+  for (const { set, elements } of shared.elements)
+    changes.push({ kind: 'elementsAdd', table: shared.table, set, elements });
+  for (const chain of shared.chains) {
+    changes.push(chainAdd(shared.table, chain));
+    for (const expressions of chain.rules)
+      changes.push({ kind: 'ruleAdd', table: shared.table, chain: chain.name, expressions });
+  }
+  const writer = new MessageWriter();
+  encodeBatch(writer, 0, changes);
+  return { ...shared, version: `leafd ${digest(writer.bytes, writer.length)}` };
+}
+
+/** FNV-1a over bytes[0, length), twice with different beginnings: 16 digits. */
+function digest(bytes: Uint8Array, length: number): string {
+  let text = '';
+  for (const basis of [0x811c9dc5, 0x1000193]) {
+    let hash = basis;
+    for (let i = 0; i < length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+    text += (hash >>> 0).toString(16).padStart(8, '0');
+  }
+  return text;
+}
