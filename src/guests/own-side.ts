@@ -125,7 +125,10 @@ function ifupdown(side: OwnSide): string {
   );
 }
 
-/** The stanza of one family. What goes down takes its routes along with its addresses; `down` is for the rest. */
+/**
+ * The stanza of one family. ifdown of IPv4 takes the link down and with it what IPv6 has, so `down` finds less than `up`
+ * left, and says nothing of it.
+ */
 function stanza(
   { interface: name, dns }: OwnSide,
   { six, text }: Gateway,
@@ -140,7 +143,7 @@ function stanza(
     ...(servers.length === 0 ? [] : [`    dns-nameservers ${servers.map((one) => formatIp(one)).join(' ')}`]),
     ...others.map((one) => `    up ${ip} address replace ${hostText(one)} dev $IFACE`),
     `    up ${ip} route replace default via ${text} dev $IFACE onlink`,
-    `    down ${ip} route del default via ${text} dev $IFACE onlink || true`,
-    ...others.map((one) => `    down ${ip} address del ${hostText(one)} dev $IFACE || true`),
+    `    down ${ip} route del default via ${text} dev $IFACE onlink 2>/dev/null || true`,
+    ...others.map((one) => `    down ${ip} address del ${hostText(one)} dev $IFACE 2>/dev/null || true`),
   ];
 }
