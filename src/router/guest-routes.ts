@@ -152,6 +152,15 @@ export class GuestRoutes {
     this.#router.ribs[family]!.unwatch(watch.prefixId);
   }
 
+  /** Next hops and prefixes that are held here: for whoever counts references. */
+  *nextHops(): Iterable<number> {
+    for (const { nextHopId } of this.#routes.values()) yield nextHopId;
+  }
+
+  watchedIn(family: number): Iterable<number> {
+    return this.#watched[family]?.keys() ?? [];
+  }
+
   /** Takes over what `Rib.decide` has just looked at. */
   take(rib: Rib): void {
     if (rib.family !== IPV4 && rib.family !== IPV6) return;

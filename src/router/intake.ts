@@ -220,6 +220,7 @@ export function nextHopText(
 ): string {
   if (id === NEXT_HOP_SELF) return 'self';
   if (id === NEXT_HOP_DISCARD) return 'discard';
+  if (nextHops.isLink(id)) return interfaceName(nextHops.scope[id]!);
   const address = formatIp(nextHops.addressOf(id));
   const scope = nextHops.scope[id]!;
   if (scope === OWN_SCOPE) return address;

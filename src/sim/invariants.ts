@@ -260,10 +260,12 @@ function countReferences(router: Router, node: SimNode): string | undefined {
   const attrs = new Uint32Array(pool.idEnd);
   const hops = new Uint32Array(nextHopTable.idEnd);
   const sets = new Uint32Array(nextHopSets.idEnd);
+  for (const hop of router.guests.nextHops()) hops[hop]!++;
   for (const rib of router.ribs) {
     const { idEnd } = rib.prefixes;
     const holds = new Uint32Array(idEnd);
     const data = new Uint32Array(rib.nlriData.refs.length);
+    for (const id of router.guests.watchedIn(rib.family)) holds[id]!++;
     countPaths(rib, attrs, hops, data);
     for (const group of router.advertiser.groups) {
       if (group.rib !== rib) continue;
@@ -355,7 +357,10 @@ function fibDifference(node: SimNode, router: Router): string | undefined {
       const members = route.set.members.map(({ gateway }) =>
         gateway === undefined ? '' : formatIp(gateway),
       );
-      const hops = [...router.nextHopSets.members(setId)].map((hop) => formatIp(rib.nextHops.addressOf(hop)));
+      const { nextHops } = rib;
+      const hops = [...router.nextHopSets.members(setId)].map((hop) =>
+        nextHops.isLink(hop) ? '' : formatIp(nextHops.addressOf(hop)),
+      );
       if (`${members.sort()}` !== `${hops.sort()}`) return `${key} leads to ${members}, decided was ${hops}`;
     }
   for (const key of kernel.routes.keys())

@@ -7,7 +7,7 @@ import type { Rng } from '../lib/rng.ts';
 import { sameIp } from '../net/ip.ts';
 import { type Prefix, prefixOf, prefixText, samePrefix } from '../net/prefix.ts';
 import type { RouterConfig } from '../router/config.ts';
-import type { ConnectTarget, RouterEvent, RouterPorts } from '../router/ports.ts';
+import type { ConnectTarget, Heard, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
 import { VirtualBfd } from './bfd.ts';
@@ -22,7 +22,7 @@ const ADVERTISE_MS = 4000;
 /** A router that has not finished after this many turns of work never will. */
 const TURNS_MAX = 20_000;
 /** The interface of routes that lead to guests. */
-const GUEST_IFINDEX = 1000;
+export const GUEST_IFINDEX = 1000;
 
 /** The effect of a router's policies on routes, as far as it concerns who can be reached. */
 export interface NodePolicy {
@@ -31,6 +31,11 @@ export interface NodePolicy {
   rejectsImport: ReadonlySet<string>;
   /** How often the own ASN is put in front once more on export. */
   prepends: number;
+}
+
+export interface GuestKeeper {
+  started(node: SimNode): void;
+  heard(node: SimNode, address: Uint8Array, heard: Heard | undefined): void;
 }
 
 const noPolicy: NodePolicy = { rejectsExport: new Set(), rejectsImport: new Set(), prepends: 0 };
@@ -53,6 +58,10 @@ export class SimNode {
   readonly statics = new Map<string, Prefix>();
   /** Routes of its own that are more than prefixes, by family and text. */
   readonly opaque = new Map<string, OpaqueRoute>();
+  /** Guests that move (moves.ts) and are here at this moment, by prefix text: packets to them have arrived. */
+  readonly present = new Set<string>();
+  /** Who keeps the guests of this machine: told of each life of the daemon, and what other nodes say. */
+  keeper: GuestKeeper | undefined;
   /** Watches the paths to its peers (RFC 5880). */
   readonly bfd: VirtualBfd;
   /** What its present policies do, for whoever works out what has to be. */
@@ -130,6 +139,10 @@ export class SimNode {
     for (const prefix of this.statics.values()) router.kernelRouteAdded(staticRoute(prefix));
     for (const route of this.opaque.values()) putOpaque(router, route, true);
     for (const port of this.ports) this.#tellLink(port);
+    if (this.keeper !== undefined) {
+      router.linkChanged({ ifindex: GUEST_IFINDEX, name: 'vmbr1', up: true });
+      this.keeper.started(this);
+    }
     this.#wake();
   }
 
@@ -258,7 +271,8 @@ export class SimNode {
 
   /** Whether packets to the prefix have arrived here. */
   owns(prefix: Prefix): boolean {
-    if (this.statics.has(prefixText(prefix))) return true;
+    const text = prefixText(prefix);
+    if (this.statics.has(text) || this.present.has(text)) return true;
     return this.config.networks.some((own) => samePrefix(own, prefix));
   }
 
@@ -304,6 +318,7 @@ export class SimNode {
       jitter: () => 0.75 + this.#world.rng.below(250) / 1000,
       setKey: () => {},
       bfd: (peer, wanted) => this.bfd.want(peer, wanted),
+      guestHeard: (address, heard) => this.keeper?.heard(this, address, heard),
       discover: (ifindex, wanted) => this.#discover(ifindex, wanted),
     };
   }
