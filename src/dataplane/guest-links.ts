@@ -29,7 +29,7 @@ import {
   removeGuestBridges,
   restoreGuestLinks,
 } from './guest-restore.ts';
-import { forgetAbsent, loadGuestState, saveGuestState } from './guest-state.ts';
+import { forgetAbsent, isEmpty, loadGuestState, saveGuestState } from './guest-state.ts';
 import type { GuestPlaneIntent } from './guest-wish.ts';
 import { kernelSysctls, type SysctlPort } from './sysctl.ts';
 
@@ -119,6 +119,12 @@ export class GuestLinks {
 
   status(): ObjectStatus[] {
     return [...this.#status.values()].flat();
+  }
+
+  /** Whether something is to be taken back. */
+  changedAnything(): boolean {
+    const { state, links } = this.#kernel;
+    return !isEmpty(state) || [...links.links.values()].some(({ alias }) => alias === GUEST_BRIDGE_ALIAS);
   }
 
   /** The sysctls that leafd has changed for the guests, read now. */

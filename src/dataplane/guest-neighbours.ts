@@ -106,13 +106,6 @@ export class GuestNeighbours {
     this.#write([...this.#present.keys()].filter((key) => !this.#wished.has(key)));
   }
 
-  /** Removes all, of a former life too. */
-  clear(): void {
-    this.#wished.clear();
-    this.#byPort.clear();
-    this.sweep();
-  }
-
   status(): ObjectStatus[] {
     return [...this.#wished.values()].map(({ ifindex, address, fault }) => ({
       key: `neighbour ${formatIp(address)} on link ${ifindex}`,

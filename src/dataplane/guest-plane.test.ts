@@ -60,6 +60,7 @@ const filter = (): GuestFilterPort => ({
   setPorts: (wishes) => void asked.push(`set ${wishes.map(({ name }) => name).join(' ')}`),
   removePorts: (ifindexes) => void asked.push(`remove ${ifindexes.length}`),
   sweep: () => void asked.push('sweep'),
+  reconcile: () => {},
   status: () => [],
   drops: () => new Map(),
   close: () => {},

@@ -5,6 +5,7 @@
 import type { LinkMonitor } from '../netlink/monitor.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
 import type { ObjectStatus, SysctlView } from './dataplane.ts';
+import { GuestFilter } from './guest-filter.ts';
 import { flushGuestLinks, type GatewayLink, GuestLinks } from './guest-links.ts';
 import { flushGuestNeighbours, GuestNeighbours } from './guest-neighbours.ts';
 import type { GuestLinksFlushed } from './guest-restore.ts';
@@ -28,27 +29,10 @@ export interface GuestPlaneOptions {
 }
 
 /** What is asked of the filter. */
-export interface GuestFilterPort {
-  setIntent(intent: GuestPlaneIntent, guestLinks: readonly GatewayLink[]): void;
-  setPorts(wishes: readonly GuestPortWish[]): void;
-  removePorts(ifindexes: readonly number[]): void;
-  sweep(): void;
-  status(): ObjectStatus[];
-  drops(): Map<number, Readonly<Record<string, number>>>;
-  close(): void;
-  flush(): void;
-}
-
-const noFilter: GuestFilterPort = {
-  setIntent: () => {},
-  setPorts: () => {},
-  removePorts: () => {},
-  sweep: () => {},
-  status: () => [],
-  drops: () => new Map(),
-  close: () => {},
-  flush: () => {},
-};
+export type GuestFilterPort = Pick<
+  GuestFilter,
+  'setIntent' | 'setPorts' | 'removePorts' | 'sweep' | 'reconcile' | 'status' | 'drops' | 'close' | 'flush'
+>;
 
 export interface GuestFlushReport extends GuestLinksFlushed {
   neighbours: number;
@@ -57,7 +41,8 @@ export interface GuestFlushReport extends GuestLinksFlushed {
 export class GuestPlane {
   readonly #options: GuestPlaneOptions;
   readonly #links: GuestLinks;
-  readonly #neighbours: GuestNeighbours;
+  /** From the first intent on: without guests nobody listens to what the kernel tells of neighbours. */
+  #neighbours: GuestNeighbours | undefined;
   #filter: GuestFilterPort | undefined;
   #intent: GuestPlaneIntent | undefined;
   /** The filter knows the intent and the gateway links that are there. */
@@ -67,30 +52,25 @@ export class GuestPlane {
   /** Changes nothing before the first `setIntent`. Throws LeafdError when the state file is damaged. */
   constructor(options: GuestPlaneOptions) {
     this.#options = options;
-    const changed = (): void => this.#changed();
     this.#links = new GuestLinks({
       ...options,
-      onChange: changed,
+      onChange: () => this.#changed(),
       onGateways: (gateways) => this.#tellFilter(gateways),
     });
-    try {
-      this.#neighbours = new GuestNeighbours(options.rtnl, changed);
-    } catch (error) {
-      this.#links.close();
-      throw error;
-    }
   }
 
-  /** Sets what is wanted of bridges, taps and the shared filters; undefined: no guests, everything is taken back. */
+  /**
+   * Sets what is wanted of bridges, taps and the shared filters; undefined: no guests, everything is taken back.
+   * Throws SysError or NetlinkError when the kernel does not tell its neighbours.
+   */
   setIntent(intent: GuestPlaneIntent | undefined): void {
     this.#intent = intent;
     if (!intent) {
-      this.#neighbours.clear();
-      this.#filter?.flush();
-      this.#filter = undefined;
-      this.#links.setIntent(undefined);
+      // A former life may have had guests; a machine that never had is not looked at.
+      if (this.#filter || this.#links.changedAnything()) this.#end();
       return;
     }
+    this.#neighbours ??= new GuestNeighbours(this.#options.rtnl, () => this.#changed());
     this.#filter ??= this.#newFilter();
     this.#filterTold = false;
     // The filter hears of new gateway links before they get their addresses.
@@ -102,26 +82,30 @@ export class GuestPlane {
   /** Changed or new ports, whole: neighbours, then filter; in the kernel on return (`status` tells what failed). */
   setPorts(wishes: readonly GuestPortWish[]): void {
     if (wishes.length === 0) return;
-    this.#neighbours.setPorts(wishes);
+    this.#neighbours?.setPorts(wishes);
     this.#filter?.setPorts(wishes);
     this.#changed();
   }
 
   removePorts(ifindexes: readonly number[]): void {
     if (ifindexes.length === 0) return;
-    this.#neighbours.removePorts(ifindexes);
+    this.#neighbours?.removePorts(ifindexes);
     this.#filter?.removePorts(ifindexes);
     this.#changed();
   }
 
   /** After the first wishes of a new life: removes what a former one left and nobody wished. */
   sweep(): void {
-    this.#neighbours.sweep();
+    this.#neighbours?.sweep();
     this.#filter?.sweep();
   }
 
   status(): ObjectStatus[] {
-    return [...this.#links.status(), ...this.#neighbours.status(), ...(this.#filter?.status() ?? [])];
+    return [
+      ...this.#links.status(),
+      ...(this.#neighbours?.status() ?? []),
+      ...(this.#filter?.status() ?? []),
+    ];
   }
 
   /** The sysctls that leafd has changed for the guests. */
@@ -137,27 +121,43 @@ export class GuestPlane {
   /** Looks at everything, as is done every 30 s and after events. */
   reconcile(): void {
     this.#links.reconcile();
-    this.#neighbours.check();
+    this.#neighbours?.check();
+    this.#filter?.reconcile();
   }
 
   /** Ends; the kernel stays as it is. */
   close(): void {
     this.#links.close();
-    this.#neighbours.close();
+    this.#neighbours?.close();
     this.#filter?.close();
   }
 
   /** Ends, and removes everything that is ours. */
   flush(): GuestFlushReport {
-    const neighbours = this.#neighbours.flush();
+    const neighbours = this.#neighbours?.flush() ?? flushGuestNeighbours(this.#options.rtnl);
     const filter = this.#filter ?? this.#newFilter();
     filter.flush();
     filter.close();
     return { ...this.#links.flush(), neighbours };
   }
 
+  #end(): void {
+    const { rtnl } = this.#options;
+    if (this.#neighbours) this.#neighbours.flush();
+    else flushGuestNeighbours(rtnl);
+    const filter = this.#filter ?? this.#newFilter();
+    filter.flush();
+    filter.close();
+    this.#neighbours = undefined;
+    this.#filter = undefined;
+    this.#links.setIntent(undefined);
+    this.#changed();
+  }
+
   #newFilter(): GuestFilterPort {
-    return this.#options.filter?.() ?? noFilter;
+    const { netns, onDrop, filter } = this.#options;
+    if (filter) return filter();
+    return new GuestFilter({ ...(netns !== undefined && { netns }), ...(onDrop && { onDrop }) });
   }
 
   #tellFilter(gateways: readonly GatewayLink[]): void {
@@ -187,6 +187,9 @@ export function flushGuests(options: {
 }): GuestFlushReport {
   const { rtnl, links, stateDir, netns } = options;
   const neighbours = flushGuestNeighbours(rtnl);
+  const filter = new GuestFilter({ ...(netns !== undefined && { netns }) });
+  filter.flush();
+  filter.close();
   const kernel = { rtnl, links, sysctls: kernelSysctls(netns), state: loadGuestState(stateDir) };
   return { ...flushGuestLinks(kernel, stateDir), neighbours };
 }
