@@ -1,5 +1,5 @@
-// Adding a community to a set of attributes, as well-known ones ask for (net/community.ts), and taking away what is said
-// of moves. What else is done with communities is policy's.
+// Adding a community to a set of attributes, as well-known ones ask for (net/community.ts), and taking away what is
+// said of moves. What else is done with communities is policy's.
 
 import type { ByteWriter } from '../lib/bytes.ts';
 import { isMoveSequence } from '../net/community.ts';

@@ -7,14 +7,14 @@
 //   RFC 4456 9: ORIGINATOR_ID stands for the identifier in f; then the shorter CLUSTER_LIST, then g.
 //   RFC 9494 4.3: LLGR_STALE loses before all else. RFC 5065: a path from another member AS counts as internal.
 //
-// Ours: weight, then the higher move sequence of a guest's route (docs/decisions/0017-move-sequence.md; none is 0), both
-// before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal
-// through e (up to `multipath` next hops, with the same AS_PATH unless `multipathRelax`, and with a CLUSTER_LIST as
-// long as the best one's: a reflector that puts itself as next hop is a hop, and a detour through it may lead back
-// here); after g the ADD-PATH identifier. Each step removes paths from the whole set, as the RFC words it, so step
-// c cannot depend on the order of arrival ("deterministic MED"); there is no preference for the older path. A
-// missing MED is 0 unless `missingMedWorst`. Next hops that share the load have weights after their link bandwidths
-// where `linkBandwidth` and all have one (draft-ietf-idr-link-bandwidth).
+// Ours: weight, then the higher move sequence of a guest's route (docs/decisions/0017-move-sequence.md; none is 0),
+// both before LOCAL_PREF, and a path of our own before any AS_PATH; multipath takes all that are equal through e (up
+// to `multipath` next hops, with the same AS_PATH unless `multipathRelax`, and with a CLUSTER_LIST as long as the
+// best one's: a reflector that puts itself as next hop is a hop, and a detour through it may lead back here); after
+// g the ADD-PATH identifier. Each step removes paths from the whole set, as the RFC words it, so step c cannot
+// depend on the order of arrival ("deterministic MED"); there is no preference for the older path. A missing MED is
+// 0 unless `missingMedWorst`. Next hops that share the load have weights after their link bandwidths where
+// `linkBandwidth` and all have one (draft-ietf-idr-link-bandwidth).
 //
 // What leads to a new decision: a path announced, withdrawn, dropped or swept; a next hop that changed; an
 // import policy or an option that changed. `choose` is the fast form; `rankFirst` and `rankNext` give the best, the

@@ -1,7 +1,8 @@
 // What import does to attributes whatever policy says, and two checks that need more than flags: our other AS before
 // the path (local-as), OTC of RFC 9234 section 5, LOCAL_PREF 0 for a neighbour that drains (RFC 8326 section 4.1),
 // LLGR_STALE (RFC 9494 section 4.3), NO_EXPORT for what is discarded (RFC 7999 section 3.2), no move sequence of those
-// whom nobody believes one (docs/decisions/0017-move-sequence.md). Each edit takes over the reference to the set it is given, where it says so, and gives one to the set it returns.
+// whom nobody believes one (docs/decisions/0017-move-sequence.md). Each edit takes over the reference to the set it is
+// given, where it says so, and gives one to the set it returns.
 
 import { ByteWriter, readU32 } from '../lib/bytes.ts';
 import { LLGR_STALE_COMMUNITY, NO_EXPORT_COMMUNITY } from '../net/community.ts';

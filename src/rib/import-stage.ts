@@ -1,8 +1,8 @@
 // From a path as received to a path as accepted, or to the reason why not: loop checks (RFC 4271 9.1.2: our own
 // AS in the AS_PATH; RFC 4456 8: ORIGINATOR_ID and CLUSTER_LIST; RFC 5065 4: our member AS), AS_SETs (RFC 9774),
-// roles (RFC 9234 5), move sequences that are not believed, then the peer's import filter, and behind it what no policy lifts: draining neighbours (RFC
-// 8326), long-lived staleness (RFC 9494), black holes (RFC 7999). Both forms of the path are kept by the RIB, so that
-// a new filter needs no route refresh from the peer.
+// roles (RFC 9234 5), move sequences that are not believed, then the peer's import filter, and behind it what no
+// policy lifts: draining neighbours (RFC 8326), long-lived staleness (RFC 9494), black holes (RFC 7999). Both forms of
+// the path are kept by the RIB, so that a new filter needs no route refresh from the peer.
 //
 // What concerns few paths is behind one test of the peer's steps and of the attributes' flags.
 

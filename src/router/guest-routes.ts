@@ -1,7 +1,7 @@
 // Routes to guests of this machine: a host prefix each, on a link, without a gateway. They are paths of our own like
-// any other of origination.ts, so that they are decided, written to the kernel and told to neighbours as all are; a link
-// that goes down takes its guests with it. What makes them a guest's is the move sequence (net/community.ts): which of
-// several nodes that say they have an address got it last (docs/decisions/0017-move-sequence.md).
+// any other of origination.ts, so that they are decided, written to the kernel and told to neighbours as all are; a
+// link that goes down takes its guests with it. What makes them a guest's is the move sequence (net/community.ts):
+// which of several nodes that say they have an address got it last (docs/decisions/0017-move-sequence.md).
 //
 // A fresh move is told with LOCAL_PREF `freshPreference`, and to other ASes without the one prepend more that a settled
 // one gets (rib/export-stage.ts), for the sake of routers that know nothing of sequences.

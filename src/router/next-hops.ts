@@ -1,8 +1,9 @@
 // Keeps the rib's next hops resolved (RFC 4271, 5.1.3 and 9.1.2.1). A link-local one, or a link by itself, can be
-// reached while the link is up. Any other goes the way of the longest prefix that holds it: of the machine's own routes (resolver.ts), and of
-// our own routes, whose next hops are resolved in their turn. So an internal next hop is reached over the routes that
-// another session brought. When an answer changes the rib decides anew, but first the groups in the kernel change:
-// one message moves all the traffic (prefix-independent convergence), whatever the number of prefixes.
+// reached while the link is up. Any other goes the way of the longest prefix that holds it: of the machine's own
+// routes (resolver.ts), and of our own routes, whose next hops are resolved in their turn. So an internal next hop is
+// reached over the routes that another session brought. When an answer changes the rib decides anew, but first the
+// groups in the kernel change: one message moves all the traffic (prefix-independent convergence), whatever the number
+// of prefixes.
 //
 // Never round in circles: a route does not resolve the next hop of one of its own paths, a next hop that is met again
 // on the way leads nowhere, and there are at most eight steps. A default route resolves nothing, it would make every

@@ -1,8 +1,8 @@
 // Routes of this router itself, from whatever source, one prefix at a time: guests (guest-routes.ts), configured
 // networks and loopbacks, the operator's routes (statics.ts), aggregates (aggregates.ts), and what the kernel has that
-// `redistribute` asks for. They are paths of peer 0. Where several sources have a prefix, the attributes are those of the first that
-// its policy accepts, in the order below; where packets go says the first that knows, which is nobody for a
-// network or a redistributed route: the kernel has them already.
+// `redistribute` asks for. They are paths of peer 0. Where several sources have a prefix, the attributes are those of
+// the first that its policy accepts, in the order below; where packets go says the first that knows, which is nobody
+// for a network or a redistributed route: the kernel has them already.
 //
 // A guest's or operator's route that its policy refuses is in the kernel all the same, and told to nobody.
 

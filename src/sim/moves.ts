@@ -1,12 +1,12 @@
 // Guests that move between the leaves of a fabric while it is looked at: each is at one node at a time, announced by
-// what a hypervisor does (guests/table-moves.ts) in its barest form. The target announces at the cut-over, one above the
-// highest sequence it knows; the source lets go when it hears of that, or at last when the guest's tap goes. What a node
-// knew of an address outlives its daemon.
+// what a hypervisor does (guests/table-moves.ts) in its barest form. The target announces at the cut-over, one above
+// the highest sequence it knows; the source lets go when it hears of that, or at last when the guest's tap goes. What
+// a node knew of an address outlives its daemon.
 //
-// Calm: nothing else happens, moves come in bursts, some within the fresh window of the one before, the tap of the source
-// stays for long, and a stranger claims an address with a sequence that nobody must believe. No packet may go round in
-// circles at any moment, and soon after the last move of a burst the guest is reached from everywhere. With faults: at
-// rest every guest has one owner and is reached by all who know a way.
+// Calm: nothing else happens, moves come in bursts, some within the fresh window of the one before, the tap of the
+// source stays for long, and a stranger claims an address with a sequence that nobody must believe. No packet may go
+// round in circles at any moment, and soon after the last move of a burst the guest is reached from everywhere. With
+// faults: at rest every guest has one owner and is reached by all who know a way.
 
 import type { Rng } from '../lib/rng.ts';
 import { formatIp } from '../net/ip.ts';
