@@ -84,7 +84,7 @@ const ask = (operation: string, xml = domain(), strict = false) =>
   libvirtRequest(operation, { xml, strict }).request;
 const withoutPort = ({ port: _, ...rest }: { port: string }) => rest;
 
-test('a domain that has started, or that libvirt finds again, is attached at its ports and stays expected if it is', () => {
+test('a domain that runs is attached at its ports, and stays expected if it is', () => {
   const bodies = [net0, net1].map((body) => ({ ...body, keepExpected: true }));
   for (const operation of ['started', 'reconnect', 'attach'])
     expect(ask(operation)).toEqual({ kind: 'attach', bodies });

@@ -38,12 +38,16 @@ net0: virtio=BC:24:11:00:00:01,bridge=vmbr9
 snaptime: 1712340000
 `;
 
+const containerNet0 = [
+  'net0: name=eth0,bridge=vmbr1,firewall=1,gw=169.254.0.1,gw6=fe80::1,hwaddr=BC:24:11:8D:30:11',
+  'ip=192.0.2.53/32,ip6=2001:db8::53/128,type=veth',
+].join();
 const container = `arch: amd64
 cores: 1
 description: leafd%3A net1 198.51.100.7%0Asecond line
 hostname: dns1
 memory: 512
-net0: name=eth0,bridge=vmbr1,firewall=1,gw=169.254.0.1,gw6=fe80::1,hwaddr=BC:24:11:8D:30:11,ip=192.0.2.53/32,ip6=2001:db8::53/128,type=veth
+${containerNet0}
 net1: name=eth1,bridge=vmbr2,hwaddr=BC:24:11:8D:30:12,ip=dhcp,type=veth
 net2: name=eth2,bridge=vmbr2,hwaddr=BC:24:11:8D:30:13,ip=192.0.2.54/32,type=veth
 ostype: debian

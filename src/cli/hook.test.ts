@@ -130,7 +130,8 @@ const libvirt = (
     options,
   );
 
-const domain = `<domain><name>web1</name><metadata><l:guest xmlns:l="https://leafd.dev/guest/1"><l:address>192.0.2.7</l:address>
+const domain = `<domain><name>web1</name><metadata>
+<l:guest xmlns:l="https://leafd.dev/guest/1"><l:address>192.0.2.7</l:address>
 </l:guest></metadata><devices><interface type="bridge"><mac address="52:54:00:00:00:07"/><source bridge="vmbr1"/>
 <target dev="vnet0"/></interface></devices></domain>`;
 

@@ -1,5 +1,5 @@
 // The little of LXD's REST API that the driver needs, over its unix socket: one GET at a time, bounded in time and
-// size, and the stream of lifecycle events (a WebSocket, RFC 6455). Incus speaks the same.
+// size, and the stream of lifecycle events (a WebSocket). Incus speaks the same.
 
 import { request } from 'node:http';
 import { WebSocket } from 'ws';

@@ -131,7 +131,7 @@ describe('one LXD', () => {
     process.stdout.write(`after LXD's event: ${lags.join(', ')}\n`);
   });
 
-  test('a container on the guest bridge is attached with its addresses when it starts, detached when it stops', async () => {
+  test('a container on the guest bridge is attached when it starts, and detached when it stops', async () => {
     const config = {
       'user.leafd.eth0.addresses': '192.0.2.30, 2001:db8::30',
       'user.leafd.eth0.allowed': '192.0.2.32/28',
