@@ -41,7 +41,7 @@ export interface Backend {
   /** JSON Schema of leafd.yaml. */
   schema(): unknown;
   /** Absent while the configuration has no `guests:`; looked at for each request, since that can change. */
-  readonly guests?: GuestsBackend;
+  readonly guests?: GuestsBackend | undefined;
 }
 
 /** A binding as it is asked for: since when it is there, and until when expected, the daemon adds. */

@@ -18,11 +18,13 @@ import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Configuration } from './configuration.ts';
+import type { GuestKeeper } from './guest-keeper.ts';
 
 export interface BackendParts {
   router: Router;
   fib: Fib | undefined;
   dataplane: Dataplane;
+  guests: GuestKeeper;
   validation: ValidationSource;
   bfd: LookAtBfd;
   configuration: Configuration;
@@ -65,6 +67,9 @@ export function createBackend(parts: BackendParts): Backend {
       return { peer: peerName, action, text: actionTexts[action] };
     },
     schema: () => configuration.schema(),
+    get guests() {
+      return parts.guests.backend;
+    },
   };
 }
 
@@ -190,7 +195,7 @@ async function kernelView(
     truncated ||= others.total > others.routes.length;
     for (const route of others.routes) foreign.push(foreignRouteView(route, name));
   }
-  for (const object of dataplane.status())
+  for (const object of [...dataplane.status(), ...parts.guests.status()])
     if (object.state === 'error')
       failures.push({ what: object.key, error: `${object.errno}: ${object.text}` });
   const sysctls = dataplane.sysctls();

@@ -29,6 +29,7 @@ import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine } from './configuration.ts';
 import { limitEvents } from './event-limit.ts';
+import { GuestKeeper } from './guest-keeper.ts';
 import { isRestart, showLife } from './last-life.ts';
 import { createLog, eventOf, type Log, tellKernelFailures, tellRefusedRoutes } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
@@ -45,6 +46,7 @@ export class Daemon {
   readonly #life: { close(): void } | undefined;
   readonly #speaker: Speaker;
   readonly #validation: OriginValidation;
+  readonly #guests: GuestKeeper;
   readonly #api: ApiServer;
   readonly #subscriptions: { close(): void }[];
   #followed = '';
@@ -73,7 +75,7 @@ export class Daemon {
       const onChange = tellKernelFailures((event) => log.event(event));
       const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state, onChange });
       undo.push(() => dataplane.close());
-      const speakerOf: { speaker?: Speaker } = {};
+      const speakerOf: { speaker?: Speaker; guests?: GuestKeeper } = {};
       const fib = intent.kernel.fib ? await startFib(intent, log, speakerOf) : undefined;
       if (fib !== undefined) undo.push(() => fib.close());
       // Our own writes would come back as events: the feed leaves them out.
@@ -99,6 +101,7 @@ export class Daemon {
           feed,
           event: (event) => tell(eventOf(event)),
           trouble: (error) => log.error(error),
+          guestHeard: (address, heard) => speakerOf.guests?.heard(address, heard),
         },
         { port, restarting },
       );
@@ -111,12 +114,25 @@ export class Daemon {
         tell: (text) => log.event({ level: 'info', kind: 'rpki', text }),
       });
       undo.push(() => validation.close());
+      const { router } = speaker;
+      const guests = new GuestKeeper(intent, {
+        rtnl,
+        monitor,
+        router,
+        stateDir: options.state,
+        event: tell,
+        trouble: (error) => log.error(error),
+        kernelChanged: onChange,
+      });
+      speakerOf.guests = guests;
+      undo.push(() => guests.close());
+      // What is a guest's is wanted again before anything of the former life is swept.
+      while (router.work());
       if (ranLately && restarting) log.info('graceful restart: neighbours may have routes of a former life');
       else if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
       else fib?.sweep();
-      const { router } = speaker;
       const bfd: LookAtBfd = (peer) => speaker.bfd(peer);
-      const parts = { router, fib, dataplane, validation, bfd, configuration, time, version };
+      const parts = { router, fib, dataplane, guests, validation, bfd, configuration, time, version };
       const api = await startApi({
         backend: createBackend(parts),
         events,
@@ -134,6 +150,7 @@ export class Daemon {
         fib,
         life,
         speaker,
+        guests,
         validation,
         api,
       });
@@ -153,6 +170,7 @@ export class Daemon {
     fib: Fib | undefined;
     life: { close(): void } | undefined;
     speaker: Speaker;
+    guests: GuestKeeper;
     validation: OriginValidation;
     api: ApiServer;
   }) {
@@ -166,6 +184,7 @@ export class Daemon {
     this.#life = parts.life;
     this.#speaker = parts.speaker;
     this.#validation = parts.validation;
+    this.#guests = parts.guests;
     this.#api = parts.api;
     this.#subscriptions = [
       this.#monitor.subscribe({ link: () => this.#followKernel() }),
@@ -179,6 +198,7 @@ export class Daemon {
       this.#fib?.setPrefSrc(0, source4);
       this.#fib?.setPrefSrc(1, source6);
       this.#speaker.configure(router);
+      void this.#guests.configure(intent);
       this.#validation.configure(intent.rpki);
       this.#log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
     });
@@ -209,6 +229,7 @@ export class Daemon {
     for (const subscription of this.#subscriptions) subscription.close();
     await this.#api.close();
     this.#validation.close();
+    await this.#guests.close();
     await this.#speaker.stop(!this.#configuration.intent.bgp.gracefulRestart.enabled);
     this.#life?.close();
     await this.#fib?.close();

@@ -8,9 +8,9 @@ import { arpReply, arpRequest } from '../wire/lan/arp.ts';
 import { neighbourAdvertisement, neighbourSolicitation } from '../wire/lan/nd.ts';
 import type { Dhcp4News, Dhcp6News, RouterSolicitationNews } from '../wire/lan/sighting.ts';
 import type { DhcpGuest, DhcpSettings } from './dhcp.ts';
+import { ADVERTISE_EVERY_MS, advertiseRouter, answerRouterSolicitation } from './dhcp-router.ts';
 import { answerDhcp4 } from './dhcp4.ts';
 import { answerDhcp6 } from './dhcp6.ts';
-import { ADVERTISE_EVERY_MS, advertiseRouter, answerRouterSolicitation } from './dhcp-router.ts';
 import type { GuestPort, Sighting } from './ports.ts';
 
 /** Sends a frame out of a guest's port. */

@@ -127,7 +127,9 @@ export class GuestPorts {
       this.#sockets.set(ifindex, openPacketSocket(ifindex, onFrame));
     } catch (error) {
       this.#listener.trouble(
-        new LeafdError('guest-unheard', `cannot listen on ${this.ports.get(ifindex)!.name}`, { cause: error }),
+        new LeafdError('guest-unheard', `cannot listen on ${this.ports.get(ifindex)!.name}`, {
+          cause: error,
+        }),
       );
     }
   }

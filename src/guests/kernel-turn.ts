@@ -90,6 +90,12 @@ export class KernelTurn {
     this.#gone.add(ifindex);
   }
 
+  /** Withdraws all addresses. */
+  unbindAll(): void {
+    for (const { bound } of this.#ports.values())
+      for (const { address } of [...bound.values()]) this.unbind(address);
+  }
+
   /** Whether an address is bound there, as of now. */
   portOf(address: Uint8Array): number | undefined {
     return this.#portOf.get(hexText(address));

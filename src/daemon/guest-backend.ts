@@ -1,0 +1,114 @@
+// The API's questions about guests, answered from the table, and its orders carried out: what follows from one is in the
+// kernel when it is answered, and on disk.
+
+import type { AttachRequest, ExpectRequest, GuestsBackend } from '../api/backend.ts';
+import { type GuestRows, guestCounts, guestViews, guestWhy } from '../api/guest-views.ts';
+import type { ObjectStatus } from '../dataplane/dataplane.ts';
+import type { Binding } from '../guests/binding.ts';
+import type { Guests } from '../guests/guests.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+
+export interface GuestBackendParts {
+  guests: Guests;
+  /** How long a guest is expected where nobody says. */
+  expectForMs: number;
+  /** Of what was asked of the kernel. */
+  status(): ObjectStatus[];
+  /** Whose an address is that no guest may have. */
+  reserved(address: Uint8Array): string | undefined;
+}
+
+export function guestBackend(parts: GuestBackendParts): GuestsBackend {
+  const { guests, expectForMs } = parts;
+  const { table } = guests;
+  const one = (name: string) => guestViews(rowsOf(table), Date.now(), new Set([name]))[0];
+  return {
+    list: () => guestViews(rowsOf(table), Date.now()),
+    one,
+    counts: () => {
+      const failures = parts.status().filter(({ state }) => state === 'error');
+      return guestCounts(
+        rowsOf(table),
+        failures.map(({ key, text }) => `${key}: ${text}`),
+      );
+    },
+    attach: async (requests) => {
+      guests.change(() => attachAll(table, requests, expectForMs));
+      await guests.saved();
+      const names = new Set(requests.map(({ binding }) => binding.name));
+      return guestViews(rowsOf(table), Date.now(), names);
+    },
+    expect: async (name, binding, wish) => {
+      const known = binding ?? table.binding(name)?.binding;
+      if (known === undefined) return undefined;
+      guests.change(() => table.expect(expectedOf(known, wish, expectForMs)));
+      await guests.saved();
+      return one(name);
+    },
+    detach: async (name) => {
+      const found = guests.change(() => table.detach(name));
+      if (found) await guests.saved();
+      return found;
+    },
+    clear: (address) => guests.change(() => table.clear(address)),
+    why: (address) => whyOf(parts, address),
+  };
+}
+
+function rowsOf(table: Guests['table']): GuestRows {
+  return {
+    bindings: table.bindings().map(({ binding }) => binding),
+    addresses: table.addresses(),
+    ports: table.ports().map(({ mac, up, ...port }) => ({
+      ...port,
+      carrier: up,
+      macs: mac === undefined ? [] : [mac],
+    })),
+  };
+}
+
+function whyOf({ guests: { table }, reserved }: GuestBackendParts, address: Uint8Array) {
+  const row = table.look(address);
+  const named = row?.binding === undefined ? undefined : table.binding(row.binding)?.binding;
+  const refusals = table
+    .refusals(address)
+    .map(({ lastMs, ...refused }) => ({ ...refused, address, atMs: lastMs }));
+  const parts = { row, binding: named, heardSequence: row?.heard, reserved: reserved(address), refusals };
+  return guestWhy(address, parts, Date.now());
+}
+
+function expectedOf(binding: AttachRequest['binding'], wish: ExpectRequest, expectForMs: number): Binding {
+  const { from, forMs, qmp } = wish;
+  const sinceMs = Date.now();
+  return {
+    ...binding,
+    sinceMs,
+    expected: {
+      untilMs: sinceMs + (forMs ?? expectForMs),
+      ...(from === undefined ? {} : { from }),
+      ...(qmp === undefined ? {} : { qmp }),
+    },
+  };
+}
+
+/** All, or none: what was attached before one that is refused is as it was again. */
+function attachAll(table: Guests['table'], requests: readonly AttachRequest[], expectForMs: number): void {
+  const before = new Map(table.bindings().map(({ binding }) => [binding.name, binding]));
+  const done: string[] = [];
+  try {
+    for (const { binding, expect, keepExpected } of requests) {
+      done.push(binding.name);
+      if (expect !== undefined) table.expect(expectedOf(binding, expect, expectForMs));
+      else table.attach({ ...binding, sinceMs: Date.now() }, { keepExpected });
+    }
+  } catch (error) {
+    if (!(error instanceof LeafdError)) throw error;
+    for (const name of done.reverse()) {
+      const former = before.get(name);
+      if (former === undefined) table.detach(name);
+      else if (former.expected !== undefined) table.expect(former);
+      else table.attach(former);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,196 @@
+// Guests as the daemon has them: there while the configuration has `guests:`, followed through its changes, asked by
+// the API. Wiring only: kernel objects are dataplane's, routes the router's, decisions the guests room's.
+
+import type { GuestsBackend } from '../api/backend.ts';
+import type { NewEvent } from '../api/events.ts';
+import type { ObjectStatus } from '../dataplane/dataplane.ts';
+import { GuestPlane } from '../dataplane/guest-plane.ts';
+import type { GuestPlaneIntent } from '../dataplane/guest-wish.ts';
+import type { Binding } from '../guests/binding.ts';
+import { Guests } from '../guests/guests.ts';
+import { LxdDriver } from '../guests/lxd.ts';
+import type { GuestEvent, Heard } from '../guests/ports.ts';
+import { reservedRange } from '../guests/reserved.ts';
+import type { GuestsIntent } from '../intent/guests.ts';
+import type { Intent } from '../intent/intent.ts';
+import { realClock } from '../lib/clock-real.ts';
+import type { LeafdError } from '../lib/leafd-error.ts';
+import { sameIp } from '../net/ip.ts';
+import { prefixContainsIp } from '../net/prefix.ts';
+import type { LinkMonitor } from '../netlink/monitor.ts';
+import type { Rtnl } from '../netlink/rtnl.ts';
+import type { Router } from '../router/router.ts';
+import { guestBackend } from './guest-backend.ts';
+
+export interface GuestKeeperParts {
+  rtnl: Rtnl;
+  monitor: LinkMonitor;
+  router: Router;
+  stateDir: string;
+  event(event: NewEvent): void;
+  trouble(error: LeafdError): void;
+  kernelChanged(status: readonly ObjectStatus[]): void;
+}
+
+/** While it lives there are guests. */
+interface Care {
+  intent: GuestsIntent;
+  guests: Guests;
+  lxd: LxdDriver | undefined;
+}
+
+export class GuestKeeper {
+  readonly #parts: GuestKeeperParts;
+  readonly #plane: GuestPlane;
+  #intent: Intent;
+  #care: Care | undefined;
+
+  /** Takes up what a former life left. Throws LeafdError. */
+  constructor(intent: Intent, parts: GuestKeeperParts) {
+    this.#parts = parts;
+    this.#intent = intent;
+    this.#plane = new GuestPlane({
+      rtnl: parts.rtnl,
+      links: parts.monitor,
+      stateDir: parts.stateDir,
+      onDrop: (drop) => this.#care?.guests.dropped(drop),
+      onChange: (status) => parts.kernelChanged(status),
+    });
+    this.#plane.setIntent(planeIntentOf(intent));
+    if (intent.guests !== undefined) this.#begin(intent.guests);
+  }
+
+  /** Follows a changed configuration. */
+  async configure(intent: Intent): Promise<void> {
+    this.#intent = intent;
+    const { guests } = intent;
+    if (guests === undefined) await this.#end();
+    this.#plane.setIntent(planeIntentOf(intent));
+    if (guests === undefined) return;
+    if (this.#care === undefined) {
+      this.#begin(guests);
+      return;
+    }
+    this.#care.guests.configure(guests, configured(guests));
+    if (guests.lxd?.socket !== this.#care.intent.lxd?.socket) {
+      this.#care.lxd?.close();
+      this.#care.lxd = this.#drive(this.#care.guests, guests);
+    }
+    this.#care.intent = guests;
+  }
+
+  heard(address: Uint8Array, heard: Heard | undefined): void {
+    this.#care?.guests.heard(address, heard);
+  }
+
+  /** What the API asks; undefined while there are no guests. */
+  get backend(): GuestsBackend | undefined {
+    if (this.#care === undefined) return undefined;
+    const { guests, intent } = this.#care;
+    return guestBackend({
+      guests,
+      expectForMs: intent.moves.expectForMs,
+      status: () => this.#plane.status(),
+      reserved: this.#reserved,
+    });
+  }
+
+  status(): ObjectStatus[] {
+    return this.#plane.status();
+  }
+
+  /** Ends; the kernel stays as it is. */
+  async close(): Promise<void> {
+    await this.#stop();
+    this.#plane.close();
+  }
+
+  #begin(intent: GuestsIntent): void {
+    const { monitor, router, stateDir, trouble } = this.#parts;
+    const guests = new Guests(intent, configured(intent), {
+      monitor,
+      plane: this.#plane,
+      routes: router.guests,
+      reserved: this.#reserved,
+      nowMs: () => realClock.nowMs(),
+      wallMs: () => Date.now(),
+      event: (event) => this.#parts.event(guestEventOf(event)),
+      trouble,
+      path: `${stateDir}/guests.json`,
+    });
+    this.#care = { intent, guests, lxd: this.#drive(guests, intent) };
+  }
+
+  #drive(guests: Guests, intent: GuestsIntent): LxdDriver | undefined {
+    if (intent.lxd === undefined) return undefined;
+    return new LxdDriver({
+      socket: intent.lxd.socket,
+      guests: {
+        bindings: () => {
+          const all = guests.table.bindings().map(({ binding }) => binding);
+          return all.filter(({ source }) => source === 'lxd');
+        },
+        attach: (binding) => guests.change((table) => table.attach(binding)),
+        detach: (name) => void guests.change((table) => table.detach(name)),
+        isGuestBridge: (name) => this.#intent.guests?.bridges.some((one) => one.name === name) === true,
+        wallMs: () => Date.now(),
+      },
+      report: (level, text) =>
+        this.#parts.event({ level: level === 'warn' ? 'warning' : 'info', kind: 'lxd', text }),
+    });
+  }
+
+  async #stop(): Promise<void> {
+    const care = this.#care;
+    this.#care = undefined;
+    care?.lxd?.close();
+    await care?.guests.close();
+  }
+
+  /** No guests any more: what they had is withdrawn and taken out of the kernel. */
+  async #end(): Promise<void> {
+    this.#care?.guests.release();
+    await this.#stop();
+  }
+
+  /** Whose an address is that no guest may have. */
+  readonly #reserved = (address: Uint8Array): string | undefined => {
+    const { guests, bgp } = this.#intent;
+    const range = reservedRange(address);
+    if (range !== undefined) return range;
+    if (guests !== undefined && [guests.gateway4, guests.gateway6].some((one) => sameIp(one, address)))
+      return 'the gateway';
+    if (bgp.loopbacks.some((one) => prefixContainsIp(one, address))) return 'a loopback of this machine';
+    const own = this.#parts.monitor.addresses().find(({ bytes }) => sameIp(bytes, address));
+    if (own !== undefined) return `of this machine, on ${this.#parts.monitor.links.get(own.ifindex)?.name}`;
+    for (const peer of this.#parts.router.directory.byIndex)
+      if (peer?.remote !== undefined && sameIp(peer.remote, address)) return `the neighbour ${peer.name}`;
+    return guests?.reserved.some((one) => prefixContainsIp(one, address))
+      ? 'reserved by leafd.yaml'
+      : undefined;
+  };
+}
+
+function configured(intent: GuestsIntent): Binding[] {
+  return intent.bindings.map((binding) => ({ ...binding, source: 'config', sinceMs: Date.now() }));
+}
+
+function planeIntentOf({ guests, bgp }: Intent): GuestPlaneIntent | undefined {
+  if (guests === undefined) return undefined;
+  const { gatewayMac, gateway4, gateway6, bridges, taps, filter, reach, reserved } = guests;
+  return {
+    gatewayMac,
+    gateway4,
+    gateway6,
+    bridges,
+    taps,
+    filter,
+    reach,
+    reserved: [...reserved, ...bgp.loopbacks],
+  };
+}
+
+function guestEventOf(event: GuestEvent): NewEvent {
+  const isTrouble = event.kind === 'guest-refused' || event.kind === 'guest-frozen';
+  return { level: isTrouble ? 'warning' : 'info', kind: event.kind, text: event.text };
+}

@@ -1,0 +1,271 @@
+// Guests in the real world: links and frames in, the kernel and BGP out. Decides nothing of its own: who may have what
+// is for the table (table.ts), what DHCP answers for dhcp4.ts and dhcp6.ts, in which order the kernel is changed for
+// kernel-turn.ts. Everything the table asks for within a turn of the event loop is done at its end.
+//
+// Start: what the file keeps is given to the table before the ports are, so that what a former life left in the kernel
+// is wanted again before anything is swept, and no route goes away in between.
+
+import type { GuestDrop } from '../dataplane/guest-wish.ts';
+import type { GuestsIntent } from '../intent/guests.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import type { LinkMonitor } from '../netlink/monitor.ts';
+import { readFrame } from '../wire/lan/sighting.ts';
+import { GuestAnswers } from './answers.ts';
+import { Attachments } from './attachments.ts';
+import { type Binding, type Refusal, refusals } from './binding.ts';
+import type { DhcpGuest } from './dhcp.ts';
+import { GuestPorts } from './guest-ports.ts';
+import { decodeKept, encodeKept } from './kept.ts';
+import { KernelTurn, type PortPlane, type RoutePlane } from './kernel-turn.ts';
+import type { GuestEvent, GuestHost, GuestPort, Heard, Sighting } from './ports.ts';
+import { ResumeWatch } from './qmp.ts';
+import { GuestTable } from './table.ts';
+
+/** What the packet socket sees too, and the table judges better than the kernel's filter can tell. */
+const SEEN_BY_SOCKET: ReadonlySet<string> = new Set<Refusal>(['spoofedArp', 'spoofedNd']);
+
+export interface GuestsWorld {
+  monitor: LinkMonitor;
+  plane: PortPlane & { sweep(): void };
+  routes: RoutePlane & { watch(address: Uint8Array): Heard | undefined; unwatch(address: Uint8Array): void };
+  /** Whose an address is that no guest may have, in words; undefined for all others. */
+  reserved(address: Uint8Array): string | undefined;
+  nowMs(): number;
+  wallMs(): number;
+  event(event: GuestEvent): void;
+  trouble(error: LeafdError): void;
+  /** Path of the file of attachments. */
+  path: string;
+}
+
+export class Guests {
+  readonly table: GuestTable;
+  readonly #world: GuestsWorld;
+  readonly #turn: KernelTurn;
+  readonly #ports: GuestPorts;
+  readonly #answers: GuestAnswers;
+  readonly #attachments: Attachments;
+  readonly #resumes = new Map<string, ResumeWatch>();
+  #intent: GuestsIntent;
+  #flushDue = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #advertising: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** Takes up what was left by a former life. Throws LeafdError when the file of attachments cannot be read. */
+  constructor(intent: GuestsIntent, configured: readonly Binding[], world: GuestsWorld) {
+    this.#world = world;
+    this.#intent = intent;
+    const metricOf = (fresh: boolean): number => (fresh ? this.#intent.freshMetric : this.#intent.metric);
+    this.#turn = new KernelTurn(world.plane, world.routes, metricOf);
+    this.#ports = new GuestPorts(world.monitor, {
+      portUp: (port) => this.#portUp(port),
+      portChanged: (port) => this.#do(() => this.table.portChanged(port)),
+      portGone: (port) => this.#portGone(port),
+      frame: (port, bytes, length) => this.#frame(port, bytes, length),
+      trouble: (error) => world.trouble(error),
+    });
+    this.#answers = new GuestAnswers(intent, (ifindex, frame, length) =>
+      this.#ports.send(ifindex, frame, length),
+    );
+    this.#attachments = new Attachments({
+      path: world.path,
+      text: () => encodeKept(this.table.kept()),
+      trouble: (error) => world.trouble(error),
+    });
+    this.table = new GuestTable(this.#host(), intent);
+    this.table.configure(intent, configured);
+    const text = this.#attachments.read();
+    if (text !== undefined) {
+      const { bindings, addresses, skipped } = decodeKept(text, world.path);
+      for (const error of skipped) world.trouble(error);
+      for (const lost of this.table.restore(addresses, bindings))
+        world.trouble(new LeafdError('attachment-lost', `${world.path}: ${lost}`));
+    }
+    this.#ports.follow(intent);
+    this.#flush();
+    world.plane.sweep();
+    this.#advertiseFromNow();
+  }
+
+  /** Puts another configuration in force. Throws nothing: it has been judged. */
+  configure(intent: GuestsIntent, configured: readonly Binding[]): void {
+    const metricChanged =
+      intent.metric !== this.#intent.metric || intent.freshMetric !== this.#intent.freshMetric;
+    this.#intent = intent;
+    this.#answers.configure(intent);
+    this.table.configure(intent, configured);
+    this.#ports.follow(intent);
+    if (metricChanged) this.#turn.repeatAll();
+    this.#flush();
+    this.#advertiseFromNow();
+  }
+
+  /** Does something to the table; the kernel has what follows from it when this returns. */
+  change<Result>(work: (table: GuestTable) => Result): Result {
+    try {
+      return work(this.table);
+    } finally {
+      this.#flush();
+    }
+  }
+
+  /** Resolves when what has changed is on disk. Rejects with LeafdError. */
+  saved(): Promise<void> {
+    return this.#attachments.saved();
+  }
+
+  /** What other nodes say of an address. */
+  heard(address: Uint8Array, heard: Heard | undefined): void {
+    this.#do(() => this.table.heard(address, heard));
+  }
+
+  /** What the kernel's filter dropped. */
+  dropped(drop: GuestDrop): void {
+    if (SEEN_BY_SOCKET.has(drop.reason) || !isRefusal(drop.reason)) return;
+    const { ifindex, reason, mac } = drop;
+    this.#do(() => this.table.forbidden(ifindex, reason, mac === undefined ? {} : { mac }));
+  }
+
+  /** There are to be no guests: all are withdrawn. To be closed next. */
+  release(): void {
+    this.#turn.unbindAll();
+    this.#flush();
+  }
+
+  /** Ends; the kernel stays as it is. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#advertising);
+    for (const watch of this.#resumes.values()) watch.close();
+    this.#ports.close();
+    await this.#attachments.close();
+  }
+
+  #host(): GuestHost {
+    const world = this.#world;
+    return {
+      nowMs: world.nowMs,
+      wallMs: world.wallMs,
+      bind: (bound) => this.#turn.bind(bound),
+      unbind: (address) => this.#turn.unbind(address),
+      admit: (port, macs) => this.#turn.admit(port, macs),
+      probe: (port, address) => this.#answers.probe(port, address),
+      watch: (address) => world.routes.watch(address),
+      unwatch: (address) => world.routes.unwatch(address),
+      reserved: world.reserved,
+      event: world.event,
+      changed: () => this.#attachments.changed(),
+      qmp: (binding, socket) => this.#qmp(binding, socket),
+    };
+  }
+
+  #qmp(binding: string, socket: string | undefined): void {
+    this.#resumes.get(binding)?.close();
+    this.#resumes.delete(binding);
+    if (socket === undefined || this.#closed) return;
+    const watch = new ResumeWatch(socket, () => this.#do(() => this.table.resumed(binding)));
+    this.#resumes.set(binding, watch);
+  }
+
+  /** Tells the table something; what follows is done at the end of the turn. */
+  #do(work: () => void): void {
+    if (this.#closed) return;
+    work();
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushDue = false;
+    if (this.#closed) return;
+    this.#turn.flush();
+    this.#arm();
+  }
+
+  #arm(): void {
+    const atMs = this.table.nextDeadlineMs();
+    if (atMs === this.#timerAtMs) return;
+    clearTimeout(this.#timer);
+    this.#timerAtMs = atMs;
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    const waitMs = Math.min(2 ** 31 - 1, Math.max(0, Math.ceil(atMs - this.#world.nowMs())));
+    this.#timer = setTimeout(() => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      this.#do(() => this.table.advance());
+    }, waitMs);
+  }
+
+  #portUp(port: GuestPort): void {
+    this.#do(() => this.table.portUp(port));
+  }
+
+  #portGone(port: GuestPort): void {
+    this.#do(() => {
+      this.table.portGone(port.ifindex);
+      this.#turn.forget(port.ifindex);
+    });
+  }
+
+  #frame(port: GuestPort, bytes: Uint8Array, length: number): void {
+    const news = readFrame(bytes, length, this.#intent);
+    if (news === undefined) return;
+    switch (news.kind) {
+      case 'sighting':
+        this.#sighted(port, news.sighting);
+        return;
+      case 'forbidden':
+        this.#do(() => this.table.forbidden(port.ifindex, news.what, { mac: news.mac }));
+        return;
+      case 'routerSolicitation':
+        this.#answers.solicited(port, news, this.#guestOf(port));
+        return;
+      case 'dhcp4':
+        this.#sighted(port, news.sighting);
+        this.#answers.dhcp4(port, news, this.#guestOf(port));
+        return;
+      case 'dhcp6':
+        this.#sighted(port, news.sighting);
+        this.#answers.dhcp6(port, news, this.#guestOf(port));
+    }
+  }
+
+  /**
+   * A question for the gateway from an address that was not bound yet was dropped by the filter: it is answered here,
+   * once the kernel knows the guest, so that nobody waits for his next try.
+   */
+  #sighted(port: GuestPort, sighting: Sighting): void {
+    const { address } = sighting;
+    const asks = sighting.asksGateway === true && (sighting.kind === 'arp' || sighting.kind === 'ns');
+    const wasBound = address !== undefined && this.#turn.portOf(address) === port.ifindex;
+    this.#do(() => this.table.sighted(port.ifindex, sighting));
+    if (!asks || address === undefined || wasBound) return;
+    if (this.#turn.portOf(address) !== port.ifindex) return;
+    this.#flush();
+    this.#answers.gateway(port, sighting);
+  }
+
+  #guestOf(port: GuestPort): DhcpGuest | undefined {
+    return this.table.dhcpGuest(port.ifindex);
+  }
+
+  #advertiseFromNow(): void {
+    clearInterval(this.#advertising);
+    const everyMs = this.#answers.advertiseEveryMs;
+    if (everyMs === undefined) return;
+    this.#advertising = setInterval(() => {
+      for (const port of this.#ports.ports.values()) {
+        const guest = this.#guestOf(port);
+        if (guest !== undefined && port.carrier) this.#answers.advertise(port, guest);
+      }
+    }, everyMs);
+    this.#advertising.unref();
+  }
+}
+
+function isRefusal(reason: string): reason is Refusal {
+  return (refusals as readonly string[]).includes(reason);
+}
