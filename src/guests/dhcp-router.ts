@@ -1,6 +1,6 @@
-// Router advertisements for guests (RFC 4861 section 6.2): the gateway is the default router, addresses come by DHCPv6 (M)
-// and so do name servers (O). There is no prefix, so that a guest takes nothing but its own address to be on the link.
-// When to send unasked is the caller's: at once when a port comes up, and every ADVERTISE_EVERY_MS.
+// Router advertisements for guests (RFC 4861 section 6.2): the gateway is the default router, addresses come by
+// DHCPv6 (M) and so do name servers (O). There is no prefix, so that a guest takes nothing but its own address to be
+// on the link. When to send unasked is the caller's: at once when a port comes up, and every ADVERTISE_EVERY_MS.
 
 import type { ByteWriter } from '../lib/bytes.ts';
 import { isUnspecified } from '../net/ip.ts';

@@ -1,6 +1,6 @@
-// What the DHCP responder of guests without layer 2 (dhcp4.ts, dhcp6.ts, dhcp-router.ts) is told and what it gives. It
-// keeps nothing: an answer follows from the request and the binding of the port alone, so that any hypervisor answers a
-// renewal as the one before the guest's move did, and a restart loses no lease.
+// What the DHCP responder of guests without layer 2 (dhcp4.ts, dhcp6.ts, dhcp-router.ts) is told and what it gives.
+// It keeps nothing: an answer follows from the request and the binding of the port alone, so that any hypervisor
+// answers a renewal as the one before the guest's move did, and a restart loses no lease.
 
 import { sameIp } from '../net/ip.ts';
 import type { Sighting } from '../wire/lan/sighting.ts';

@@ -1,11 +1,11 @@
-// The DHCPv4 server of guests (RFC 2131), without a memory (dhcp.ts). A guest's address is the first IPv4 address of its
-// binding, as /32; the way out is the gateway, which is on the link by a route of its own (RFC 3442: option 121). Option 3
-// is there too, for clients that do not know 121; those that do must ignore it.
+// The DHCPv4 server of guests (RFC 2131), without a memory (dhcp.ts). A guest's address is the first IPv4 address of
+// its binding, as /32; the way out is the gateway, which is on the link by a route of its own (RFC 3442: option
+// 121). Option 3 is there too, for clients that do not know 121; those that do must ignore it.
 //
-// RFC 2131 section 4.3.2: a request for another address is refused with DHCPNAK, for no other server knows better what
-// may be used on this link; one that took another server's offer is let be. A guest that asks for another address of
-// its own binding may have it, so that changing their order does not end its lease. DHCPDECLINE and DHCPRELEASE change
-// nothing: the address stays the guest's. Relayed messages are not from a guest.
+// RFC 2131 section 4.3.2: a request for another address is refused with DHCPNAK, for no other server knows better
+// what may be used on this link; one that took another server's offer is let be. A guest that asks for another
+// address of its own binding may have it, so that changing their order does not end its lease. DHCPDECLINE and
+// DHCPRELEASE change nothing: the address stays the guest's. Relayed messages are not from a guest.
 
 import { ByteWriter, writeU32 } from '../lib/bytes.ts';
 import { isUnspecified, sameIp } from '../net/ip.ts';

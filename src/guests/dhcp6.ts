@@ -1,12 +1,13 @@
-// The DHCPv6 server of guests (RFC 8415), without a memory (dhcp.ts). The first identity association of a message gets
-// the first IPv6 address of the binding, the next one the next; one that holds an address of the binding already keeps
-// it. The server's DUID is made of the gateway's MAC, which all hypervisors share: a renewal finds "its" server wherever
-// the guest runs.
+// The DHCPv6 server of guests (RFC 8415), without a memory (dhcp.ts). The first identity association of a message
+// gets the first IPv6 address of the binding, the next one the next; one that holds an address of the binding
+// already keeps it. The server's DUID is made of the gateway's MAC, which all hypervisors share: a renewal finds
+// "its" server wherever the guest runs.
 //
-// Section 18.3 message by message. A guest that is known and has no address left is told NoAddrsAvail; one that is not
-// known is told nothing. An address that is not of the binding is never right for the link (NotOnLink), for a link has no
-// prefix here; at renewal it gets lifetimes of 0 and the right one stands beside it. Prefixes are not delegated. Unicast
-// was never offered, so it is answered with UseMulticast where section 18.4 lets it be answered at all.
+// Section 18.3 message by message. A guest that is known and has no address left is told NoAddrsAvail; one that is
+// not known is told nothing. An address that is not of the binding is never right for the link (NotOnLink), for a
+// link has no prefix here; at renewal it gets lifetimes of 0 and the right one stands beside it. Prefixes are not
+// delegated. Unicast was never offered, so it is answered with UseMulticast where section 18.4 lets it be answered
+// at all.
 
 import { ByteWriter } from '../lib/bytes.ts';
 import { isMulticast6, isUnspecified, sameIp } from '../net/ip.ts';

@@ -11,11 +11,12 @@ const gateways = { gateway4: parseIp('169.254.0.1')!, gateway6: parseIp('fe80::1
 
 /** A sighting in words: kind, MAC, address, and what else there is to it. */
 function inWords(sighting: Sighting): string {
-  const { kind, mac, address, claimsMac, asksGateway } = sighting;
+  const { kind, mac, address, claimsMac, asksGateway, replyTo } = sighting;
   const words = [kind, formatMac(mac)];
   if (address !== undefined) words.push(formatIp(address));
   if (claimsMac !== undefined) words.push(`as ${formatMac(claimsMac)}`);
   if (asksGateway === true) words.push('asks');
+  if (replyTo !== undefined) words.push(`from ${formatIp(replyTo)}`);
   return words.join(' ');
 }
 
@@ -32,7 +33,7 @@ const heard: readonly (readonly [what: string, frame: string, words: string])[] 
      0001                            # request
      525400000030 c000021e           # sender: MAC, 192.0.2.30
      000000000000 a9fe0001           # target: nobody knows, 169.254.0.1`,
-    'arp 52:54:00:00:00:30 192.0.2.30 asks',
+    'arp 52:54:00:00:00:30 192.0.2.30 asks from 192.0.2.30',
   ],
   [
     'ARP: Linux answers the gateway',
@@ -73,7 +74,7 @@ const heard: readonly (readonly [what: string, frame: string, words: string])[] 
      0001 0800 06 04 0001
      525400000099 c000021e           # not 52:54:00:00:00:30
      000000000000 a9fe0001`,
-    'arp 52:54:00:00:00:30 192.0.2.30 as 52:54:00:00:00:99 asks',
+    'arp 52:54:00:00:00:30 192.0.2.30 as 52:54:00:00:00:99 asks from 192.0.2.30',
   ],
   [
     'RARP: QEMU announces a guest that it has resumed',

@@ -1,5 +1,5 @@
-// ARP (RFC 826), its probes and announcements (RFC 5227), and RARP (RFC 903), for Ethernet and IPv4. The message is the
-// same for both; RARP asks "who am I", which a hypervisor sends on behalf of a guest that it has just resumed.
+// ARP (RFC 826), its probes and announcements (RFC 5227), and RARP (RFC 903), for Ethernet and IPv4. The message is
+// the same for both; RARP asks "who am I", which a hypervisor sends on behalf of a guest that it has just resumed.
 
 import { type ByteWriter, readU16, readU32 } from '../../lib/bytes.ts';
 import {

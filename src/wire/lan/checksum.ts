@@ -1,5 +1,5 @@
-// The Internet checksum (RFC 1071) over headers, and over the pseudo-headers of UDP and ICMPv6 (RFC 768, RFC 8200 section
-// 8.1). Sums are of 16-bit words and stay below 2^53 for any frame; they are folded once at the end.
+// The Internet checksum (RFC 1071) over headers, and over the pseudo-headers of UDP and ICMPv6 (RFC 768, RFC 8200
+// section 8.1). Sums are of 16-bit words and stay below 2^53 for any frame; they are folded once at the end.
 
 import { readU16 } from '../../lib/bytes.ts';
 

@@ -1,6 +1,7 @@
-// DHCPv4 messages (RFC 2131) and their options (RFC 2132): those of a client are read, with options that go on in the
-// fields of file and server name (option overload) and options that come in several pieces (RFC 3396); those of a server
-// are written, with classless static routes (RFC 3442). What is answered to whom is decided in guests/dhcp4.ts.
+// DHCPv4 messages (RFC 2131) and their options (RFC 2132): those of a client are read, with options that go on in
+// the fields of file and server name (option overload) and options that come in several pieces (RFC 3396); those of
+// a server are written, with classless static routes (RFC 3442). What is answered to whom is decided in
+// guests/dhcp4.ts.
 
 import { type ByteWriter, readU16, readU32 } from '../../lib/bytes.ts';
 import { MAC_LENGTH } from '../../net/mac.ts';

@@ -1,6 +1,6 @@
-// DHCPv6 messages (RFC 8415): those of a client are read, those of a server are written. Addresses (IA_NA) are understood;
-// prefixes (IA_PD) only so far that a client can be told there are none; temporary addresses (IA_TA) and relays are not.
-// What is answered to whom is decided in guests/dhcp6.ts.
+// DHCPv6 messages (RFC 8415): those of a client are read, those of a server are written. Addresses (IA_NA) are
+// understood; prefixes (IA_PD) only so far that a client can be told there are none; temporary addresses (IA_TA) and
+// relays are not. What is answered to whom is decided in guests/dhcp6.ts.
 
 import { type ByteWriter, readU16, readU32, writeU16 } from '../../lib/bytes.ts';
 
@@ -39,7 +39,7 @@ export const STATUS_NO_PREFIX_AVAIL = 6;
 
 /** Section 11.1: a type and 128 bytes at most. */
 const MAX_DUID_LENGTH = 130;
-/** Identity associations in a message, and addresses in each, at most; the message of a client with more is malformed. */
+/** Identity associations in a message, and addresses in each, at most; a message with more is malformed. */
 export const MAX_ASSOCIATIONS = 16;
 const MAX_ADDRESSES = 16;
 const MAX_OPTIONS = 128;

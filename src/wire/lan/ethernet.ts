@@ -1,6 +1,6 @@
-// The Ethernet header (RFC 894 for IPv4, RFC 2464 for IPv6): twelve bytes of addresses and a type. A frame with a VLAN tag
-// has the tag's type (0x8100, 0x88a8), which nobody here asks for: a guest's link carries no tags, and what hides behind
-// one is not what the port's filter judged.
+// The Ethernet header (RFC 894 for IPv4, RFC 2464 for IPv6): twelve bytes of addresses and a type. A frame with a
+// VLAN tag has the tag's type (0x8100, 0x88a8), which nobody here asks for: a guest's link carries no tags, and what
+// hides behind one is not what the port's filter judged.
 
 import { type ByteWriter, readU16 } from '../../lib/bytes.ts';
 import { MAC_LENGTH } from '../../net/mac.ts';

@@ -1,5 +1,5 @@
-// ICMPv6 (RFC 4443): the types that neighbour discovery uses, and the checksum over the pseudo-header that every message
-// has and that nobody may omit.
+// ICMPv6 (RFC 4443): the types that neighbour discovery uses, and the checksum over the pseudo-header that every
+// message has and that nobody may omit.
 
 import type { ByteWriter } from '../../lib/bytes.ts';
 import { writeU16 } from '../../lib/bytes.ts';

@@ -1,7 +1,7 @@
 // IPv4 and IPv6 headers (RFC 791, RFC 8200) of frames from a guest, down to the protocol that somebody reads: UDP or
-// ICMPv6. Fragments are not put together: DHCP and neighbour discovery do not need them, and RFC 6980 forbids the latter
-// to use them. Extension headers of IPv6 are walked up to a limit, because RFC 7113 tells how they hide router
-// advertisements from those who look at the first header only.
+// ICMPv6. Fragments are not put together: DHCP and neighbour discovery do not need them, and RFC 6980 forbids the
+// latter to use them. Extension headers of IPv6 are walked up to a limit, because RFC 7113 tells how they hide
+// router advertisements from those who look at the first header only.
 
 import { type ByteWriter, readU16, writeU16 } from '../../lib/bytes.ts';
 import { checksumOf, folded, wordSum } from './checksum.ts';

@@ -1,7 +1,8 @@
-// Neighbour discovery (RFC 4861, RFC 4862): solicitations and advertisements of neighbours and solicitations of routers
-// are read with the checks of sections 6.1.1, 7.1.1 and 7.1.2, for a message that fails one must be dropped in silence.
-// Written are those that a gateway sends: it asks and answers for neighbours, and advertises itself as router.
-// Router advertisements and redirects of a guest are never read: that there is one is all that matters (sighting.ts).
+// Neighbour discovery (RFC 4861, RFC 4862): solicitations and advertisements of neighbours and solicitations of
+// routers are read with the checks of sections 6.1.1, 7.1.1 and 7.1.2, for a message that fails one must be dropped
+// in silence. Written are those that a gateway sends: it asks and answers for neighbours, and advertises itself as
+// router. Router advertisements and redirects of a guest are never read: that there is one is all that matters
+// (sighting.ts).
 
 import type { ByteWriter } from '../../lib/bytes.ts';
 import { isMulticast6, isUnspecified } from '../../net/ip.ts';

@@ -130,7 +130,10 @@ test('a message that names another hardware address than its frame says so', () 
 test('the gateway, asked for and claimed', () => {
   const linkLocal = { mac, address: parseIp('fe80::5054:ff:fe00:30')! };
   const asks = read(written((out) => neighbourSolicitation(out, linkLocal, gateway6)));
-  expect(asks).toEqual({ kind: 'sighting', sighting: { kind: 'ns', mac, asksGateway: true } });
+  expect(asks).toEqual({
+    kind: 'sighting',
+    sighting: { kind: 'ns', mac, asksGateway: true, replyTo: linkLocal.address },
+  });
   const claims = read(written((out) => neighbourAdvertisement(out, { mac, address: gateway6 })));
   expect(claims).toEqual({ kind: 'sighting', sighting: { kind: 'unsolicitedNa', mac, address: gateway6 } });
   const dad = icmp6([...fixed(135), ...gateway6], {

@@ -1,11 +1,12 @@
-// What a frame from a guest's link means to leafd: a sign that somebody with a MAC has an address (ARP, RARP, neighbour
-// discovery), a question that is answered here (router solicitation, DHCP), or something that no guest may send. All
-// else is nothing. The frame comes from an attacker: every field is checked before it is read, and what it says is
-// believed by nobody yet. guests/table.ts decides that, and the kernel's filter has judged the frame on its own.
+// What a frame from a guest's link means to leafd: a sign that somebody with a MAC has an address (ARP, RARP,
+// neighbour discovery), a question that is answered here (router solicitation, DHCP), or something that no guest may
+// send. All else is nothing. The frame comes from an attacker: every field is checked before it is read, and what it
+// says is believed by nobody yet. guests/table.ts decides that, and the kernel's filter has judged the frame on its
+// own.
 //
 // Which frame claims what:
-// - ARP request or reply: its sender. An ARP probe (RFC 5227: sender 0.0.0.0) asks whether it may have the target; it
-//   claims nothing, for the claim follows as an announcement, and others probe addresses that they do not want.
+// - ARP request or reply: its sender. An ARP probe (RFC 5227: sender 0.0.0.0) asks whether it may have the target;
+//   it claims nothing, for the claim follows as an announcement, and others probe addresses that they do not want.
 // - Duplicate address detection (RFC 4862 5.4: source `::`): its target, since IPv6 announces nothing afterwards.
 // - A solicitation: its source. An advertisement: its target.
 // - RARP and DHCP: no address, but who speaks is there. DHCP from an address it has claims it.
@@ -48,6 +49,8 @@ export interface Sighting {
   address?: Uint8Array;
   /** The frame answers us or asks the gateway: who asked wants an answer soon. */
   asksGateway?: boolean;
+  /** Where the answer to a question for the gateway's MAC goes; may be link-local, which `address` is not. */
+  replyTo?: Uint8Array;
 }
 
 export interface LanGateways {
@@ -129,7 +132,10 @@ function fromArp(bytes: Uint8Array, length: number, gateways: LanGateways | unde
   const kind = !probe && sameIp(arp.sender, arp.target) ? 'garp' : 'arp';
   const sighting = begin(kind, bytes, arp.senderMac);
   if (!probe) sighting.address = arp.sender;
-  if (kind === 'arp' && isSame(arp.target, gateways?.gateway4)) sighting.asksGateway = true;
+  if (kind === 'arp' && isSame(arp.target, gateways?.gateway4)) {
+    sighting.asksGateway = true;
+    if (!probe && arp.operation === ARP_REQUEST) sighting.replyTo = arp.sender;
+  }
   return { kind: 'sighting', sighting };
 }
 
@@ -156,7 +162,10 @@ function fromIcmp6(bytes: Uint8Array, datagram: IpDatagram, gateways: LanGateway
   const claimed = sighting.kind === 'ns' ? source : message.target;
   if (!isLinkLocal6(claimed) || isSame(claimed, gateways?.gateway6)) sighting.address = claimed;
   const asked = solicitation ? message.target : destination;
-  if (sighting.kind !== 'dad' && isSame(asked, gateways?.gateway6)) sighting.asksGateway = true;
+  if (sighting.kind !== 'dad' && isSame(asked, gateways?.gateway6)) {
+    sighting.asksGateway = true;
+    if (solicitation) sighting.replyTo = source;
+  }
   return { kind: 'sighting', sighting };
 }
 
