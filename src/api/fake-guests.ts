@@ -11,6 +11,7 @@ import {
   type GuestAddressRow,
   type GuestPortRow,
   type GuestRefusalRow,
+  type GuestRows,
   guestCounts,
   guestViews,
   guestWhy,
@@ -70,7 +71,7 @@ function row(
 const web1 = { binding: 'web1', port: 'tap100i0', mac: mac1 };
 
 const fakeAddresses: readonly GuestAddressRow[] = [
-  row('192.0.2.10', 'attached', 'bound', { ...web1, sequence: 3 }),
+  row('192.0.2.10', 'attached', 'bound', { ...web1, sequence: 3, heard: 2 }),
   row('2001:db8::10', 'attached', 'rarp', { ...web1, sequence: 4, fresh: true }),
   row('192.0.2.70', 'learned', 'arp', web1),
   row('192.0.2.11', 'expected', 'migration', { binding: 'db1', port: 'tap101i0' }),
@@ -79,31 +80,36 @@ const fakeAddresses: readonly GuestAddressRow[] = [
 ];
 
 const fakePorts: readonly GuestPortRow[] = [
-  { name: 'tap100i0', bridge: 'vmbr1', carrier: true, macs: [mac1], refused: { spoofed4: 12, otherMac: 1 } },
-  { name: 'tap101i0', bridge: 'vmbr1', carrier: true, macs: [], refused: {} },
-  { name: 'tap9', carrier: true, macs: [], refused: { notAllowed: 2 } },
+  { ifindex: 7, name: 'tap100i0', bridge: 'vmbr1', up: true, mac: mac1, refused: { otherMac: 1 } },
+  { ifindex: 8, name: 'tap101i0', bridge: 'vmbr1', up: true, refused: {} },
+  { ifindex: 9, name: 'tap9', up: true, refused: { notAllowed: 2 } },
 ];
 
-const fakeRefusals: readonly GuestRefusalRow[] = [
+const fakeRefusals: readonly (GuestRefusalRow & { about: string })[] = [
   {
-    atMs: minuteAgo,
+    about: '192.0.2.10',
+    lastMs: minuteAgo,
     refusal: 'otherGuest',
     port: 'tap9',
-    address: parseIp('192.0.2.10')!,
     mac: parseMac('02:00:5e:00:53:09')!,
     count: 3,
   },
-  { atMs: minuteAgo, refusal: 'notAllowed', port: 'tap9', address: parseIp('203.0.113.9')!, count: 1 },
+  { about: '203.0.113.9', lastMs: minuteAgo, refusal: 'notAllowed', port: 'tap9', count: 1 },
 ];
 
 /** Records what it is asked in `asked`. */
 export function fakeGuests(asked: string[]): FakeGuests {
   const bindings = new Map(fakeBindings().map((one) => [one.name, one]));
   let frozen = true;
-  const rows = () => ({
-    bindings: [...bindings.values()],
-    addresses: fakeAddresses.filter((one) => one.binding === undefined || bindings.has(one.binding)),
+  const rows = (): GuestRows => ({
+    bindings: [...bindings.values()].map((binding) => {
+      const addresses = fakeAddresses.filter((other) => other.binding === binding.name);
+      const port = fakePorts.find((other) => other.name === binding.port);
+      return { binding, port: port?.name, mac: binding.mac, addresses, refused: port?.refused ?? {} };
+    }),
+    addresses: fakeAddresses.filter((other) => other.binding === undefined || bindings.has(other.binding)),
     ports: fakePorts,
+    drops: new Map([[7, { spoofed4: 12, spoofed6: 0 }]]),
   });
   const one = (name: string) => guestViews(rows(), nowMs, new Set([name]))[0];
   const expected = ({ from, forMs = 3_600_000, qmp }: ExpectRequest): Binding['expected'] => ({
@@ -155,9 +161,9 @@ export function fakeGuests(asked: string[]): FakeGuests {
       const is = (other: Uint8Array) => sameText(other, address);
       const found = fakeAddresses.find((other) => is(other.address));
       const binding = found?.binding === undefined ? undefined : bindings.get(found.binding);
-      const refusals = fakeRefusals.filter((other) => other.address !== undefined && is(other.address));
+      const refusals = fakeRefusals.filter((other) => other.about === formatIp(address));
       const reserved = formatIp(address) === '169.254.0.1' ? 'the gateway of the guests' : undefined;
-      return guestWhy(address, { row: found, binding, refusals, reserved, heardSequence: found && 2 }, nowMs);
+      return guestWhy(address, { row: found, binding, refusals, reserved }, nowMs);
     },
   };
 }

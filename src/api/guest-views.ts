@@ -1,6 +1,7 @@
-// Views of guests, made from what the table of guests tells: bindings, addresses and ports, as rows. Times of rows
-// are milliseconds since 1970, for bindings outlive the process. A binding is shown with the addresses that are
-// there of it; addresses that no binding is for are shown by their port.
+// Views of guests, made from what the table of guests tells of itself: bindings with their addresses, ports, and
+// addresses, as rows. Times of rows are milliseconds since 1970, for bindings outlive the process. A binding is shown
+// with the addresses that are there of it; addresses that no binding is for are shown by their port, and those that
+// have neither (frozen, their port gone) by themselves.
 
 import type { AddressReason, AddressState, Binding } from '../guests/binding.ts';
 import { formatIp } from '../net/ip.ts';
@@ -28,83 +29,89 @@ export interface GuestAddressRow {
   mac?: Uint8Array | undefined;
   sequence: number;
   fresh: boolean;
+  /** The highest sequence that other nodes announce it with now. */
+  heard?: number | undefined;
+}
+
+export type Counts = Readonly<Partial<Record<string, number>>>;
+
+export interface GuestBindingRow {
+  binding: Binding;
+  /** The configured binding that beats it: then it has no part in anything. */
+  shadowedBy?: string | undefined;
+  /** Where it is now. */
+  port?: string | undefined;
+  mac?: Uint8Array | undefined;
+  /** Those it names, then those learned on its port. */
+  addresses: readonly GuestAddressRow[];
+  refused: Counts;
 }
 
 export interface GuestPortRow {
+  ifindex: number;
   name: string;
   bridge?: string | undefined;
-  carrier: boolean;
-  /** MACs seen or bound on it. */
-  macs: readonly Uint8Array[];
-  /** Claims refused and packets dropped, by refusal. */
-  refused: Readonly<Record<string, number>>;
+  /** Has carrier. */
+  up: boolean;
+  binding?: string | undefined;
+  mac?: Uint8Array | undefined;
+  refused: Counts;
 }
 
 export interface GuestRefusalRow {
-  atMs: number;
+  /** When it happened last. */
+  lastMs: number;
   refusal: string;
   port: string;
-  address?: Uint8Array | undefined;
   mac?: Uint8Array | undefined;
   binding?: string | undefined;
   count: number;
 }
 
 export interface GuestRows {
-  bindings: readonly Binding[];
+  bindings: readonly GuestBindingRow[];
   addresses: readonly GuestAddressRow[];
   ports: readonly GuestPortRow[];
+  /** Of the whole machine; absent: those of the ports that are there. */
+  refused?: Counts;
+  /** Packets that the kernel dropped, by port and reason. */
+  drops?: ReadonlyMap<number, Counts>;
 }
 
-/** Guests, or those of some names: bindings in their order, then ports with addresses of no binding. */
+/** Guests, or those of some names: bindings in their order, then what no binding is for. */
 export function guestViews(rows: GuestRows, wallMs: number, names?: ReadonlySet<string>): GuestView[] {
   const wanted = (name: string): boolean => names === undefined || names.has(name);
-  const byBinding = new Map<string, GuestAddressRow[]>();
-  const byPort = new Map<string, GuestAddressRow[]>();
-  const bound = new Set(rows.bindings.map((one) => one.name));
+  const ports = new Map(rows.ports.map((port) => [port.name, port]));
+  const taken = new Set(rows.bindings.map((one) => one.binding.name));
+  const views: GuestView[] = [];
+  for (const row of rows.bindings)
+    if (wanted(row.binding.name))
+      views.push(bindingView(row, ports.get(row.port ?? row.binding.port ?? ''), rows, wallMs));
+  const others = new Map<string, GuestAddressRow[]>();
   for (const row of rows.addresses) {
-    const isBound = row.binding !== undefined && bound.has(row.binding);
-    const [groups, key] = isBound ? [byBinding, row.binding!] : [byPort, row.port ?? ''];
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [row]);
+    if (row.binding !== undefined && taken.has(row.binding)) continue;
+    const name = row.port ?? formatIp(row.address);
+    const group = others.get(name);
+    if (group === undefined) others.set(name, [row]);
     else group.push(row);
   }
-  const ports = portIndex(rows.ports);
-  const views: GuestView[] = [];
-  for (const binding of rows.bindings)
-    if (wanted(binding.name))
-      views.push(bindingView(binding, byBinding.get(binding.name) ?? [], ports, wallMs));
-  for (const [name, addresses] of byPort)
-    if (wanted(name) && !bound.has(name))
-      views.push(learnedView(name, addresses, ports.byName.get(name), wallMs));
+  for (const [name, addresses] of others)
+    if (wanted(name) && !taken.has(name))
+      views.push(learnedView(name, addresses, ports.get(name), rows, wallMs));
   return views;
 }
 
-interface PortIndex {
-  byName: ReadonlyMap<string, GuestPortRow>;
-  byMac: ReadonlyMap<string, GuestPortRow>;
-}
-
-function portIndex(ports: readonly GuestPortRow[]): PortIndex {
-  return {
-    byName: new Map(ports.map((port) => [port.name, port])),
-    byMac: new Map(ports.flatMap((port) => port.macs.map((mac) => [formatMac(mac), port]))),
-  };
-}
-
 function bindingView(
-  binding: Binding,
-  addresses: readonly GuestAddressRow[],
-  ports: PortIndex,
+  row: GuestBindingRow,
+  port: GuestPortRow | undefined,
+  rows: GuestRows,
   wallMs: number,
 ): GuestView {
-  const there = addresses.find((one) => one.port !== undefined)?.port ?? binding.port;
-  const byMac = binding.mac === undefined ? undefined : ports.byMac.get(formatMac(binding.mac));
-  const port = there === undefined ? byMac : ports.byName.get(there);
-  const mac = addresses.find((one) => one.mac !== undefined)?.mac ?? binding.mac;
-  const bridge = port?.bridge ?? binding.bridge;
+  const { binding, shadowedBy } = row;
   const { guest, maxAddresses, expected } = binding;
-  const name = there ?? port?.name;
+  const name = row.port ?? binding.port;
+  const mac = row.mac ?? binding.mac;
+  const bridge = port?.bridge ?? binding.bridge;
   return {
     name: binding.name,
     source: binding.source,
@@ -112,12 +119,14 @@ function bindingView(
     ...(name !== undefined && { port: name }),
     ...(mac !== undefined && { mac: formatMac(mac) }),
     ...(bridge !== undefined && { bridge }),
-    ...standing(gravest(addresses) ?? withoutAddress(binding, port), wallMs),
-    addresses: addresses.map((one) => addressView(one, wallMs)),
+    ...standing(gravest(row.addresses) ?? withoutAddress(row, port), wallMs),
+    addresses: row.addresses.map((one) => addressView(one, wallMs)),
     allowed: binding.allowed.map(prefixText),
     ...(maxAddresses !== undefined && { maxAddresses }),
     ...(expected !== undefined && { expected: expectedView(expected, wallMs) }),
-    ...refusedOf(port),
+    ...(shadowedBy !== undefined && { shadowedBy }),
+    ...countsOf('refused', row.refused),
+    ...countsOf('dropped', row.port === undefined ? undefined : dropsOf(port, rows)),
   };
 }
 
@@ -125,24 +134,32 @@ function learnedView(
   name: string,
   addresses: readonly GuestAddressRow[],
   port: GuestPortRow | undefined,
+  rows: GuestRows,
   wallMs: number,
 ): GuestView {
-  const mac = addresses.find((one) => one.mac !== undefined)?.mac;
+  const mac = port?.mac ?? addresses.find((one) => one.mac !== undefined)?.mac;
+  const there = addresses[0]!.port;
   return {
     name,
     source: 'learned',
-    port: name,
+    ...(there !== undefined && { port: there }),
     ...(mac !== undefined && { mac: formatMac(mac) }),
     ...(port?.bridge !== undefined && { bridge: port.bridge }),
     ...standing(gravest(addresses)!, wallMs),
     addresses: addresses.map((one) => addressView(one, wallMs)),
     allowed: [],
-    ...refusedOf(port),
+    ...countsOf('refused', port?.refused),
+    ...countsOf('dropped', dropsOf(port, rows)),
   };
 }
 
-function refusedOf(port: GuestPortRow | undefined): Pick<GuestView, 'refused'> {
-  return port === undefined || Object.keys(port.refused).length === 0 ? {} : { refused: { ...port.refused } };
+const dropsOf = (port: GuestPortRow | undefined, { drops }: GuestRows): Counts | undefined =>
+  port === undefined ? undefined : drops?.get(port.ifindex);
+
+/** Counts that are not zero, under their key; nothing where there are none. */
+function countsOf(key: 'refused' | 'dropped', counts: Counts = {}): Pick<GuestView, 'refused' | 'dropped'> {
+  const some = Object.entries(counts).filter((entry): entry is [string, number] => (entry[1] ?? 0) > 0);
+  return some.length === 0 ? {} : { [key]: Object.fromEntries(some) };
 }
 
 type Standing = Pick<GuestAddressRow, 'state' | 'reason' | 'sinceMs'>;
@@ -158,10 +175,12 @@ function gravest(addresses: readonly GuestAddressRow[]): Standing | undefined {
 }
 
 /** A binding of which no address is there yet. */
-function withoutAddress({ expected, sinceMs }: Binding, port: GuestPortRow | undefined): Standing {
+function withoutAddress(row: GuestBindingRow, port: GuestPortRow | undefined): Standing {
+  const { expected, sinceMs } = row.binding;
+  if (row.shadowedBy !== undefined) return { state: 'waiting', reason: 'configured', sinceMs };
   if (expected !== undefined) return { state: 'expected', reason: 'migration', sinceMs };
   if (port === undefined) return { state: 'waiting', reason: 'noPort', sinceMs };
-  if (!port.carrier) return { state: 'waiting', reason: 'noCarrier', sinceMs };
+  if (!port.up) return { state: 'waiting', reason: 'noCarrier', sinceMs };
   return { state: 'attached', reason: 'bound', sinceMs };
 }
 
@@ -211,26 +230,31 @@ export function guestCounts(rows: GuestRows, failures: readonly string[] = []): 
     frozen: 0,
   };
   for (const { state } of rows.addresses) addresses[state]++;
-  const refused: Record<string, number> = {};
-  for (const port of rows.ports)
-    for (const [name, count] of Object.entries(port.refused)) refused[name] = (refused[name] ?? 0) + count;
+  const { refused = {} } = countsOf('refused', rows.refused ?? sum(rows.ports.map((port) => port.refused)));
   return {
     bindings: rows.bindings.length,
     ports: rows.ports.length,
     addresses,
     refused,
+    ...countsOf('dropped', sum([...(rows.drops?.values() ?? [])])),
     ...(failures.length > 0 && { failures: [...failures] }),
   };
 }
 
+function sum(parts: readonly Counts[]): Counts {
+  const all: Record<string, number> = {};
+  for (const part of parts)
+    for (const [name, count] of Object.entries(part)) all[name] = (all[name] ?? 0) + (count ?? 0);
+  return all;
+}
+
 export function guestRefusalView(row: GuestRefusalRow, wallMs: number): GuestRefusalView {
-  const { address, mac, binding } = row;
+  const { mac, binding } = row;
   return {
-    at: new Date(row.atMs).toISOString(),
-    ageSeconds: secondsBetween(row.atMs, wallMs),
+    at: new Date(row.lastMs).toISOString(),
+    ageSeconds: secondsBetween(row.lastMs, wallMs),
     reason: refusalReason(row.refusal),
     port: row.port,
-    ...(address !== undefined && { address: formatIp(address) }),
     ...(mac !== undefined && { mac: formatMac(mac) }),
     ...(binding !== undefined && { binding }),
     count: row.count,
@@ -242,10 +266,9 @@ export interface GuestWhyParts {
   row?: GuestAddressRow | undefined;
   /** That of the row, or one that names the address. */
   binding?: Binding | undefined;
-  /** Highest move sequence of other nodes; absent where they announce nothing. */
-  heardSequence?: number | undefined;
   /** Whose it is when it can be no guest's. */
   reserved?: string | undefined;
+  /** The latest first. */
   refusals: readonly GuestRefusalRow[];
 }
 
@@ -255,7 +278,7 @@ export function guestWhy(
   parts: GuestWhyParts,
   wallMs: number,
 ): GuestWhyView | undefined {
-  const { row, binding, heardSequence, reserved, refusals } = parts;
+  const { row, binding, reserved, refusals } = parts;
   if (row === undefined && binding === undefined && reserved === undefined && refusals.length === 0)
     return undefined;
   const text = formatIp(address);
@@ -270,7 +293,7 @@ export function guestWhy(
     ...(port !== undefined && { port }),
     ...(mac !== undefined && { mac: formatMac(mac) }),
     ...(binding?.expected !== undefined && { expected: expectedView(binding.expected, wallMs) }),
-    ...(heardSequence !== undefined && { heardSequence }),
+    ...(row?.heard !== undefined && { heardSequence: row.heard }),
     ...(reserved !== undefined && { reserved }),
     refusals: refusals.map((one) => guestRefusalView(one, wallMs)),
   };
@@ -283,6 +306,6 @@ function whySummary(address: string, { row, binding, reserved, refusals }: Guest
   }
   if (reserved !== undefined) return `${address} can be no guest's: it is reserved (${reserved})`;
   if (binding !== undefined) return `${address} is named by ${binding.name} and not there yet`;
-  const last = refusals.at(-1)!;
+  const last = refusals[0]!;
   return `${address} is no guest's here; port ${last.port} claimed it: ${refusalReason(last.refusal).text}`;
 }

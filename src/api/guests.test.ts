@@ -6,7 +6,7 @@ import { parseIp } from '../net/ip.ts';
 import { createApp } from './app.ts';
 import { EventRing } from './events.ts';
 import { type FakeBackend, fakeBackend } from './fake-backend.ts';
-import { type GuestRows, guestCounts, guestViews, guestWhy } from './guest-views.ts';
+import { type GuestAddressRow, type GuestRows, guestCounts, guestViews, guestWhy } from './guest-views.ts';
 import { defaultLimits } from './stream.ts';
 import type { AttachBody, GuestsView, GuestView } from './views.ts';
 
@@ -54,7 +54,8 @@ describe('asking', () => {
       since: '2026-01-02T03:03:05.000Z',
       sinceSeconds: 60,
       allowed: ['192.0.2.64/26'],
-      refused: { spoofed4: 12, otherMac: 1 },
+      refused: { otherMac: 1 },
+      dropped: { spoofed4: 12 },
       addresses: [
         { address: '192.0.2.10', state: 'attached', sequence: 3, fresh: false },
         { address: '2001:db8::10', state: 'attached', sequence: 4, fresh: true },
@@ -89,7 +90,8 @@ describe('asking', () => {
         bindings: 3,
         ports: 3,
         addresses: { attached: 2, learned: 1, waiting: 1, expected: 1, moved: 0, frozen: 1 },
-        refused: { spoofed4: 12, otherMac: 1, notAllowed: 2 },
+        refused: { otherMac: 1, notAllowed: 2 },
+        dropped: { spoofed4: 12 },
       },
     });
   });
@@ -365,8 +367,10 @@ describe('expecting, detaching, clearing', () => {
 
 describe('views', () => {
   const binding = { name: 'a', source: 'api', port: 'tap1', addresses: [], allowed: [], sinceMs: 0 } as const;
+  const bound = { binding, addresses: [], refused: {} };
+  const port = { ifindex: 1, name: 'tap1', up: true, refused: {} };
   const rows = (more: Partial<GuestRows>): GuestRows => ({
-    bindings: [binding],
+    bindings: [bound],
     addresses: [],
     ports: [],
     ...more,
@@ -375,59 +379,76 @@ describe('views', () => {
     const [view] = guestViews(rows(more), 5000) as [GuestView];
     return `${view.state} ${view.reason.code} ${view.sinceSeconds}`;
   };
-
-  test('a binding without addresses tells of its port', () => {
-    const port = { name: 'tap1', carrier: true, macs: [], refused: {} };
-    expect(stateOf({})).toBe('waiting noPort 5');
-    expect(stateOf({ ports: [{ ...port, carrier: false }] })).toBe('waiting noCarrier 5');
-    expect(stateOf({ ports: [port] })).toBe('attached bound 5');
-    const expected = { ...binding, expected: { untilMs: 9000 } };
-    expect(stateOf({ bindings: [expected], ports: [port] })).toBe('expected migration 5');
+  const address = (last: number, state: GuestAddressRow['state']): GuestAddressRow => ({
+    address: Uint8Array.of(192, 0, 2, last),
+    state,
+    reason: 'arp',
+    sinceMs: 1000,
+    sequence: 0,
+    fresh: false,
   });
 
-  test('a MAC alone finds its port', () => {
+  test('a binding without addresses tells of its port', () => {
+    expect(stateOf({})).toBe('waiting noPort 5');
+    expect(stateOf({ ports: [{ ...port, up: false }] })).toBe('waiting noCarrier 5');
+    expect(stateOf({ ports: [port] })).toBe('attached bound 5');
+    const expected = { ...bound, binding: { ...binding, expected: { untilMs: 9000 } } };
+    expect(stateOf({ bindings: [expected], ports: [port] })).toBe('expected migration 5');
+    const shadowed = { ...bound, shadowedBy: 'b' };
+    expect(stateOf({ bindings: [shadowed], ports: [port] })).toBe('waiting configured 5');
+    expect(guestViews(rows({ bindings: [shadowed] }), 0)[0]).toMatchObject({ shadowedBy: 'b' });
+  });
+
+  test('a MAC alone is shown with the port it was found on', () => {
     const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
     const { port: _, ...elsewhere } = binding;
-    const ports = [{ name: 'tap7', bridge: 'vmbr7', carrier: true, macs: [mac], refused: { tooMany: 1 } }];
-    expect(guestViews(rows({ bindings: [{ ...elsewhere, mac }], ports }), 0)[0]).toMatchObject({
+    const found = { ...bound, binding: { ...elsewhere, mac }, port: 'tap7', refused: { tooMany: 1 } };
+    const ports = [{ ...port, ifindex: 7, name: 'tap7', bridge: 'vmbr7' }];
+    const drops = new Map([[7, { spoofedArp: 2 }]]);
+    expect(guestViews(rows({ bindings: [found], ports, drops }), 0)[0]).toMatchObject({
       port: 'tap7',
+      mac: '02:00:00:00:00:01',
       bridge: 'vmbr7',
       state: 'attached',
       refused: { tooMany: 1 },
+      dropped: { spoofedArp: 2 },
     });
   });
 
   test('the gravest address speaks for the guest', () => {
-    const row = { reason: 'arp', sinceMs: 1000, binding: 'a', sequence: 0, fresh: false } as const;
-    const address = (last: number, state: 'learned' | 'attached' | 'moved') => ({
-      ...row,
-      state,
-      address: Uint8Array.of(192, 0, 2, last),
-    });
     const addresses = [address(1, 'learned'), address(2, 'moved'), address(3, 'attached')];
-    expect(stateOf({ addresses })).toBe('moved arp 4');
-    expect(guestCounts(rows({ addresses }), ['tap1: EBUSY'])).toMatchObject({
+    expect(stateOf({ bindings: [{ ...bound, addresses }] })).toBe('moved arp 4');
+    const counts = guestCounts(rows({ addresses, refused: { tooFast: 3 } }), ['tap1: EBUSY']);
+    expect(counts).toMatchObject({
       addresses: { learned: 1, moved: 1, attached: 1, frozen: 0 },
+      refused: { tooFast: 3 },
       failures: ['tap1: EBUSY'],
     });
+    expect(counts).not.toHaveProperty('dropped');
   });
 
-  test('an address whose binding is gone belongs to its port', () => {
-    const address = Uint8Array.of(192, 0, 2, 1);
-    const row = { address, state: 'learned', reason: 'nd', sinceMs: 0, sequence: 0, fresh: false } as const;
-    const views = guestViews(
-      { bindings: [], addresses: [{ ...row, binding: 'gone', port: 'tap1' }], ports: [] },
-      0,
-    );
-    expect(views).toMatchObject([{ name: 'tap1', source: 'learned', port: 'tap1' }]);
+  test('addresses without a binding are shown by their port, those without a port by themselves', () => {
+    const onPort = { ...address(1, 'learned'), binding: 'gone', port: 'tap1' };
+    const views = guestViews({ bindings: [], addresses: [onPort, address(2, 'frozen')], ports: [port] }, 0);
+    expect(views).toMatchObject([
+      { name: 'tap1', source: 'learned', port: 'tap1', state: 'learned' },
+      { name: '192.0.2.2', source: 'learned', state: 'frozen' },
+    ]);
+    expect(views[1]).not.toHaveProperty('port');
   });
 
   test('nothing known is no answer; a name alone is one', () => {
-    const address = Uint8Array.of(192, 0, 2, 1);
-    expect(guestWhy(address, { refusals: [] }, 0)).toBeUndefined();
-    expect(guestWhy(address, { refusals: [], heardSequence: 3 }, 0)).toBeUndefined();
-    expect(guestWhy(address, { refusals: [], binding }, 0)).toMatchObject({
+    const bytes = Uint8Array.of(192, 0, 2, 1);
+    expect(guestWhy(bytes, { refusals: [] }, 0)).toBeUndefined();
+    expect(guestWhy(bytes, { refusals: [], binding }, 0)).toMatchObject({
       summary: '192.0.2.1 is named by a and not there yet',
+    });
+    const row = { ...address(1, 'moved'), heard: 4, port: 'tap1' };
+    expect(guestWhy(bytes, { refusals: [], row }, 0)).toMatchObject({
+      state: 'moved',
+      port: 'tap1',
+      heardSequence: 4,
+      summary: expect.stringContaining('192.0.2.1 of port tap1 has moved to another node'),
     });
   });
 });

@@ -12,7 +12,7 @@ export type GuestStateView = 'waiting' | 'expected' | 'attached' | 'learned' | '
 
 /** A binding with what is there of it; or a port with addresses that no binding is for (`source` learned). */
 export interface GuestView {
-  /** The binding's; of a port without one, the port's. */
+  /** The binding's; of a port without one, the port's; of an address without either, the address. */
   name: string;
   source: 'config' | 'api' | 'proxmox' | 'libvirt' | 'lxd' | 'learned';
   /** The VM or container. */
@@ -32,8 +32,12 @@ export interface GuestView {
   maxAddresses?: number;
   /** It still runs elsewhere. */
   expected?: { from?: string; until: string; remainingSeconds: number; qmp?: string };
-  /** Not believed on its port, by refusal: claims and packets dropped. */
+  /** The binding of leafd.yaml that has its name, port, MAC or addresses: until that is gone this one does nothing. */
+  shadowedBy?: string;
+  /** What it said and was not believed, by refusal. */
   refused?: Record<string, number>;
+  /** Packets of its port that the kernel dropped, by refusal. */
+  dropped?: Record<string, number>;
 }
 
 export interface GuestAddressView {
@@ -53,15 +57,14 @@ export interface GuestAddressView {
 
 /** Something a guest said that was not believed, or sent that was dropped. */
 export interface GuestRefusalView {
+  /** The last time. */
   at: string;
   ageSeconds: number;
   /** `code` is also the name of the counter and of the kernel's log prefix. */
   reason: ReasonView;
   port: string;
-  address?: string;
   mac?: string;
   binding?: string;
-  /** How often since it happened first. */
   count: number;
 }
 
@@ -86,7 +89,7 @@ export interface GuestWhyView {
   heardSequence?: number;
   /** Whose it is when it can be no guest's. */
   reserved?: string;
-  /** About this address, the latest last. */
+  /** About this address, the latest first. */
   refusals: GuestRefusalView[];
 }
 
@@ -97,8 +100,10 @@ export interface GuestCountsView {
   ports: number;
   /** By state. */
   addresses: Record<GuestStateView, number>;
-  /** By refusal; those that never happened are absent. */
+  /** What guests said and was not believed, by refusal; those that never happened are absent. */
   refused: Record<string, number>;
+  /** Packets of guests that the kernel dropped, by refusal. */
+  dropped?: Record<string, number>;
   /** What the kernel has not taken, a text each. */
   failures?: string[];
 }

@@ -83,7 +83,8 @@ bridge     vmbr1
 MAC        02:00:5e:00:53:01
 state      attached since 00:01:00: a binding names it and its port is here
 may learn  192.0.2.64/26
-refused    12 spoofed4, 1 otherMac
+refused    1 otherMac
+dropped    12 spoofed4
 
 Address       State        Since     Moves  Why
 192.0.2.10    attached  00:01:00         3  a binding names it and its port is here
@@ -120,7 +121,7 @@ Address       State        Since     Moves  Why
     const { out } = await leafctl('status');
     expect(out).toContain(
       'guests  3 bindings, 3 ports, 2 attached, 1 learned, 1 waiting, 1 expected, 1 frozen\n' +
-        '        refused 12 spoofed4, 1 otherMac, 2 notAllowed\n',
+        '        refused 1 otherMac, 2 notAllowed; dropped 12 spoofed4\n',
     );
     Object.assign(backend, { guests: undefined });
     expect((await leafctl('status')).out).not.toContain('guests');

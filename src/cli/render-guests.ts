@@ -56,7 +56,9 @@ export function renderGuest(guest: GuestView, ink: Ink): string {
     ['expected', expectedText(guest.expected)],
     ['may learn', guest.allowed.join(' ')],
     ['at most', guest.maxAddresses],
-    ['refused', refusedText(guest.refused)],
+    ['beaten by', guest.shadowedBy],
+    ['refused', countsText(guest.refused)],
+    ['dropped', countsText(guest.dropped)],
   ]);
   const addresses = table(guest.addresses, [
     { title: 'Address', of: (one) => one.address },
@@ -75,9 +77,9 @@ function expectedText(expected: GuestView['expected']): string | undefined {
   return `${from}for ${age(expected.remainingSeconds)} more${qmp}`;
 }
 
-function refusedText(refused: Readonly<Record<string, number>> | undefined): string | undefined {
-  if (refused === undefined) return undefined;
-  return Object.entries(refused)
+function countsText(counts: Readonly<Record<string, number>> | undefined): string | undefined {
+  if (counts === undefined) return undefined;
+  return Object.entries(counts)
     .map(([name, count]) => `${count} ${name}`)
     .join(', ');
 }
@@ -95,9 +97,13 @@ export function guestsSummary(counts: GuestCountsView, ink: Ink): string {
 }
 
 /** What is not as it should be, for the status; undefined where all is well. */
-export function guestsTrouble({ failures, refused }: GuestCountsView, ink: Ink): string | undefined {
+export function guestsTrouble({ failures, refused, dropped }: GuestCountsView, ink: Ink): string | undefined {
   if (failures !== undefined) return paint(ink, 'red', failures.join('; '));
-  return Object.keys(refused).length === 0 ? undefined : `refused ${refusedText(refused)}`;
+  const parts = [
+    Object.keys(refused).length > 0 && `refused ${countsText(refused)}`,
+    dropped !== undefined && `dropped ${countsText(dropped)}`,
+  ].filter(Boolean);
+  return parts.length === 0 ? undefined : parts.join('; ');
 }
 
 /** The guest's part of an explanation: it comes before its routes. */
