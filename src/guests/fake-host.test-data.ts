@@ -136,11 +136,13 @@ export class FakeHost implements GuestHost {
 /** A table with its host, and what tests ask of them. */
 export class World {
   readonly host = new FakeHost();
+  readonly given: GuestTableOptions;
   readonly table: GuestTable;
 
   constructor(more: Partial<GuestTableOptions> = {}, config: readonly Binding[] = []) {
-    this.table = new GuestTable(this.host, options(more));
-    this.table.configure(options(more), config);
+    this.given = options(more);
+    this.table = new GuestTable(this.host, this.given);
+    this.table.configure(this.given, config);
   }
 
   /** Lets time pass, deadline by deadline. */
