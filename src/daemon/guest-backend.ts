@@ -57,24 +57,18 @@ export function guestBackend(parts: GuestBackendParts): GuestsBackend {
 
 function rowsOf(table: Guests['table']): GuestRows {
   return {
-    bindings: table.bindings().map(({ binding }) => binding),
+    bindings: table.bindings(),
     addresses: table.addresses(),
-    ports: table.ports().map(({ mac, up, ...port }) => ({
-      ...port,
-      carrier: up,
-      macs: mac === undefined ? [] : [mac],
-    })),
+    ports: table.ports(),
+    refused: table.refused(),
   };
 }
 
 function whyOf({ guests: { table }, reserved }: GuestBackendParts, address: Uint8Array) {
   const row = table.look(address);
-  const named = row?.binding === undefined ? undefined : table.binding(row.binding)?.binding;
-  const refusals = table
-    .refusals(address)
-    .map(({ lastMs, ...refused }) => ({ ...refused, address, atMs: lastMs }));
-  const parts = { row, binding: named, heardSequence: row?.heard, reserved: reserved(address), refusals };
-  return guestWhy(address, parts, Date.now());
+  const binding = row?.binding === undefined ? undefined : table.binding(row.binding)?.binding;
+  const refusals = table.refusals(address);
+  return guestWhy(address, { row, binding, reserved: reserved(address), refusals }, Date.now());
 }
 
 function expectedOf(binding: AttachRequest['binding'], wish: ExpectRequest, expectForMs: number): Binding {
