@@ -24,10 +24,18 @@ import { GuestTable } from './table.ts';
 /** What the packet socket sees too, and the table judges better than the kernel's filter can tell. */
 const SEEN_BY_SOCKET: ReadonlySet<string> = new Set<Refusal>(['spoofedArp', 'spoofedNd']);
 
+/** How long the kernel is given to have the route of a guest before its question is answered all the same. */
+const ANSWER_WAIT_MS = 3;
+const ANSWER_TRIES = 20;
+
 export interface GuestsWorld {
   monitor: LinkMonitor;
   plane: PortPlane & { sweep(): void };
-  routes: RoutePlane & { watch(address: Uint8Array): Heard | undefined; unwatch(address: Uint8Array): void };
+  routes: RoutePlane & {
+    isAnnounced(address: Uint8Array): boolean;
+    watch(address: Uint8Array): Heard | undefined;
+    unwatch(address: Uint8Array): void;
+  };
   /** Whose an address is that no guest may have, in words; undefined for all others. */
   reserved(address: Uint8Array): string | undefined;
   nowMs(): number;
@@ -46,6 +54,8 @@ export class Guests {
   readonly #answers: GuestAnswers;
   readonly #attachments: Attachments;
   readonly #resumes = new Map<string, ResumeWatch>();
+  /** Ports whose question for the gateway is answered soon. */
+  readonly #unanswered = new Set<number>();
   #intent: GuestsIntent;
   #flushDue = false;
   #timer: NodeJS.Timeout | undefined;
@@ -123,9 +133,14 @@ export class Guests {
 
   /** What the kernel's filter dropped. */
   dropped(drop: GuestDrop): void {
-    if (SEEN_BY_SOCKET.has(drop.reason) || !isRefusal(drop.reason)) return;
     const { ifindex, reason, mac } = drop;
-    this.#do(() => this.table.forbidden(ifindex, reason, mac === undefined ? {} : { mac }));
+    if (SEEN_BY_SOCKET.has(reason) || !isRefusal(reason)) return;
+    // Dropped before the guest was known, told after: that is no offence.
+    if (reason === 'otherMac' && mac !== undefined && this.#turn.isAdmitted(ifindex, mac)) return;
+    const address = isSpoofed(reason) ? sourceOf(drop.packet) : undefined;
+    if (address !== undefined && this.#turn.portOf(address) === ifindex) return;
+    const about = { ...(mac === undefined ? {} : { mac }), ...(address === undefined ? {} : { address }) };
+    this.#do(() => this.table.forbidden(ifindex, reason, about));
   }
 
   /** There are to be no guests: all are withdrawn. To be closed next. */
@@ -245,7 +260,25 @@ export class Guests {
     if (!asks || address === undefined || wasBound) return;
     if (this.#turn.portOf(address) !== port.ifindex) return;
     this.#flush();
-    this.#answers.gateway(port, sighting);
+    this.#answerOnceRouted(port, sighting, address);
+  }
+
+  /** An answer before the kernel has the way back would only lose the guest's first packet. */
+  #answerOnceRouted(port: GuestPort, sighting: Sighting, address: Uint8Array): void {
+    if (this.#unanswered.has(port.ifindex)) return;
+    let tries = 0;
+    const look = (): void => {
+      const { routes } = this.#world;
+      const isGone = this.#closed || this.#turn.portOf(address) !== port.ifindex;
+      if (!isGone && !routes.isAnnounced(address) && ++tries < ANSWER_TRIES) {
+        setTimeout(look, ANSWER_WAIT_MS).unref();
+        return;
+      }
+      this.#unanswered.delete(port.ifindex);
+      if (!isGone) this.#answers.gateway(port, sighting);
+    };
+    this.#unanswered.add(port.ifindex);
+    setTimeout(look, 1).unref();
   }
 
   #guestOf(port: GuestPort): DhcpGuest | undefined {
@@ -265,6 +298,15 @@ export class Guests {
     this.#advertising.unref();
   }
 }
+
+/** The source address of a packet that begins with its network header. */
+function sourceOf(packet: Uint8Array): Uint8Array | undefined {
+  const version = (packet[0] ?? 0) >> 4;
+  if (version === 4 && packet.length >= 20) return packet.slice(12, 16);
+  return version === 6 && packet.length >= 40 ? packet.slice(8, 24) : undefined;
+}
+
+const isSpoofed = (reason: Refusal): boolean => reason === 'spoofed4' || reason === 'spoofed6';
 
 function isRefusal(reason: string): reason is Refusal {
   return (refusals as readonly string[]).includes(reason);

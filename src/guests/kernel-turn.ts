@@ -5,6 +5,7 @@
 
 import type { GuestPortWish } from '../dataplane/guest-wish.ts';
 import { hexText } from '../net/hex.ts';
+import { sameIp } from '../net/ip.ts';
 import type { BoundAddress, GuestPort } from './ports.ts';
 
 /** The kernel's part; GuestPlane in the daemon. */
@@ -107,6 +108,11 @@ export class KernelTurn {
       this.#changed.add(ifindex);
       for (const [key, one] of bound) this.#routesDue.set(key, one);
     }
+  }
+
+  /** Whether a MAC is let through on a port. */
+  isAdmitted(ifindex: number, mac: Uint8Array): boolean {
+    return this.#ports.get(ifindex)?.macs.some((one) => sameIp(one, mac)) === true;
   }
 
   /** Ends the turn. */
