@@ -75,7 +75,7 @@ export interface GuestRows {
   /** Of the whole machine; absent: those of the ports that are there. */
   refused?: Counts;
   /** Packets that the kernel dropped, by port and reason. */
-  drops?: ReadonlyMap<number, Counts>;
+  drops?: ReadonlyMap<number, Counts> | undefined;
 }
 
 /** Guests, or those of some names: bindings in their order, then what no binding is for. */

@@ -14,6 +14,8 @@ export interface GuestBackendParts {
   expectForMs: number;
   /** Of what was asked of the kernel. */
   status(): ObjectStatus[];
+  /** Packets that the kernel dropped, by port and reason. */
+  drops(): GuestRows['drops'];
   /** Whose an address is that no guest may have. */
   reserved(address: Uint8Array): string | undefined;
 }
@@ -21,14 +23,15 @@ export interface GuestBackendParts {
 export function guestBackend(parts: GuestBackendParts): GuestsBackend {
   const { guests, expectForMs } = parts;
   const { table } = guests;
-  const one = (name: string) => guestViews(rowsOf(table), Date.now(), new Set([name]))[0];
+  const counted = (): GuestRows => ({ ...rowsOf(table), drops: parts.drops() });
+  const one = (name: string) => guestViews(counted(), Date.now(), new Set([name]))[0];
   return {
-    list: () => guestViews(rowsOf(table), Date.now()),
+    list: () => guestViews(counted(), Date.now()),
     one,
     counts: () => {
       const failures = parts.status().filter(({ state }) => state === 'error');
       return guestCounts(
-        rowsOf(table),
+        counted(),
         failures.map(({ key, text }) => `${key}: ${text}`),
       );
     },

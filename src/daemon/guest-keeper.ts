@@ -91,6 +91,7 @@ export class GuestKeeper {
       guests,
       expectForMs: intent.moves.expectForMs,
       status: () => this.#plane.status(),
+      drops: () => this.#plane.drops(),
       reserved: this.#reserved,
     });
   }
