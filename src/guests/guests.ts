@@ -136,7 +136,7 @@ export class Guests {
     const { ifindex, reason, mac } = drop;
     if (SEEN_BY_SOCKET.has(reason) || !isRefusal(reason)) return;
     // Dropped before the guest was known, told after: that is no offence.
-    if (reason === 'otherMac' && mac !== undefined && this.#turn.isAdmitted(ifindex, mac)) return;
+    if (reason === 'otherMac' && mac !== undefined && this.#turn.mayHave(ifindex, mac)) return;
     const address = isSpoofed(reason) ? sourceOf(drop.packet) : undefined;
     if (address !== undefined && this.#turn.portOf(address) === ifindex) return;
     const about = { ...(mac === undefined ? {} : { mac }), ...(address === undefined ? {} : { address }) };

@@ -110,9 +110,10 @@ export class KernelTurn {
     }
   }
 
-  /** Whether a MAC is let through on a port. */
-  isAdmitted(ifindex: number, mac: Uint8Array): boolean {
-    return this.#ports.get(ifindex)?.macs.some((one) => sameIp(one, mac)) === true;
+  /** Whether a MAC is let through on a port, or nobody's is yet. */
+  mayHave(ifindex: number, mac: Uint8Array): boolean {
+    const macs = this.#ports.get(ifindex)?.macs ?? [];
+    return macs.length === 0 || macs.some((one) => sameIp(one, mac));
   }
 
   /** Ends the turn. */
