@@ -3,6 +3,7 @@
 
 import type { Command } from 'commander';
 import type { HookOptions } from './hook.ts';
+import type { SyncOptions } from './hook-sync.ts';
 import type { Bind } from './program.ts';
 
 export function addHookCommands(root: Command, bind: Bind): void {
@@ -32,6 +33,16 @@ export function addHookCommands(root: Command, bind: Bind): void {
     .action(
       bind(async (context, name: string, operation: string, _: unknown, __: unknown, options: HookOptions) =>
         (await import('./hook.ts')).libvirtHook(context, [name, operation], options),
+      ),
+    );
+  hook
+    .command('sync')
+    .description('what runs on this machine now, for what hooks told while leafd was down')
+    .option('--config-dir <path>', 'in place of /etc/pve (or LEAFD_PVE_DIR)')
+    .option('--libvirt-dir <path>', 'in place of /run/libvirt/qemu')
+    .action(
+      bind(async (context, options: SyncOptions) =>
+        (await import('./hook-sync.ts')).hookSync(context, options),
       ),
     );
 }

@@ -43,6 +43,8 @@ export interface LibvirtNic extends NicAddresses {
 
 export interface LibvirtDomain {
   name: string;
+  /** In the state file of one that stands still: an incoming migration, among other reasons. */
+  paused: boolean;
   nics: LibvirtNic[];
   problems: string[];
 }
@@ -76,6 +78,20 @@ export function libvirtRequest(operation: string, about: { xml: string; strict: 
       return operation === 'migrate' ? [{ ...body, expect: {} }] : [{ ...body, keepExpected: true }];
     });
   return { request: request({ kind: 'attach', bodies }), problems };
+}
+
+/**
+ * The bodies of a domain that runs, from its state file. One that stands still may be an incoming migration, whose
+ * guest runs elsewhere: it is expected, unless it is attached already.
+ */
+export function libvirtRunning(xml: string, isAttached: (name: string) => boolean): AttachBody[] {
+  const { name, paused, nics } = readDomain(xml);
+  return nics
+    .filter((nic) => nic.named && !nic.linkDown && nic.port !== undefined)
+    .map((nic) => {
+      const body = bodyOf(name, nic, true);
+      return paused && !isAttached(body.name) ? { ...body, expect: {} } : { ...body, keepExpected: true };
+    });
 }
 
 function request(
@@ -135,6 +151,7 @@ class DomainReader {
   private readonly problems: string[] = [];
   private name = '';
   private isDomain = false;
+  private paused = false;
   private words = '';
 
   open(tag: sax.QualifiedTag): void {
@@ -146,7 +163,8 @@ class DomainReader {
     this.words = '';
     const read = (key: string): string | undefined => tag.attributes[key]?.value;
     const path = this.path.join('/');
-    if (path === 'domain') this.isDomain = true;
+    if (path === '') this.paused = read('state') === 'paused';
+    else if (path === 'domain') this.isDomain = true;
     else if (path === 'domain/devices/interface' && this.nics.length < MAX_NICS)
       this.nics.push({ index: this.nics.length, addresses: [], allowed: [], linkDown: false, named: false });
     else if (path.startsWith('domain/devices/interface/')) this.openOfNic(path.slice(25), read);
@@ -176,7 +194,7 @@ class DomainReader {
     if (!this.isDomain || this.name === '') throw new Error('the XML is not that of a domain with a name');
     for (const told of this.told) this.give(told);
     if (this.direct.addresses.length + this.direct.allowed.length > 0) this.give(this.direct);
-    return { name: this.name, nics: this.nics, problems: this.problems };
+    return { name: this.name, paused: this.paused, nics: this.nics, problems: this.problems };
   }
 
   private openOfNic(element: string, read: (key: string) => string | undefined): void {

@@ -108,6 +108,17 @@ export function proxmoxRequest(
   return { request, problems };
 }
 
+/** The bodies of a guest that may run: those of its NICs whose ports are there. */
+export function proxmoxRunning(
+  about: { text: string; vmid: string; kind: ProxmoxKind },
+  isThere: (port: string) => boolean,
+): AttachBody[] {
+  const { nics } = readProxmoxConfig(about.text, about.vmid, about.kind);
+  return nics
+    .filter((nic) => !nic.linkDown && isThere(nic.port))
+    .map((nic) => ({ ...bodyOf(nic, `${prefixOfKind[about.kind]}${about.vmid}`), keepExpected: true }));
+}
+
 function bodyOf(nic: ProxmoxNic, guest: string): AttachBody {
   const body: AttachBody = { name: bindingName(guest, nic.nic), guest, source: 'proxmox', port: nic.port };
   if (nic.mac !== undefined) body.mac = nic.mac;

@@ -11,6 +11,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Context } from './context.ts';
 import { libvirtHook, proxmoxHook } from './hook.ts';
+import { hookSync } from './hook-sync.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'leafd-hook-'));
 const socket = join(folder, 'leafd.sock');
@@ -272,6 +273,41 @@ test('libvirt: broken, endless or absent XML is a line', async () => {
   const { code, err, tookMs } = await libvirt('started', undefined);
   expect([code, err]).toEqual([0, 'leafctl: no answer within 400 ms\n']);
   expect(tookMs).toBeLessThan(600);
+});
+
+test('what runs is attached and what has gone is detached after a time in which nobody listened', async () => {
+  const links = join(folder, 'net');
+  const state = join(folder, 'libvirt');
+  for (const name of [links, state]) mkdirSync(name);
+  for (const port of ['tap10i0', 'veth12i0', 'vnet0', 'tap77i0', 'tap14i0'])
+    writeFileSync(join(links, port), '');
+  writeFileSync(join(state, 'web1.xml'), `<domstatus state='running' pid='7'>${domain}</domstatus>`);
+  const incoming = domain.replaceAll('web1', 'web2').replace(':07', ':08');
+  writeFileSync(
+    join(state, 'web2.xml'),
+    `<domstatus state='paused' reason='migration'>${incoming}</domstatus>`,
+  );
+  writeFileSync(join(state, 'web3.xml'), '<domstatus><domain>');
+  const there = [
+    { name: 'vm10-net1', source: 'proxmox', port: 'tap10i1' },
+    { name: 'vm15-net0', source: 'proxmox', expected: {} },
+    { name: 'vm77-net0', source: 'proxmox', port: 'tap77i0' },
+    { name: 'old-net0', source: 'libvirt', port: 'vnet9' },
+    { name: 'other', source: 'api', port: 'tap9' },
+  ];
+  answer = ({ method }) => ({ status: 200, body: method === 'GET' ? { guests: there } : {} });
+  const { code, err } = await run((context) => hookSync(context, { libvirtDir: state, links }));
+  expect([code, err]).toEqual([0, expect.any(String)]);
+  expect(err).toMatch(
+    /^leafctl: vm10-net1 detached; old-net0 detached; 4 attached; \S*13\.conf: .* is too long; \S*web3\.xml: .*broken/,
+  );
+  const last = asked.at(-1)!.body as { guests: unknown[] };
+  expect(last.guests).toMatchObject([
+    { name: 'vm10-net0', port: 'tap10i0', keepExpected: true },
+    { name: 'ct12-net0', port: 'veth12i0' },
+    { name: 'web1-net0', port: 'vnet0', keepExpected: true },
+    { name: 'web2-net0', expect: {} },
+  ]);
 });
 
 test('the whole program ends within a second, also where the daemon hangs and stdin stays open', async () => {
