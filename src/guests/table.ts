@@ -419,6 +419,11 @@ export class GuestTable {
     return refusalsOf(this.#state, address);
   }
 
+  /** The settings in force. */
+  optionsNow(): GuestTableOptions {
+    return this.#state.options;
+  }
+
   /** Refusals since the start, by what was refused. */
   refused(): Counts {
     return { ...this.#state.counts };
