@@ -451,6 +451,10 @@ export interface EventView {
   peer?: string;
   prefix?: string;
   interface?: string;
+  /** Of kinds `guest-*`: name of the binding, the address, and what was refused. */
+  guest?: string;
+  address?: string;
+  refusal?: string;
 }
 
 /** What a configuration would change. */

@@ -1,5 +1,5 @@
-// The API's questions about guests, answered from the table, and its orders carried out: what follows from one is in the
-// kernel when it is answered, and on disk.
+// The API's questions about guests, answered from the table, and its orders carried out: what follows from one is in
+// the kernel when it is answered, and on disk.
 
 import type { AttachRequest, ExpectRequest, GuestsBackend } from '../api/backend.ts';
 import { type GuestRows, guestCounts, guestViews, guestWhy } from '../api/guest-views.ts';

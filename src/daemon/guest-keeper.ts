@@ -15,7 +15,7 @@ import type { GuestsIntent } from '../intent/guests.ts';
 import type { Intent } from '../intent/intent.ts';
 import { realClock } from '../lib/clock-real.ts';
 import type { LeafdError } from '../lib/leafd-error.ts';
-import { sameIp } from '../net/ip.ts';
+import { formatIp, sameIp } from '../net/ip.ts';
 import { prefixContainsIp } from '../net/prefix.ts';
 import type { LinkMonitor } from '../netlink/monitor.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
@@ -193,5 +193,12 @@ function planeIntentOf({ guests, bgp }: Intent): GuestPlaneIntent | undefined {
 
 function guestEventOf(event: GuestEvent): NewEvent {
   const isTrouble = event.kind === 'guest-refused' || event.kind === 'guest-frozen';
-  return { level: isTrouble ? 'warning' : 'info', kind: event.kind, text: event.text };
+  const { kind, text, binding } = event;
+  const told: NewEvent = { level: isTrouble ? 'warning' : 'info', kind, text };
+  if (binding !== undefined) told.guest = binding;
+  if (kind === 'guest-expected') return told;
+  if (event.port !== undefined) told.interface = event.port;
+  if (event.address !== undefined) told.address = formatIp(event.address);
+  if (kind === 'guest-refused') told.refusal = event.refusal;
+  return told;
 }

@@ -126,8 +126,8 @@ function ifupdown(side: OwnSide): string {
 }
 
 /**
- * The stanza of one family. ifdown of IPv4 takes the link down and with it what IPv6 has, so `down` finds less than `up`
- * left, and says nothing of it.
+ * The stanza of one family. ifdown of IPv4 takes the link down and with it what IPv6 has, so `down` finds less than
+ * `up` left, and says nothing of it.
  */
 function stanza(
   { interface: name, dns }: OwnSide,
