@@ -24,6 +24,8 @@ const AF_INET6 = 10;
 const RT_SCOPE_LINK = 253;
 /** IFA_PROTO of link-local addresses that the kernel made. */
 const IFAPROT_KERNEL_LL = 3;
+/** The same of those made from a router advertisement. */
+const IFAPROT_KERNEL_RA = 2;
 
 /** IFLA_IFALIAS of bridges that leafd made for guests. */
 export const GUEST_BRIDGE_ALIAS = 'leafd guests';
@@ -168,16 +170,15 @@ export function addressKey(link: string, { bytes, prefixLength }: LinkAddress): 
  */
 export function uplinkObjects(
   link: Link,
-  acceptRa: string | undefined,
+  acceptRa: () => string | undefined,
   addresses: readonly LinkAddress[],
 ): DesiredSysctl[] {
-  if (acceptRa !== '1' && acceptRa !== '2') return [];
   const virtual = link.kind === 'veth' || link.kind === 'tun' || link.name === 'lo';
   if (virtual && !addresses.some(({ protocol }) => protocol === IFAPROT_KERNEL_RA)) return [];
+  const value = acceptRa();
+  if (value !== '1' && value !== '2') return [];
   return [sysctl('net.ipv6.conf.IF.accept_ra', '2', link.name)];
 }
-
-const IFAPROT_KERNEL_RA = 2;
 
 /** What closes the gap, in the order of the objects. `addresses` are those of a link, `sysctls` by path. */
 export function guestChanges(

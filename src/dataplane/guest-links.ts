@@ -37,7 +37,13 @@ const FORWARDING = 'net.ipv6.conf.all.forwarding';
 const ALL_LINKS = 0;
 const EADDRNOTAVAIL = 99;
 const TURN_DELAY_MS = 5;
-const LINKS_PER_TURN = 64;
+/**
+ * Links looked at in a turn: while others make links too, each change waits for the kernel's one lock of all links, a
+ * few milliseconds a time; how many are looked at follows the time they took.
+ */
+const LINKS_PER_TURN_LEAST = 4;
+const LINKS_PER_TURN_MOST = 64;
+const TURN_MS = 15;
 const CHECK_EVERY_MS = 30_000;
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 30_000;
@@ -67,6 +73,8 @@ interface LinkedChange {
   change: GuestChange;
 }
 
+type Addresses = (ifindex: number) => readonly LinkAddress[];
+
 interface Fault {
   errno: string;
   text: string;
@@ -87,6 +95,7 @@ export class GuestLinks {
   #timer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #retryMs = RETRY_FIRST_MS;
+  #linksPerTurn = LINKS_PER_TURN_LEAST;
   #closed = false;
 
   /** Changes nothing before the first `setIntent`. Throws LeafdError when the state file is damaged. */
@@ -204,27 +213,29 @@ export class GuestLinks {
     this.#timer = undefined;
     const some: number[] = [];
     for (const ifindex of this.#dirty) {
-      if (some.length === LINKS_PER_TURN) break;
+      if (some.length === this.#linksPerTurn) break;
       some.push(ifindex);
     }
     for (const ifindex of some) this.#dirty.delete(ifindex);
+    const began = performance.now();
     if (some.length > 0) this.#pass(some, false);
+    const factor = performance.now() - began > TURN_MS ? 0.5 : 2;
+    const next = this.#linksPerTurn * factor;
+    this.#linksPerTurn = Math.min(Math.max(next, LINKS_PER_TURN_LEAST), LINKS_PER_TURN_MOST);
     if (this.#dirty.size > 0) this.#schedule();
   }
 
   #pass(ifindexes: readonly number[], whole: boolean): void {
     const wanted = new Set<string>();
     const changes: LinkedChange[] = [];
-    const addresses = byLink(this.#kernel.links.addresses());
+    const grouped = byLink(this.#kernel.links.addresses());
+    const addresses: Addresses = (ifindex) => grouped.get(ifindex) ?? [];
+    const forwarded = this.#forwardedBefore();
     for (const ifindex of ifindexes) {
-      const objects = this.#objectsOf(ifindex);
+      const objects = this.#objectsOf(ifindex, addresses, forwarded);
       for (const { key } of objects) wanted.add(key);
       this.#setStatus(ifindex, objects);
-      const found = guestChanges(
-        objects,
-        (index) => addresses.get(index) ?? [],
-        (path) => this.#kernel.sysctls.read(path),
-      );
+      const found = guestChanges(objects, addresses, (path) => this.#kernel.sysctls.read(path));
       for (const change of found) changes.push({ ifindex, change });
     }
     this.#tellGateways();
@@ -244,29 +255,35 @@ export class GuestLinks {
     else this.#status.set(ifindex, own.map(doneStatus));
   }
 
-  #objectsOf(ifindex: number): GuestObject[] {
+  #objectsOf(ifindex: number, addresses: Addresses, forwarded: boolean): GuestObject[] {
     const intent = this.#intent;
     if (!intent) return [];
     const { links } = this.#kernel.links;
     if (ifindex === ALL_LINKS) {
       // Before forwarding is switched on: the kernel then drops what an uplink has learned.
-      const uplinks = [...links.values()].flatMap((link) => this.#uplinkObjects(intent, link));
+      const uplinks = forwarded
+        ? []
+        : [...links.values()].flatMap((link) => this.#uplinkObjects(intent, link, addresses));
       return [...uplinks, ...globalObjects(intent, links)];
     }
     const link = links.get(ifindex);
     if (!link) return [];
     const role = roleOf(intent, link, links);
-    return role ? linkObjects(intent, link, role) : this.#uplinkObjects(intent, link);
+    if (role) return linkObjects(intent, link, role);
+    return forwarded ? [] : this.#uplinkObjects(intent, link, addresses);
   }
 
-  /** Only where it was leafd, for the guests, that switched forwarding on. */
-  #uplinkObjects(intent: GuestPlaneIntent, link: Link): GuestObject[] {
-    const { state, sysctls, links } = this.#kernel;
+  #uplinkObjects(intent: GuestPlaneIntent, link: Link, addresses: Addresses): GuestObject[] {
+    const { sysctls, links } = this.#kernel;
     if (roleOf(intent, link, links.links)) return [];
-    const before = state.sysctls.get(FORWARDING)?.before ?? sysctls.read(FORWARDING.replaceAll('.', '/'));
-    if (before !== '0') return [];
-    const acceptRa = sysctls.read(`net/ipv6/conf/${link.name}/accept_ra`);
-    return uplinkObjects(link, acceptRa, links.addresses(link.ifindex));
+    const acceptRa = () => sysctls.read(`net/ipv6/conf/${link.name}/accept_ra`);
+    return uplinkObjects(link, acceptRa, addresses(link.ifindex));
+  }
+
+  /** Whether this machine forwarded before leafd, for the guests, switched it on. */
+  #forwardedBefore(): boolean {
+    const { state, sysctls } = this.#kernel;
+    return (state.sysctls.get(FORWARDING)?.before ?? sysctls.read(FORWARDING.replaceAll('.', '/'))) !== '0';
   }
 
   #tellGateways(): void {
