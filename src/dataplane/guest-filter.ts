@@ -7,6 +7,7 @@
 // A base chain outlives its link on kernels that bind by name, and goes with it on older ones: a port that is new is
 // written whole, chain and rule, wherever they are already.
 
+import { LeafdError } from '../lib/leafd-error.ts';
 import { MessageWriter, u32 } from '../netlink/message.ts';
 import { type CommitResult, commit, openNetfilter, readChain } from '../netlink/netfilter.ts';
 import { listenNflog } from '../netlink/nflog.ts';
@@ -124,6 +125,7 @@ export class GuestFilter {
     this.#netdev = intent.filter ? netdevRules(intent) : undefined;
     this.#inet = inetRules(intent);
     if (!this.#open()) return;
+    this.#openLog();
     this.#writeShared(false);
     if (!intent.filter) return;
     const wishes = [...this.#wishes.values()];
@@ -176,6 +178,7 @@ export class GuestFilter {
   /** Reads what is there and makes it right, whoever changed it. */
   reconcile(): void {
     if (this.#intent === undefined || !this.#open()) return;
+    this.#openLog();
     this.#read();
     this.#writeShared(true);
     if (this.#intent.filter) this.#writePorts([...this.#wishes.values()]);
@@ -209,7 +212,7 @@ export class GuestFilter {
     try {
       for (const { table, reason } of DROP_SETS) this.#readDrops(table, reason, known, drops, gone);
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
+      troubleOfError(error);
     }
     if (this.#swept && gone.length > 0) this.#forgetCounters(gone);
     return drops;
@@ -253,12 +256,10 @@ export class GuestFilter {
       this.#events ??= this.#listen(this.#socket.portId);
       if (this.#found === undefined) this.#read();
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      this.#trouble.set('filter rules', { errno: error.code, text: error.message });
-      this.#trouble.set('filter guard', { errno: error.code, text: error.message });
+      const trouble = troubleOfError(error);
+      this.#trouble.set('filter rules', trouble).set('filter guard', trouble);
       return false;
     }
-    this.#openLog();
     return this.#found !== undefined;
   }
 
@@ -274,8 +275,7 @@ export class GuestFilter {
       });
       this.#trouble.delete('filter log');
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      this.#trouble.set('filter log', { errno: error.code, text: error.message });
+      this.#trouble.set('filter log', troubleOfError(error));
     }
   }
 
@@ -309,8 +309,7 @@ export class GuestFilter {
       this.#found = readFilter(this.#socket!, this.#writer);
       this.#chains.clear();
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      const trouble = { errno: error.code, text: error.message };
+      const trouble = troubleOfError(error);
       this.#trouble.set('filter rules', trouble).set('filter guard', trouble);
     }
   }
@@ -456,7 +455,7 @@ export class GuestFilter {
     try {
       commit(this.#socket!, this.#writer, elementChanges('elementsDelete', gone));
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
+      troubleOfError(error);
     }
   }
 
@@ -492,8 +491,7 @@ export class GuestFilter {
         if (trouble === undefined) return undefined;
         this.#read();
       } catch (error) {
-        if (!(error instanceof SysError)) throw error;
-        trouble = { errno: error.code, text: error.message };
+        trouble = troubleOfError(error);
       }
     }
     return trouble;
@@ -502,6 +500,13 @@ export class GuestFilter {
 
 function byId(elements: readonly OwnedElement[]): Map<string, OwnedElement> {
   return new Map(elements.map((element) => [elementId(element), element]));
+}
+
+/** What the system refused, or that the namespace has gone; anything else is a fault of ours and thrown on. */
+function troubleOfError(error: unknown): Trouble {
+  if (error instanceof SysError || error instanceof LeafdError)
+    return { errno: error.code, text: error.message };
+  throw error;
 }
 
 function troubleOf({ outcome, failed }: CommitResult): Trouble | undefined {

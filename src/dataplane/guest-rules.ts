@@ -2,9 +2,9 @@
 // them with the kernel and sends the difference.
 //
 // `table netdev leafd` looks at what a port's link receives, before the bridge or the stack does. Every port has a base
-// chain of its own that drops what the shared chain `guest` did not accept; the shared chains look up the port and the
-// sender in sets, so that a port costs elements and no rules. Nothing is let through that is not ARP, IPv4, IPv6 or RARP
-// of an admitted MAC: frames with a VLAN tag are none of these, since the type is read from the frame itself.
+// chain of its own that drops what the shared chain `guest` did not accept; the shared chains look up the port and
+// the sender in sets, so that a port costs elements and no rules. Nothing is let through that is not ARP, IPv4, IPv6
+// or RARP of an admitted MAC: frames with a VLAN tag are none of these, since the type is read from the frame itself.
 //
 // `table inet leafd` guards this machine: what comes in on a guest link (the bridge, or a routed tap) reaches ping,
 // neighbour discovery and what the operator opened; what guests send on to reserved prefixes is no BGP, BFD or VXLAN;

@@ -1,5 +1,5 @@
 // Listens to an NFLOG group: packets that a rule of nf_tables logs there, cut short. One listener a group and
-// namespace; the kernel refuses a second with EBUSY. What the socket cannot hold is lost and not told again: rules
+// namespace; the kernel refuses a second with EPERM. What the socket cannot hold is lost and not told again: rules
 // count what they drop, the log says only what it was like.
 
 import { eachMessage, MessageWriter } from './message.ts';
@@ -21,7 +21,7 @@ export interface NflogOptions {
   onPacket: (logged: LoggedPacket) => void;
 }
 
-/** Delivers logged packets until closed. Throws NetlinkError (EBUSY: somebody else listens) or SysError. */
+/** Delivers logged packets until closed. Throws NetlinkError (EPERM: somebody else listens) or SysError. */
 export function listenNflog(options: NflogOptions): { close(): void } {
   const socket = NetlinkSocket.open({
     netns: options.netns,
