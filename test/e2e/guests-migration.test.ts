@@ -9,6 +9,7 @@ import {
   everywhere,
   type Hypervisor,
   hypervisorFabric,
+  isOwnRoute,
   pathsTo,
   type RouteLog,
   routeEvent,
@@ -80,7 +81,7 @@ const ownEvents = (node: Hypervisor) =>
   addresses.flatMap((address) => logs.get(node)!.events(address)).filter(isOwn);
 
 function isOwn({ deleted, line }: { deleted: boolean; line: string }): boolean {
-  return !deleted && / dev vmbr1 /.test(line);
+  return !deleted && isOwnRoute(line);
 }
 
 /** Tells the target of the guest, as a hook does before it starts the second QEMU, and starts that. */

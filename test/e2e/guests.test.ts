@@ -18,6 +18,7 @@ import {
   macOfLink,
   nowhere,
   pathsTo,
+  prefixOf,
   routeEvent,
   routeLog,
   routers,
@@ -77,10 +78,14 @@ describe('attached', () => {
   it('guests are in the kernel of their hypervisor, in every RIB, and reach each other', async () => {
     await everywhere(fabric, [...web1, ...web2], 'hv1', 3000);
     await everywhere(fabric, [...db1, ...db2], 'hv2', 3000);
-    const { stdout: route4 } = await fabric.inside('hv1', 'ip', '-N', 'route', 'show', '192.0.2.11');
-    expect(route4).toMatch(/^192\.0\.2\.11 dev vmbr1 proto 179 scope link/);
-    const route6 = await fabric.out('hv1', 'ip', '-N', '-6', 'route', 'show', web1[1]!);
-    expect(route6).toMatch(/^2001:db8:100::11 dev vmbr1 proto 179/);
+    for (const [family, address] of [
+      ['-4', web1[0]!],
+      ['-6', web1[1]!],
+    ] as const) {
+      const show = ['ip', '-N', family, 'route', 'show', prefixOf(address), 'proto', '179'];
+      expect((await fabric.out('hv1', ...show)).trim()).toMatch(/^\S+ .*metric 1024/);
+      expect(await fabric.out('hv1', 'ip', 'route', 'get', address)).toContain(' dev vmbr1 ');
+    }
     for (const address of web1)
       expect(await fabric.out('hv1', 'ip', 'neigh', 'show', address)).toMatch(/lladdr 02:.* PERMANENT/);
     const pairs = ['spine1', 'hv3', 'web2', 'db1'].flatMap((from) => web1.map((to) => [from, to] as const));
@@ -133,6 +138,11 @@ describe('detached', () => {
       const tookMs = await withdrawal(guest, () => detach('hv2', guest.name), 2000);
       console.log(`detached: withdrawn after ${tookMs} ms`);
       expect(tookMs).toBeLessThanOrEqual(200);
+      // Its port is still there, and lets nothing through.
+      await noTrace({ ...guest, tap: 'none', mac: 'none' });
+      expect(await reaches(guest.name, '10.255.0.1')).toBe('2 packets transmitted, 0 received');
+      expect((await kernelTraces(fabric, 'hv2', guest)).join('\n')).toContain(`device "${guest.tap}"`);
+      await guest.unplug();
       await noTrace(guest);
     });
   });

@@ -176,6 +176,11 @@ export async function routeEvent(
   return events.find(holds)!;
 }
 
+/** Whether a route leads to a guest of this machine: they have a metric of their own (guests.metric). */
+export function isOwnRoute(line: string): boolean {
+  return / metric 1024( |$)/.test(line);
+}
+
 /** What a hypervisor's kernel holds of a guest: routes, neighbours, and mentions in its filter. */
 export async function kernelTraces(
   fabric: Fabric,
@@ -197,7 +202,7 @@ export async function kernelTraces(
       '179',
     );
     // What leads to another hypervisor is no trace of a guest here.
-    traces.push(...linesOf(routes).filter((line) => !/ via |nhid|nexthop/.test(line)));
+    traces.push(...linesOf(routes).filter(isOwnRoute));
     traces.push(...linesOf(await fabric.out(node, 'ip', family, 'neigh', 'show', address)));
   }
   const rules = await fabric.out(node, 'nft', 'list', 'ruleset');

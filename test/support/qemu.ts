@@ -96,13 +96,13 @@ async function startQemu(options: QemuOptions, incoming?: string): Promise<QemuG
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   children.add(child);
   child.once('close', () => children.delete(child));
-  await until(
-    () => existsSync(paths.qmp) || child.exitCode !== null,
-    (ready) => ready,
+  // The socket is there a moment before QEMU listens on it.
+  const qmp = await until(
+    () => (child.exitCode === null ? Qmp.open(paths.qmp).catch(() => undefined) : null),
+    (opened) => opened !== undefined,
     { timeoutMs: 10_000, everyMs: 10, what: `QEMU of ${options.name}` },
   );
-  if (child.exitCode !== null) throw new Error(`QEMU of ${options.name} ended: ${said.trim()}`);
-  const qmp = await Qmp.open(paths.qmp);
+  if (qmp === null || qmp === undefined) throw new Error(`QEMU of ${options.name} ended: ${said.trim()}`);
   return {
     options,
     pid: child.pid!,
