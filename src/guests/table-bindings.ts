@@ -11,7 +11,7 @@ import { formatMac } from '../net/mac.ts';
 import { samePrefix } from '../net/prefix.ts';
 import type { Binding } from './binding.ts';
 import { claim, judgeLearned, release, reservedFor, settle, wait } from './table-addresses.ts';
-import { plug, portFor, setMac, unplug } from './table-macs.ts';
+import { evict, plug, portFor, setMac, unplug } from './table-macs.ts';
 import { tellAddress } from './table-moves.ts';
 import { probeSoon } from './table-probes.ts';
 import { type BindingEntry, keyOf, limits, namedBy, sameBytes, type TableState } from './table-state.ts';
@@ -148,6 +148,7 @@ export function putBinding(
   entry.keys = [...new Set(binding.addresses.map(keyOf))];
   index(state, entry);
   const moved = rematch(state, entry);
+  evict(state, entry);
   const kept = new Set(entry.keys);
   for (const address of namedByKeys(state, entry, before))
     if (!kept.has(address.key)) release(state, address, 'removed');

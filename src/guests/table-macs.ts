@@ -36,6 +36,18 @@ export function portFor(state: TableState, entry: BindingEntry): PortEntry | und
   return port?.up === true && fits(port) ? port : undefined;
 }
 
+/** A binding with port and MAC has come: other ports lose the MAC, as if its own had been there first. */
+export function evict(state: TableState, entry: BindingEntry): void {
+  const { mac, port: name, bridge } = entry.binding;
+  if (mac === undefined || name === undefined) return;
+  const key = bridge === undefined ? undefined : `${bridge}|${keyOf(mac)}`;
+  if (key === undefined && entry.port !== undefined) return;
+  const squatters = key === undefined ? [...state.ports.values()] : [state.macs.get(key)];
+  for (const port of squatters)
+    if (port !== undefined && port !== entry.port && sameBytes(port.mac, mac))
+      setMac(state, port, undefined, false);
+}
+
 /** Gives the port to the binding; one that only has a MAC makes way. Its addresses are settled by the caller. */
 export function plug(state: TableState, entry: BindingEntry, port: PortEntry): void {
   if (port.binding !== undefined && port.binding !== entry) unplug(state, port.binding);

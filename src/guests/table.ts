@@ -8,7 +8,7 @@
 
 import { LeafdError } from '../lib/leafd-error.ts';
 import { parseIp } from '../net/ip.ts';
-import type { Binding, KeptAddress, Refusal } from './binding.ts';
+import type { Binding, Expectation, KeptAddress, Refusal } from './binding.ts';
 import type { GuestHost, GuestPort, Heard, Sighting } from './ports.ts';
 import { arrive, forget, judgeLearned, settle, settleAll } from './table-addresses.ts';
 import {
@@ -88,8 +88,8 @@ export class GuestTable {
     for (const binding of configBindings) shadowRivals(state, binding);
     for (const binding of configBindings) {
       const before = state.bindings.get(binding.name)?.binding;
-      const { expected } = before ?? {};
-      const now = expected === undefined ? binding : { ...binding, expected };
+      const now =
+        before?.expected === undefined ? binding : { ...binding, expected: lasting(before.expected) };
       if (before === undefined || !isSameBinding(before, now)) putBinding(state, now, 'none');
     }
     this.#bringBack();
@@ -141,8 +141,7 @@ export class GuestTable {
     const isLanding = expected !== undefined && options.keepExpected !== true;
     if (known !== undefined && isLanding) this.#land(known);
     if (isLanding) expected = undefined;
-    const { alone: _, ...kept } = expected ?? { untilMs: 0 };
-    const next = expected === undefined ? binding : { ...binding, expected: kept };
+    const next = expected === undefined ? binding : { ...binding, expected: lasting(expected) };
     state.shadowed.delete(binding.name);
     if (known !== undefined && !isLanding && isSameBinding(known.binding, next)) return;
     putBinding(state, next, isLanding ? 'expected' : 'operator');
@@ -172,11 +171,10 @@ export class GuestTable {
     const known = state.bindings.get(binding.name);
     const isConfigured = known?.binding.source === 'config';
     if (!isConfigured) this.#judge(binding);
-    const { alone: _, ...rest } = expected;
     const isAlone = known === undefined || known.binding.expected?.alone === true;
-    const now = isAlone ? { ...rest, alone: true as const } : rest;
+    const now: Expectation = isAlone ? { ...expected, alone: true } : lasting(expected);
     const before = known?.binding.expected?.qmp;
-    state.shadowed.delete(binding.name);
+    if (!isConfigured) state.shadowed.delete(binding.name);
     const entry = putBinding(state, { ...(isConfigured ? known.binding : binding), expected: now }, 'none');
     if (before !== now.qmp) state.host.qmp(binding.name, now.qmp);
     this.#armExpectation(entry);
@@ -446,4 +444,9 @@ export class GuestTable {
   kept(): { bindings: Binding[]; addresses: KeptAddress[] } {
     return { bindings: keptBindings(this.#state), addresses: keptAddresses(this.#state) };
   }
+}
+
+/** The expectation of a binding that stays when it is over. */
+function lasting({ alone: _, ...expected }: Expectation): Expectation {
+  return expected;
 }
