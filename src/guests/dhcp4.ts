@@ -196,7 +196,10 @@ function putClientId(put: Put, message: Dhcp4Message): void {
   if (id !== undefined) put(OPTION4_CLIENT_ID, id);
 }
 
-/** To whom (section 4.1): `ciaddr` if there is one, everybody if asked for, else the address given; NAK: everybody. */
+/**
+ * To whom (section 4.1): a client that has an address hears there, others everybody if they ask for that, else at the
+ * address given (which is the one it has, where it has one). Without an address: everybody.
+ */
 function send(
   out: ByteWriter,
   reply: ByteWriter,
@@ -206,13 +209,12 @@ function send(
 ): void {
   const { message, sighting } = news;
   endDhcp4(reply);
-  const has = !isUnspecified(message.ciaddr);
-  const everybody = address === undefined || (!has && message.broadcast);
+  const everybody = address === undefined || (isUnspecified(message.ciaddr) && message.broadcast);
   const ends = {
     sourceMac: settings.gatewayMac,
     destinationMac: everybody ? BROADCAST_MAC : sighting.mac,
     source: settings.gateway4,
-    destination: everybody ? BROADCAST : has ? message.ciaddr : address,
+    destination: everybody ? BROADCAST : address,
     sourcePort: DHCP4_SERVER_PORT,
     destinationPort: DHCP4_CLIENT_PORT,
   };
