@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodeAddress, encodeAddress } from './address.ts';
-import { decodeLink, encodeLink } from './link.ts';
+import { encodePortIsolated } from './bridge.ts';
+import { decodeLink, decodePortIsolated, encodeLink } from './link.ts';
 import {
   attributeAt,
   eachMessage,
@@ -228,9 +229,12 @@ test('decoding what was encoded gives the same', () => {
     lower: u32,
     operState: byte,
     carrierChanges: u32,
+    isolated: fc.constantFrom(undefined, true, false),
   });
   fc.assert(
-    fc.property(link, (value) => {
+    fc.property(link, ({ isolated, ...rest }) => {
+      // A port of a bridge has a kind; other links say nothing of isolation.
+      const value = isolated === undefined ? rest : { ...rest, kind: `x${rest.kind}`, isolated };
       const carrier = value.up && value.carrier;
       const flags = (value.up ? 1 : 0) | (carrier ? 0x10040 : 0);
       const whole = { ...value, carrier, flags };
@@ -252,6 +256,17 @@ test('decoding what was encoded gives the same', () => {
       expect(roundTrip((w) => encodeAddress(w, 20, 0, 1, whole), decodeAddress)).toEqual(whole);
     }),
   );
+});
+
+test('a port of a bridge is isolated by a message of the bridge’s family, whose flag is read back', () => {
+  const writer = new MessageWriter();
+  encodePortIsolated(writer, 1, 7, true);
+  const { bytes, length } = writer;
+  expect(bytes[16]).toBe(7);
+  expect(decodePortIsolated(bytes, 0, length)).toEqual({ ifindex: 7, isolated: true });
+  // IFLA_PROTINFO, nested, with IFLA_BRPORT_ISOLATED in it.
+  expect([...bytes.subarray(32, length)]).toEqual([12, 0, 12, 0x80, 5, 0, 33, 0, 1, 0, 0, 0]);
+  for (let cut = 0; cut < length; cut++) expect(decodePortIsolated(bytes, 0, cut)).toBeUndefined();
 });
 
 test('decoding what was encoded gives the same: neighbours, routes', () => {
