@@ -1,6 +1,9 @@
 // Guests of a real LXD: containers that start, stop, change and move between the members of a cluster, on the guest
 // bridge and with a routed NIC. What the driver tells is there within a second of LXD's own event.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Binding } from '../../src/guests/binding.ts';
 import { LxdDriver, type LxdGuests } from '../../src/guests/lxd.ts';
@@ -8,7 +11,7 @@ import { type LxdEventStream, lxdEvents } from '../../src/guests/lxd-client.ts';
 import { formatIp } from '../../src/net/ip.ts';
 import { formatMac } from '../../src/net/mac.ts';
 import { prefixText } from '../../src/net/prefix.ts';
-import { until } from '../support/fabric.ts';
+import { leafdPath, type Running, run, start, until } from '../support/fabric.ts';
 import { BRIDGE, type LxdBed, type LxdMember, lxdBed, lxdProcesses } from '../support/lxd.ts';
 
 /** What the driver told, and when; and LXD's own events, as another listener hears them. */
@@ -128,7 +131,6 @@ describe('one LXD', () => {
       expect(await bed.close()).toEqual([]);
       expect(await lxdProcesses(bed)).toBe('');
     }
-    process.stdout.write(`after LXD's event: ${lags.join(', ')}\n`);
   });
 
   test('a container on the guest bridge is attached when it starts, and detached when it stops', async () => {
@@ -271,6 +273,73 @@ describe('one LXD', () => {
   });
 });
 
+/** One leafd in each member's network, neighbours of each other. */
+class Daemons {
+  readonly running: Running[] = [];
+  private readonly scratch = mkdtempSync(join(tmpdir(), 'leafd-lxd-daemons-'));
+
+  constructor(members: readonly LxdMember[]) {
+    for (const [index, member] of members.entries()) {
+      const n = index + 1;
+      const file = join(this.scratch, `${member.name}.yaml`);
+      const text = `
+node: {name: ${member.name}}
+bgp:
+  asn: 6510${n}
+  loopbacks: [10.255.0.${n}/32, 2001:db8:ff::${n}/128]
+  profile: fabric
+  peers: [{interface: up0, remoteAs: external}]
+guests:
+  bridges: [{name: ${BRIDGE}}]
+  taps: ["tap-*"]
+  lxd: {socket: ${member.socket}}
+`;
+      writeFileSync(file, text);
+      const files = ['--config', file, '--socket', join(this.scratch, `${member.name}.sock`)];
+      const words = [leafdPath, ...files, '--state', join(this.scratch, member.name)];
+      // Ends with this process, whatever ends that.
+      const inside = ['setpriv', '--pdeathsig', 'KILL', 'ip', 'netns', 'exec', member.netns];
+      this.running.push(start([...inside, ...words]));
+    }
+  }
+
+  text(): string {
+    return this.running.map((one) => one.text()).join('\n');
+  }
+
+  async close(): Promise<void> {
+    for (const one of this.running) await one.stop();
+    rmSync(this.scratch, { recursive: true, force: true });
+  }
+}
+
+/** Our routes to a host in a member's kernel. */
+async function routesTo(member: LxdMember, address: string): Promise<string> {
+  const family = address.includes(':') ? '-6' : '-4';
+  return (await member.out('ip', family, 'route', 'show', address, 'proto', '179')).trim();
+}
+
+/** Waits for the other node's route to come or go, and says how long after LXD's event that was. */
+async function routeAfter(
+  member: LxdMember,
+  address: string,
+  is: 'there' | 'gone',
+  event: () => number | undefined,
+): Promise<number> {
+  await until(
+    () => routesTo(member, address),
+    (text) => (text !== '') === (is === 'there'),
+    { timeoutMs: 5000, everyMs: 5, what: `${member.name}: ${address} ${is}` },
+  );
+  const seenMs = performance.now();
+  const atMs = await until(event, (at) => at !== undefined, {
+    timeoutMs: 2000,
+    everyMs: 5,
+    what: 'the event',
+  });
+  return seenMs - atMs!;
+}
+
 describe('a cluster of two', () => {
   let bed: LxdBed;
   const guests: Recorder[] = [];
@@ -281,6 +350,7 @@ describe('a cluster of two', () => {
     for (const one of guests) await one.connected();
   }, 60_000);
   afterAll(async () => {
+    process.stdout.write(`after LXD's event: ${lags.join(', ')}\n`);
     for (const one of guests) one.close();
     if (bed === undefined) return;
     expect(await bed.close()).toEqual([]);
@@ -311,5 +381,92 @@ describe('a cluster of two', () => {
     expect(here.bindings()).toEqual([]);
     await bed.act(second, name, 'stop');
     await there.detached(`${name}-eth0`);
+  });
+
+  test('with leafd on both, its routes are where it is, and it is reached from the other one', async () => {
+    const members = bed.members as [LxdMember, LxdMember];
+    const daemons = new Daemons(members);
+    const [a4, a6] = ['192.0.2.70', '2001:db8::70'];
+    const name = bed.instance('d1');
+    const eventOf = (action: string, from: number) => (): number | undefined =>
+      guests[0]!.events.find((one) => one.atMs > from && one.action === action && one.source.includes(name))
+        ?.atMs;
+    const reaches = async (member: LxdMember, address: string): Promise<void> => {
+      const ping = [
+        'ip',
+        'netns',
+        'exec',
+        member.netns,
+        'ping',
+        '-n',
+        '-c',
+        '3',
+        '-i',
+        '0.05',
+        '-W',
+        '1',
+        address,
+      ];
+      const what = `${member.name} pings ${address}\n${daemons.text().slice(-2000)}`;
+      await until(
+        () => run(ping),
+        ({ exitCode }) => exitCode === 0,
+        { timeoutMs: 3000, what },
+      );
+    };
+    try {
+      for (const [index, member] of members.entries()) {
+        const loopback = `10.255.0.${2 - index}`;
+        await until(
+          () => routesTo(member, loopback),
+          (text) => text !== '',
+          { timeoutMs: 15_000, what: loopback },
+        );
+      }
+      await bed.create(members[0], 'd1', {
+        nic: onBridge,
+        config: {
+          'user.leafd.eth0.addresses': `${a4},${a6}`,
+          'environment.ADDRESSES': `${a4}/32 ${a6}/128`,
+          'environment.GATEWAY4': '169.254.0.1',
+          'environment.GATEWAY6': 'fe80::1',
+        },
+      });
+      for (const [here, there] of [
+        [members[0], members[1]],
+        [members[1], members[0]],
+      ] as const) {
+        let from = performance.now();
+        await bed.act(here, name, 'start');
+        const started = eventOf('instance-started', from);
+        for (const address of [a4, a6])
+          await within(routeAfter(there, address, 'there', started), `${here.name} ${address} announced`);
+        expect(await here.out('ip', 'route', 'get', a4)).toContain(`dev ${BRIDGE}`);
+        expect(await here.out('ip', 'neigh', 'show', a4)).toContain('PERMANENT');
+        for (const address of [a4, a6]) await reaches(there, address);
+        from = performance.now();
+        await bed.act(here, name, 'stop');
+        const stopped = eventOf('instance-stopped', from);
+        for (const address of [a4, a6])
+          await within(routeAfter(there, address, 'gone', stopped), `${here.name} ${address} withdrawn`);
+        expect(await here.out('ip', 'neigh', 'show', a4)).toBe('');
+        if (here === members[0])
+          await here.api('POST', `/1.0/instances/${name}?target=${there.name}`, { name, migration: true });
+      }
+
+      // A routed NIC: LXD's own route stays, ours is told.
+      const routed = { nictype: 'routed', host_name: 'tap-r1', 'ipv4.address': '192.0.2.71' };
+      const r1 = await bed.create(members[0], 'r1', { nic: routed });
+      await bed.act(members[0], r1, 'start');
+      await routeAfter(members[1], '192.0.2.71', 'there', () => performance.now());
+      expect(await members[0].out('ip', 'route', 'show', '192.0.2.71')).toMatch(
+        /^192\.0\.2\.71 dev tap-r1 scope link/,
+      );
+      await reaches(members[1], '192.0.2.71');
+      await bed.act(members[0], r1, 'stop');
+      await routeAfter(members[1], '192.0.2.71', 'gone', () => performance.now());
+    } finally {
+      await daemons.close();
+    }
   });
 });

@@ -76,9 +76,9 @@ export interface InstanceOptions {
 /** Starts one LXD, or a cluster of two, under names of this process. */
 export async function lxdBed(title: string, count: 1 | 2): Promise<LxdBed> {
   const tag = `lfl${process.pid.toString(36)}${title}`;
-  const directory = `/tmp/leafd-lxd-${tag}`;
+  const directory = directoryOf(tag);
   const members = Array.from({ length: count }, (_, i) => new Member(tag, directory, i));
-  const clean = (): string[] => removeAll(tag, directory, members);
+  const clean = (): string[] => removeAll(tag, members);
   process.once('exit', clean);
   const close = async (): Promise<string[]> => {
     await Promise.all(members.map((member) => member.kill()));
@@ -86,8 +86,9 @@ export async function lxdBed(title: string, count: 1 | 2): Promise<LxdBed> {
     return clean();
   };
   try {
-    removeAll(tag, directory, members);
+    removeOrphans();
     mkdirSync(directory, { mode: 0o700 });
+    writeFileSync(join(directory, 'owner'), String(process.pid));
     await makeNetwork(members);
     await members[0]!.start();
     await preseed(members[0]!, count === 1 ? standalone : firstOfCluster(members[0]!));
@@ -389,18 +390,32 @@ async function importImage(member: Member, path: string): Promise<string> {
 }
 
 /** Processes, namespaces, control groups, directories of a bed; what could not be removed. Synchronous, for exits. */
-function removeAll(tag: string, directory: string, members: readonly Member[]): string[] {
+function removeAll(tag: string, members: readonly Member[]): string[] {
   for (const member of members) member.killNow();
   const left: string[] = [];
-  for (const { netns } of members) {
-    if (!existsSync(`/run/netns/${netns}`)) continue;
+  const namespaces = existsSync('/run/netns') ? readdirSync('/run/netns') : [];
+  for (const netns of namespaces.filter((one) => one.startsWith(`${tag}-`))) {
     const { status, stderr } = spawnSync('ip', ['netns', 'del', netns], { encoding: 'utf8' });
     if (status !== 0) left.push(`namespace ${netns}: ${stderr.trim()}`);
   }
   left.push(...removeGroups(tag));
+  const directory = directoryOf(tag);
   rmSync(directory, { recursive: true, force: true });
   if (existsSync(directory)) left.push(directory);
   return left;
+}
+
+const directoryOf = (tag: string): string => join('/tmp', `leafd-lxd-${tag}`);
+
+/** Beds of processes that were killed: what they ran has died with them, the rest is removed here. */
+function removeOrphans(): void {
+  for (const name of readdirSync('/tmp')) {
+    const tag = /^leafd-lxd-(lfl[0-9a-z]+)$/.exec(name)?.[1];
+    if (tag === undefined) continue;
+    const owner = join('/tmp', name, 'owner');
+    const pid = existsSync(owner) ? readFileSync(owner, 'utf8') : '';
+    if (pid !== '' && !existsSync(`/proc/${pid}`)) removeAll(tag, []);
+  }
 }
 
 /** Control groups that instances of a bed have left, at any place below the hierarchies. */
