@@ -162,7 +162,10 @@ function nothingAbout(thing: string): [what: string, hint: string] {
     return [`route ${thing}`, 'leafctl why ADDRESS asks for the longest match'];
   if (parseIp(thing) !== undefined)
     return [`route to ${thing}, nor a peer of that address`, 'leafctl routes'];
-  return [`peer or interface ${thing}, nor is it a prefix or an address`, 'leafctl peers lists the peers'];
+  return [
+    `peer, interface or guest ${thing}, nor is it a prefix or an address`,
+    'leafctl peers lists the peers',
+  ];
 }
 
 function absent(what: string, hint: string): never {

@@ -1,6 +1,6 @@
 // Bodies of requests about guests, judged field by field before anyone acts on them: every refusal names the field,
 // `guests.17.addresses.0` in a list. What one machine reserves, and who has an address already, the table of guests
-// says. Sizes: 4096 bindings a request, 64 addresses and 256 prefixes each.
+// says. Sizes: 4096 bindings a request, 64 addresses and 64 prefixes each.
 
 import { parseDuration } from '../intent/duration.ts';
 import { parseHostAddress, whyNoGuest, whyNoGuestAddress, whyNoMac } from '../intent/guest-address.ts';
@@ -12,7 +12,7 @@ import { badRequest, type Fields, onlyFields } from './query.ts';
 
 const MAX_BINDINGS = 4096;
 const MAX_ADDRESSES = 64;
-const MAX_PREFIXES = 256;
+const MAX_PREFIXES = 64;
 const MAX_LEARNED = 1024;
 const MAX_EXPECT_MS = 7 * 86_400_000;
 

@@ -7,8 +7,9 @@ import { formatIp, parseIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import type { Backend, GuestsBackend } from './backend.ts';
 import { attachRequests, clearAddress, expectRequest } from './guest-bodies.ts';
+import { stateTexts } from './guest-texts.ts';
 import { type Fields, nameOf, onlyFields } from './query.ts';
-import type { ClearView, DetachView, GuestsView, StatusView, WhyView } from './views.ts';
+import type { ClearView, DetachView, GuestsView, GuestView, StatusView, WhyView } from './views.ts';
 
 type Named = { Params: { name: string } };
 
@@ -62,9 +63,21 @@ export function withGuests(status: StatusView, { guests }: Backend): StatusView 
   return guests === undefined ? status : { ...status, guests: guests.counts() };
 }
 
+/** A guest asked for by its name: each of its addresses. */
+function guestExplained(guest: GuestView | undefined): WhyView | undefined {
+  if (guest === undefined) return undefined;
+  const { name, addresses, reason, state } = guest;
+  const steps = addresses.map((one) => ({
+    code: one.reason.code,
+    text: `${one.address} ${stateTexts[one.state]}: ${one.reason.text}`,
+  }));
+  const summary = `${name} is a guest, ${state}: ${reason.text}`;
+  return { thing: name, kind: 'guest', summary, paths: [], advertised: [], steps };
+}
+
 /** An explanation with the guest's part, for addresses and host prefixes; alone where there is no route. */
 export function explained(backend: Backend, thing: string): WhyView | undefined {
-  const view = backend.why(thing);
+  const view = backend.why(thing) ?? guestExplained(backend.guests?.one(thing));
   const address = backend.guests === undefined ? undefined : addressIn(thing);
   const guest = address === undefined ? undefined : backend.guests?.why(address);
   if (guest === undefined) return view;

@@ -127,6 +127,11 @@ describe('asking', () => {
       guest: { binding: 'web1' },
     });
     expect((await get('/v1/why/192.0.2.0/24')).statusCode).toBe(404);
+    expect((await get('/v1/why/db1')).json()).toMatchObject({
+      kind: 'guest',
+      summary: 'db1 is a guest, expected: the guest still runs on another node',
+      steps: [{ code: 'migration', text: expect.stringMatching(/^192\.0\.2\.11 is expected: nothing/) }],
+    });
   });
 });
 
@@ -249,7 +254,7 @@ describe('attaching', () => {
     [{ name: 'a', port: 'b', allowed: ['192.0.2.1/24'] }, 'allowed.0: has bits set beyond its length'],
     [{ name: 'a', port: 'b', allowed: ['192.0.2.1'] }, 'allowed.0: must be a prefix'],
     [{ name: 'a', port: 'b', allowed: ['fe80::/64'] }, 'allowed.0: is link-local'],
-    [{ name: 'a', port: 'b', allowed: Array(257).fill('::/0') }, 'allowed: must be at most 256'],
+    [{ name: 'a', port: 'b', allowed: Array(65).fill('::/0') }, 'allowed: must be at most 64'],
     [{ name: 'a', port: 'b', maxAddresses: -1 }, 'maxAddresses: must be a whole number from 0 to 1024'],
     [{ name: 'a', port: 'b', maxAddresses: '4' }, 'maxAddresses: must be a whole number'],
     [{ name: 'a', port: 'b', source: 'config' }, 'source: must be one of api, proxmox, libvirt, lxd'],

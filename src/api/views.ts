@@ -369,7 +369,7 @@ export interface ReasonView {
 /** The explanation of one thing: a prefix, an address, a peer. */
 export interface WhyView {
   thing: string;
-  kind: 'prefix' | 'address' | 'peer';
+  kind: 'prefix' | 'address' | 'peer' | 'guest';
   /** The answer in one sentence. */
   summary: string;
   /** The prefix that answers for an address. */

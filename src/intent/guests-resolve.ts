@@ -3,7 +3,7 @@
 // prefix, are refused here instead of being told apart by chance when the guests come up.
 
 import { formatIp, parseIp, sameIp } from '../net/ip.ts';
-import { parseMac } from '../net/mac.ts';
+import { formatMac, parseMac } from '../net/mac.ts';
 import { type Prefix, parsePrefix, prefixContainsIp, prefixText } from '../net/prefix.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 import { parseHostAddress, whyNoGuest, whyNoGuestAddress } from './guest-address.ts';
@@ -35,14 +35,16 @@ export function resolveGuests(config: GuestsConfig, around: AroundGuests, findin
   const gateways = resolveGateways(config, around, findings);
   const bridges = resolveBridges(config, findings);
   const reserved = prefixesOf(config.reserved, [...root, 'reserved'], findings, () => undefined);
+  const gatewayMac = parseMac(config.gatewayMac ?? DEFAULT_GATEWAY_MAC)!;
+  const aroundBindings: AroundBindings = { gatewayMac, ...gateways, bridges, reserved, around };
   const intent: GuestsIntent = {
-    gatewayMac: parseMac(config.gatewayMac ?? DEFAULT_GATEWAY_MAC)!,
+    gatewayMac,
     ...gateways,
     bridges,
     taps: resolveTaps(config, bridges, findings),
     allowed: allowedOf(config.allowed, root, findings),
     reserved,
-    bindings: resolveBindings(config, { ...gateways, bridges, reserved, around }, findings),
+    bindings: resolveBindings(config, aroundBindings, findings),
     learn: resolveLearn(config, findings),
     moves: resolveMoves(config, findings),
     reach: { tcp: portsOf(config, 'tcp', around, findings), udp: portsOf(config, 'udp', around, findings) },
@@ -178,6 +180,7 @@ const allowedOf = (texts: readonly string[] | undefined, owner: Path, findings: 
   prefixesOf(texts, [...owner, 'allowed'], findings, whyNoGuest);
 
 interface AroundBindings {
+  gatewayMac: Uint8Array;
   gateway4: Uint8Array;
   gateway6: Uint8Array;
   bridges: readonly GuestBridgeIntent[];
@@ -191,13 +194,13 @@ function resolveBindings(
   findings: Findings,
 ): GuestBindingIntent[] {
   const names = new Set<string>();
-  const places = new Map<string, string>();
+  const rivals = new Rivals();
   const owners = new Map<string, string>();
   return (config.bind ?? []).map((bind, index) => {
     const path = [...root, 'bind', index];
     if (names.has(bind.name)) complain(findings, [...path, 'name'], 'is the name of a binding above');
     names.add(bind.name);
-    checkPlace(bind, path, context, places, findings);
+    checkPlace(bind, path, context, rivals.add(bind), findings);
     const addresses = (bind.addresses ?? []).map((text, at) => {
       const address = parseHostAddress(text) as Uint8Array;
       const here = [...path, 'addresses', at];
@@ -216,36 +219,56 @@ type BindConfig = NonNullable<GuestsConfig['bind']>[number];
 const claimedBy = (owner: string, name: string): string =>
   owner === name ? 'is in the list already' : `is an address of ${owner} above`;
 
+/** Bindings so far by port and by MAC, so that thousands are not each held against each. */
+class Rivals {
+  readonly #byPlace = new Map<string, BindConfig[]>();
+
+  /** Those before it that have its port or its MAC. */
+  add(bind: BindConfig): BindConfig[] {
+    const found: BindConfig[] = [];
+    for (const place of [bind.port && `port ${bind.port}`, bind.mac && `mac ${macOf(bind)}`]) {
+      if (place === undefined) continue;
+      const there = this.#byPlace.get(place) ?? [];
+      found.push(...there);
+      this.#byPlace.set(place, [...there, bind]);
+    }
+    return found;
+  }
+}
+
 /** Where a binding looks for its guest: a port, a MAC, or both, and nobody else's. */
 function checkPlace(
   bind: BindConfig,
   path: Path,
-  { bridges }: AroundBindings,
-  places: Map<string, string>,
+  { bridges, gatewayMac }: AroundBindings,
+  before: readonly BindConfig[],
   findings: Findings,
 ): void {
-  const { name, port, mac, bridge } = bind;
+  const { port, bridge } = bind;
+  const mac = macOf(bind);
   if (port === undefined && mac === undefined)
     complain(findings, path, 'has neither port nor mac', 'one of them tells which guest is meant');
-  if (bridge !== undefined && !bridges.some((one) => one.name === bridge))
-    findings.problems.push(
-      unknownName(
-        [...path, 'bridge'],
-        'bridge',
-        bridge,
-        bridges.map((one) => one.name),
-      ),
-    );
-  const place = JSON.stringify([port, mac?.toLowerCase(), port === undefined ? bridge : undefined]);
-  const other = places.get(place);
-  if (other !== undefined && (port ?? mac) !== undefined)
-    complain(
-      findings,
-      [...path, port === undefined ? 'mac' : 'port'],
-      `is where ${other} above is looked for`,
-      'one binding takes several addresses; two guests behind one port have a mac each',
-    );
-  else places.set(place, name);
+  if (bridge !== undefined && !bridges.some((one) => one.name === bridge)) {
+    const known = bridges.map((one) => one.name);
+    findings.problems.push(unknownName([...path, 'bridge'], 'bridge', bridge, known));
+  }
+  if (mac === formatMac(gatewayMac)) complain(findings, [...path, 'mac'], 'is the MAC of the gateway');
+  const rival = before.find((one) => clashOf(bind, one) !== undefined);
+  if (rival === undefined) return;
+  const what = clashOf(bind, rival)!;
+  const hint =
+    'a binding takes several addresses; a MAC may be on several bridges, each named by its binding';
+  complain(findings, [...path, what], `is where ${rival.name} above is looked for`, hint);
+}
+
+const macOf = ({ mac }: BindConfig): string | undefined => mac?.toLowerCase();
+
+/** What two bindings cannot both have. */
+function clashOf(a: BindConfig, b: BindConfig): 'port' | 'mac' | undefined {
+  if (a.port !== undefined && a.port === b.port) return 'port';
+  if (a.mac === undefined || macOf(a) !== macOf(b)) return undefined;
+  const apart = a.bridge !== undefined && b.bridge !== undefined && a.bridge !== b.bridge;
+  return apart ? undefined : 'mac';
 }
 
 /** Why an address cannot be a guest's here, or undefined. */

@@ -16,7 +16,8 @@ const MAX_BRIDGES = 64;
 const MAX_PATTERNS = 64;
 const MAX_PREFIXES = 1024;
 const MAX_BINDINGS = 4096;
-const MAX_BOUND_ADDRESSES = 64;
+/** Of one binding, as the table of guests takes them. */
+const MAX_BOUND = 64;
 
 const mac = z.string().superRefine((value, context) => {
   const bytes = parseMac(value);
@@ -72,10 +73,10 @@ const bind = section({
     .optional(),
   addresses: z
     .array(hostAddress)
-    .max(MAX_BOUND_ADDRESSES)
+    .max(MAX_BOUND)
     .meta({ description: 'Announced as soon as the port is there' })
     .optional(),
-  allowed: prefixes.meta({ description: 'What may be learned beside them' }).optional(),
+  allowed: z.array(prefix).max(MAX_BOUND).meta({ description: 'What may be learned beside them' }).optional(),
   maxAddresses: maxAddresses.meta({ description: 'Learned ones, in place of learn.maxAddresses' }).optional(),
 });
 
