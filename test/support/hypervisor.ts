@@ -176,9 +176,9 @@ export async function routeEvent(
   return events.find(holds)!;
 }
 
-/** Whether a route leads to a guest of this machine: they have a metric of their own (guests.metric). */
+/** Whether a route leads to a guest of this machine: they have metrics of their own. */
 export function isOwnRoute(line: string): boolean {
-  return / metric 1024( |$)/.test(line);
+  return / metric (512|1024)( |$)/.test(line);
 }
 
 /** What a hypervisor's kernel holds of a guest: routes, neighbours, and mentions in its filter. */
