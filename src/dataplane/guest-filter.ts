@@ -62,10 +62,14 @@ const NFNLGRP_NFTABLES = 7;
 const PORTS_IN_BATCH = 512;
 const ATTEMPTS = 3;
 const REPAIR_DELAY_MS = 50;
+/** Whoever changes our tables again and again does not keep us busy. */
+const REPAIR_EVERY_MS = 1000;
 const DROP_SETS = [
   ...PORT_REASONS.map((reason) => ({ table: NETDEV_TABLE, reason })),
   ...LINK_REASONS.map((reason) => ({ table: INET_TABLE, reason })),
 ];
+/** Others may log to the group too. */
+const REASONS = new Set<string>(DROP_SETS.map(({ reason }) => reason));
 /** Changes of others to our tables that are looked at; elements that rules add are not told. */
 const TOLD = new Set([
   NFT_MSG_DELTABLE,
@@ -99,6 +103,7 @@ export class GuestFilter {
   #log: { close(): void } | undefined;
   #events: { close(): void } | undefined;
   #repair: NodeJS.Timeout | undefined;
+  #repairedMs = -REPAIR_EVERY_MS;
   #found: FilterFound | undefined;
   #intent: GuestPlaneIntent | undefined;
   #netdev: SharedRules | undefined;
@@ -270,8 +275,10 @@ export class GuestFilter {
       this.#log = listenNflog({
         netns,
         group: NFLOG_GROUP,
-        onPacket: ({ prefix, ifindex, mac, packet }) =>
-          onDrop({ ifindex, reason: prefix, packet, ...(mac !== undefined && { mac }) }),
+        onPacket: ({ prefix, ifindex, mac, packet }) => {
+          if (REASONS.has(prefix))
+            onDrop({ ifindex, reason: prefix, packet, ...(mac !== undefined && { mac }) });
+        },
       });
       this.#trouble.delete('filter log');
     } catch (error) {
@@ -297,10 +304,12 @@ export class GuestFilter {
 
   #repairSoon(): void {
     if (this.#repair !== undefined || this.#closed) return;
+    const wait = Math.max(REPAIR_DELAY_MS, this.#repairedMs + REPAIR_EVERY_MS - performance.now());
     this.#repair = setTimeout(() => {
       this.#repair = undefined;
+      this.#repairedMs = performance.now();
       this.reconcile();
-    }, REPAIR_DELAY_MS);
+    }, wait);
     this.#repair.unref();
   }
 

@@ -422,7 +422,7 @@ function icmpElements(): NftElement[] {
   ];
 }
 
-/** Ranges: address of the prefix, protocol, port. Prefixes within others are left out, since ranges must not overlap. */
+/** Ranges: address of the prefix, protocol, port. Prefixes within others are left out: ranges must not overlap. */
 function reservedElements(prefixes: readonly Prefix[], length: 4 | 16): NftElement[] {
   const own = prefixes.filter((prefix) => prefix.bytes.length === length);
   const wide = own.filter(

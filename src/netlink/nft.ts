@@ -63,7 +63,7 @@ export interface NftBaseChain {
 
 export interface NftSet {
   name: string;
-  /** Parts of the key, each filled up to words: nft's number of the type, which only `nft list` reads, and the bytes. */
+  /** Parts of the key, each filled up to words: nft's number of the type, for `nft list`, and the bytes. */
   fields: readonly { type: number; length: number }[];
   /** The key is a number in host order, for `nft list` to show it right. */
   hostOrder?: boolean;
