@@ -85,7 +85,7 @@ export function settle(state: TableState, entry: AddressEntry, proof: Proof, rea
     return;
   }
   if (entry.bound) return;
-  if (binding.binding.expected !== undefined) {
+  if (binding.binding.expected !== undefined && entry.state !== 'attached') {
     enter(state, entry, 'expected', 'migration');
     probeSoon(state, port);
     return;

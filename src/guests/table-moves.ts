@@ -12,7 +12,8 @@
 //   it moved; the guest is asked again then. An expected guest that is lost and seen at once is treated the same.
 // - When the other node withdraws, a named address comes back by itself with the sequence it had: the guest is asked,
 //   and after `returnMs` it is announced, answer or not. A node that only flaps has a higher sequence and gets it back
-//   without a fight; each such return takes twice as long as the one before. A learned one waits for its guest.
+//   without a fight; each such return takes twice as long as the one before. One that only waited for the other node,
+//   on a port that came up, need not wait the first time. A learned one waits for its guest.
 
 import { formatIp } from '../net/ip.ts';
 import type { AddressReason, AddressState } from './binding.ts';
@@ -188,6 +189,7 @@ function lose(state: TableState, entry: AddressEntry): void {
   const counts = entry.tookUnexpectedly;
   entry.tookUnexpectedly = false;
   entry.holdUntilMs = state.host.nowMs() + times.holdMs;
+  if (entry.binding !== undefined) entry.binding.arrivedUntilMs = Number.NEGATIVE_INFINITY;
   unbind(state, entry);
   if (counts && strike(state, entry)) return;
   const awaited = entry.named && entry.binding?.binding.expected !== undefined;
@@ -209,7 +211,9 @@ export function heardOf(state: TableState, entry: AddressEntry, heard: Heard | u
   entry.returnAtMs = Number.POSITIVE_INFINITY;
   if (heard === undefined && port?.up === true) {
     state.host.probe(port.port, entry.address.slice());
-    if (entry.named) returnLater(state, entry, entry.returnDelayMs);
+    // One that was never here and only waited has waited long enough, the first time.
+    const isFirst = entry.reason === 'otherNode' && entry.returnDelayMs === times.returnMs;
+    if (entry.named) returnLater(state, entry, isFirst ? 0 : entry.returnDelayMs);
   }
   armAddress(state, entry);
 }
@@ -217,7 +221,7 @@ export function heardOf(state: TableState, entry: AddressEntry, heard: Heard | u
 /** A named address that moved away comes back then, unless somebody is heard until then. */
 export function returnLater(state: TableState, entry: AddressEntry, delayMs: number): void {
   entry.returnAtMs = state.host.nowMs() + delayMs;
-  entry.returnDelayMs = Math.min(delayMs * 2, times.returnMostMs);
+  entry.returnDelayMs = Math.min(Math.max(delayMs, times.returnMs) * 2, times.returnMostMs);
   armAddress(state, entry);
 }
 

@@ -193,6 +193,7 @@ export function portGone(state: TableState, entry: PortEntry): BindingEntry | un
   if (binding !== undefined) {
     binding.port = undefined;
     binding.confirmed = false;
+    binding.arrivedUntilMs = Number.NEGATIVE_INFINITY;
   }
   state.alarms.remove(entry);
   return binding?.binding.expected !== undefined && !entry.lived ? binding : undefined;

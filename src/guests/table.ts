@@ -339,7 +339,12 @@ export class GuestTable {
       bindAgain(state, entry);
     }
     entry.sinceMs = kept.sinceMs;
-    if (entry.bound || entry.state === 'expected') return;
+    if (entry.bound) return;
+    if (entry.state === 'expected') {
+      // It was announced here all the same: its guest was here before it was expected.
+      if (kept.state === 'attached') enter(state, entry, 'attached', 'restored');
+      return;
+    }
     if (kept.state === 'frozen') enter(state, entry, 'frozen', 'duplicate');
     else if (kept.state === 'moved' || kept.state === 'expected') {
       // Other nodes are not heard yet: it must not come back before they could have been.
