@@ -248,7 +248,8 @@ function flags(route: RouteView): string {
 function nextHopText(route: RouteView): string {
   if (route.blackhole === true) return 'blackhole';
   // A flow specification of a peer has no next hop at all.
-  if (route.nextHop === undefined) return route.peer === undefined ? route.source : '';
+  if (route.nextHop === undefined)
+    return route.peer === undefined ? [route.source, route.interface ?? ''].join(' ').trim() : '';
   return route.interface === undefined ? route.nextHop : `${route.nextHop}%${route.interface}`;
 }
 

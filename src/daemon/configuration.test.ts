@@ -76,3 +76,20 @@ test('plan says which session would reset and why, by the router that would do i
   ]);
   expect(await planned(', shutdown: true')).toEqual(['session reset: peer 192.0.2.1: shut down']);
 });
+
+test('who speaks here stays until the next start, and the peers with it', async () => {
+  writeFileSync(file, text(65001, '10.0.0.1', 179));
+  const configuration = Configuration.read(file);
+  const put: RouterConfig[] = [];
+  configuration.onChange(({ router }) => void put.push(router));
+  await configuration.apply([{ file, text: 'bgp: {speaker: none, asn: 65001, loopbacks: [10.0.0.1/32]}\n' }]);
+  expect(put[0]!.peers).toHaveLength(1);
+  expect(configuration.needRestart().map((one) => one.text)).toContain('bgp.speaker: leafd -> none');
+
+  writeFileSync(file, 'bgp: {speaker: none, loopbacks: [10.0.0.1/32]}\n');
+  const silent = Configuration.read(file);
+  silent.onChange(({ router }) => void put.push(router));
+  expect(silent.router.peers).toEqual([]);
+  await silent.apply([{ file, text: text(64512, '10.0.0.1', 179) }]);
+  expect(put[1]!.peers).toEqual([]);
+});

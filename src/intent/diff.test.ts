@@ -194,3 +194,14 @@ test('a policy of guests that changes names them', () => {
   const changes = diffIntents(intent(before), intent(before.replace('[10.0.0.0/8]', '[10.0.0.0/9]')));
   expect(changes.map((one) => one.text)).toEqual(['policy p: used by eth*, guests']);
 });
+
+test('who speaks waits for a restart; whom moves are believed of costs a refresh', () => {
+  expect(changed('remoteAs: 65002}', 'remoteAs: 65002, moves: true}')).toEqual([
+    'soft refresh: change peer 192.0.2.1: moves on',
+  ]);
+  const none = intent('bgp: {speaker: none, asn: 65101, routerId: 10.0.0.1}');
+  const speaks = intent('bgp: {asn: 65101, routerId: 10.0.0.1}');
+  expect(diffIntents(none, speaks).map((one) => `${one.effect}: ${one.text}`)).toEqual([
+    'restart: bgp.speaker: none -> leafd',
+  ]);
+});

@@ -354,3 +354,21 @@ test('the first problem as one error, with its place and the count of others', (
   expect(error.where).toEqual({ file: '0.yaml', line: 1, column: 12 });
   expect(error.hint).toContain('2 more');
 });
+
+test('without a speaker neither an AS nor a router id is needed', () => {
+  const bgpOf = (text: string) => load(text).intent?.bgp;
+  expect(bgpOf('bgp: {speaker: none}')).toMatchObject({
+    speaker: 'none',
+    asn: 64512,
+    routerId: 0xc000_0008,
+    peers: [],
+  });
+  expect(bgpOf('bgp: {speaker: none, asn: 65001, loopbacks: [10.0.0.1/32]}')).toMatchObject({
+    asn: 65001,
+    routerId: 0x0a00_0001,
+  });
+  expect(bgpOf(`${head}  peers: [{interface: eth0}]`)).toMatchObject({ speaker: 'leafd' });
+  expect(
+    peersOf('  peers: [{interface: eth0, moves: false}, {address: 10.1.1.1, remoteAs: 1}]'),
+  ).toMatchObject([{ moves: false }, {}]);
+});
