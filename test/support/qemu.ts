@@ -189,11 +189,11 @@ export async function cancelMigration(source: QemuGuest, incoming: Incoming): Pr
   await incoming.target.kill();
 }
 
-/** Bytes left to send and sent so far. */
-export async function migrationProgress(source: QemuGuest): Promise<{ status: string; remaining: number }> {
-  type Answer = { status: string; ram?: { remaining: number } };
+/** Bytes sent so far, of a migration in this status. */
+export async function migrationProgress(source: QemuGuest): Promise<{ status: string; transferred: number }> {
+  type Answer = { status: string; ram?: { transferred: number } };
   const { status, ram } = await source.qmp.ask<Answer>('query-migrate');
-  return { status, remaining: ram?.remaining ?? 0 };
+  return { status, transferred: ram?.transferred ?? 0 };
 }
 
 /** Whether a link is there in a namespace. */
