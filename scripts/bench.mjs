@@ -12,7 +12,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const [first, ...rest] = process.argv.slice(2);
 const alone = first !== undefined && /^[a-z]+$/.test(first) && existsSync(join(root, 'bench', `${first}.ts`));
 const program = alone ? first : 'main';
-const companions = { main: ['tester', 'null-dut'], scale: ['crowd'], liveness: ['feeder'] };
+const companions = { main: ['tester', 'null-dut'], scale: ['crowd'], liveness: ['feeder'], guests: [] };
 const programs = [program, ...(companions[program] ?? [])];
 
 // The daemon is measured as it is shipped: as `npm run build` makes it.

@@ -50,7 +50,8 @@ export class GuestAnswers {
   /** The gateway's MAC for who has asked for it. */
   gateway(port: GuestPort, asker: Sighting): void {
     const { gatewayMac, gateway4, gateway6 } = this.#intent;
-    const { mac, address } = asker;
+    const { mac } = asker;
+    const address = asker.replyTo ?? asker.address;
     if (address === undefined) return;
     const out = this.#out.reset();
     if (address.length === 4) arpReply(out, { mac: gatewayMac, address: gateway4 }, { mac, address });
