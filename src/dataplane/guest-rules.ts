@@ -77,6 +77,7 @@ const IPPROTO_ICMP = 1;
 const IPPROTO_IGMP = 2;
 const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
+const IPPROTO_FRAGMENT = 44;
 const IPPROTO_ICMPV6 = 58;
 const NFPROTO_IPV4 = 2;
 const NFPROTO_IPV6 = 10;
@@ -371,6 +372,13 @@ function guestInput(): SharedChain {
     rules: [
       [meta(NFT_META_L4PROTO), transport(2, 2, R + 1), inSet('reach'), ACCEPT],
       [meta(NFT_META_L4PROTO), transport(0, 1, R + 1), inSet('icmp'), ACCEPT],
+      // Fragments of IPv6 come here one by one. All but the first are nothing without it, and it is judged.
+      [
+        { kind: 'exthdr', type: IPPROTO_FRAGMENT, offset: 2, length: 2, register: R },
+        { kind: 'mask', register: R, mask: Uint8Array.of(0xff, 0xf8) },
+        isNot(two(0)),
+        ACCEPT,
+      ],
       ...[BGP_PORT, API_PORT].map((port) => [
         ...protocol(IPPROTO_TCP),
         ...destinationPort(port),

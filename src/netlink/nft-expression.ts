@@ -35,6 +35,8 @@ const NFTA_DATA_VERDICT = 2;
 export type NftExpression =
   | { kind: 'meta'; key: number; register: number }
   | { kind: 'payload'; base: number; offset: number; length: number; register: number }
+  /** A part of an IPv6 extension header; does not hold where the packet has none of this type. */
+  | { kind: 'exthdr'; type: number; offset: number; length: number; register: number }
   | { kind: 'cmp'; register: number; op: number; value: Uint8Array }
   | { kind: 'range'; register: number; from: Uint8Array; to: Uint8Array }
   /** register = register & mask. */
@@ -96,6 +98,10 @@ function encodeData(writer: MessageWriter, expression: NftExpression): void {
       return;
     case 'payload':
       writer.attributeU32Network(1, expression.register).attributeU32Network(2, expression.base);
+      writer.attributeU32Network(3, expression.offset).attributeU32Network(4, expression.length);
+      return;
+    case 'exthdr':
+      writer.attributeU32Network(1, expression.register).attributeU8(2, expression.type);
       writer.attributeU32Network(3, expression.offset).attributeU32Network(4, expression.length);
       return;
     case 'cmp':

@@ -419,6 +419,11 @@ describe('through the gateway', () => {
     expect(filter.drops()).toEqual(new Map());
   });
 
+  it.each(['169.254.0.1', 'fe80::1%eth0', B4, B6])('%s is reached by fragments', async (to) => {
+    expect(await ping(A, to, '-c', '2', '-i', '0.02', '-s', '4000')).toEqual({ sent: 2, received: 2 });
+    expect(filter.drops()).toEqual(new Map());
+  });
+
   it('an address that is taken away is reached no more', async () => {
     filter.setPorts([wish('tapA', MAC_A, [A4])]);
     expect(await ping(A, '169.254.0.1', '-c', '2', '-i', '0.02')).toMatchObject({ received: 2 });
