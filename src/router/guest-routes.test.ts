@@ -203,6 +203,30 @@ test('guests come with the first word after a restart, before End-of-RIB', () =>
   expect(far.ended.size).toBe(2);
 });
 
+test('a guest that went elsewhere while we were away is never announced by us', () => {
+  const settings = { gracefulRestart: restart };
+  const rig = routeRig([external({ moves: true })], settings, {
+    restarting: true,
+    onHeard: (router, address) => router.guests.remove(address),
+  });
+  withLinks(rig);
+  const far = rig.up('192.0.2.2');
+  const told: string[] = [];
+  const { set } = far.has;
+  far.has.set = (key, value) => {
+    told.push(key);
+    return set.call(far.has, key, value);
+  };
+  rig.router.guests.set(FOUR, settled);
+  rig.router.guests.set(SIX, settled);
+  rig.router.guests.watch(FOUR);
+  far.say(says('198.51.100.7/32', ['65002:28022:4']), update(IPV4, []), update(IPV6, []));
+  rig.run(5000);
+  expect(rig.heard).toEqual(['198.51.100.7 4']);
+  expect(told).toEqual(['2001:db8:100::7/128']);
+  expect(rig.kernel.get('198.51.100.7/32')).toEqual(['192.0.2.2%2']);
+});
+
 const restart = { restartTimeMs: 120_000, stalePathTimeMs: 360_000, notification: true };
 
 test('four thousand guests on two thousand links in one turn', () => {

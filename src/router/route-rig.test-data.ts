@@ -102,7 +102,11 @@ export const fromHex = (text: string): Uint8Array =>
 export function routeRig(
   peers: AddressPeer[],
   settings: Partial<RouterConfig> = {},
-  life: { isReflector?: true; restarting?: true } = {},
+  life: {
+    isReflector?: true;
+    restarting?: true;
+    onHeard?: (router: Router, address: Uint8Array) => void;
+  } = {},
 ): RouteRig {
   const clock = new VirtualClock(1000);
   const fars = new Map<number, Far>();
@@ -164,7 +168,10 @@ export function routeRig(
     jitter: () => 1,
     setKey: () => {},
     discover: () => {},
-    guestHeard: (address, said) => void heard.push(`${formatIp(address)} ${said?.sequence ?? 'nobody'}`),
+    guestHeard: (address, said) => {
+      heard.push(`${formatIp(address)} ${said?.sequence ?? 'nobody'}`);
+      life.onHeard?.(router, address);
+    },
     ...(life.isReflector !== true && { fib }),
   });
   const run = (ms = 0): void => {

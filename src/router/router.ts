@@ -445,6 +445,8 @@ export class Router {
       } else for (let i = 0; i < rib.changes.count; i++) this.advertiser.enqueue(rib, rib.changes.ids[i]!);
       if (left) more = true;
     }
+    // Before neighbours hear of a guest that has gone elsewhere.
+    if (this.guests.tell()) more = true;
     if (!this.restart.isDeferring) {
       if (this.aggregates.work()) more = true;
       if (this.flowValidation.work()) more = true;
@@ -456,7 +458,6 @@ export class Router {
       more = true;
     }
     this.peers.tidyUp();
-    if (this.guests.tell()) more = true;
     return more;
   }
 
