@@ -96,7 +96,7 @@ export class GuestTable {
     this.#judgeAll();
   }
 
-  /** Bindings and addresses that a configured one had beaten, where none does any more. */
+  /** Bindings that another one had beaten, where none does any more. */
   #bringBack(): void {
     const state = this.#state;
     for (const shadow of [...state.shadowed.values()]) {
@@ -106,17 +106,17 @@ export class GuestTable {
         continue;
       }
       state.shadowed.delete(shadow.binding.name);
-      putBinding(state, shadow.binding, 'none');
-      this.#armExpectation(state.bindings.get(shadow.binding.name)!);
+      this.#armExpectation(putBinding(state, shadow.binding, 'none'));
     }
-    for (const entry of state.bindings.values())
-      if (entry.binding.source !== 'config') claimAll(state, entry);
   }
 
   /** What is reserved, allowed and probed may have changed for all. */
   #judgeAll(): void {
     const state = this.#state;
-    for (const entry of state.bindings.values()) settleAll(state, entry, 'none', 'bound');
+    for (const entry of state.bindings.values()) {
+      claimAll(state, entry);
+      settleAll(state, entry, 'none', 'bound');
+    }
     for (const port of state.ports.values()) {
       judgeLearned(state, port);
       if (port.up) probeSoon(state, port);
@@ -145,6 +145,7 @@ export class GuestTable {
     state.shadowed.delete(binding.name);
     if (known !== undefined && !isLanding && isSameBinding(known.binding, next)) return;
     putBinding(state, next, isLanding ? 'expected' : 'operator');
+    this.#bringBack();
   }
 
   #judge(binding: Binding): void {
@@ -178,6 +179,7 @@ export class GuestTable {
     const entry = putBinding(state, { ...(isConfigured ? known.binding : binding), expected: now }, 'none');
     if (before !== now.qmp) state.host.qmp(binding.name, now.qmp);
     this.#armExpectation(entry);
+    this.#bringBack();
     const from = now.from === undefined ? '' : ` from ${now.from}`;
     state.host.event({
       kind: 'guest-expected',
@@ -208,6 +210,7 @@ export class GuestTable {
         hint: 'remove it there and reload',
       });
     dropBinding(state, entry, 'detached');
+    this.#bringBack();
     return true;
   }
 
@@ -241,7 +244,12 @@ export class GuestTable {
     const entry = this.#state.ports.get(ifindex);
     if (entry === undefined) return;
     const waited = portGone(this.#state, entry);
-    if (waited !== undefined) cancelExpectation(this.#state, waited, 'cancelled');
+    if (waited !== undefined) this.#cancel(waited, 'cancelled');
+  }
+
+  #cancel(entry: BindingEntry, reason: 'expired' | 'cancelled'): void {
+    cancelExpectation(this.#state, entry, reason);
+    this.#bringBack();
   }
 
   /** A frame of a guest. */
@@ -377,7 +385,7 @@ export class GuestTable {
     const { expected } = entry.binding;
     if (expected === undefined) return;
     const leftMs = expected.untilMs - state.host.wallMs();
-    if (leftMs <= 0) cancelExpectation(state, entry, 'expired');
+    if (leftMs <= 0) this.#cancel(entry, 'expired');
     else state.alarms.set(entry, nowMs + Math.max(leftMs, WALL_RETRY_MS));
   }
 
