@@ -87,8 +87,14 @@ function netplan(side: OwnSide): string {
   );
 }
 
+/** Of cloud-init's renderers (22.4) netplan's alone keeps `on-link` and takes `::/0` for what it is. */
 function cloudInit(side: OwnSide): string {
-  return lines('# network-config beside user-data and meta-data', 'version: 2', ethernets(side));
+  return lines(
+    '# network-config beside user-data and meta-data, for images that have netplan (Ubuntu, Debian 12).',
+    '# Elsewhere cloud-init loses on-link: write the networkd or ifupdown form with write_files instead.',
+    'version: 2',
+    ethernets(side),
+  );
 }
 
 function networkd(side: OwnSide): string {
