@@ -112,6 +112,8 @@ export class GuestFilter {
   readonly #wishes = new Map<number, GuestPortWish>();
   /** Which port's chain is known to be right, by the link's name. */
   readonly #chains = new Map<string, number>();
+  /** Ports that are in the kernel. */
+  readonly #written = new Set<number>();
   /** What could not be done: by port, and of what is shared. */
   readonly #portTrouble = new Map<number, Trouble>();
   readonly #trouble = new Map<'filter rules' | 'filter guard' | 'filter log', Trouble>();
@@ -124,7 +126,6 @@ export class GuestFilter {
 
   /** The rules of all ports, and the guard for these bridges and routed taps. */
   setIntent(intent: GuestPlaneIntent, guestLinks: readonly GuestLink[]): void {
-    const filtered = this.#netdev !== undefined;
     this.#intent = intent;
     this.#links = guestLinks;
     this.#netdev = intent.filter ? netdevRules(intent) : undefined;
@@ -133,8 +134,7 @@ export class GuestFilter {
     this.#openLog();
     this.#writeShared(false);
     if (!intent.filter) return;
-    const wishes = [...this.#wishes.values()];
-    this.#writePorts(filtered ? wishes.filter((wish) => this.#portTrouble.has(wish.ifindex)) : wishes);
+    this.#writePorts([...this.#wishes.values()].filter((wish) => !this.#written.has(wish.ifindex)));
   }
 
   /** Ports that are new or have changed; in the kernel when it returns. */
@@ -159,6 +159,7 @@ export class GuestFilter {
       const wish = this.#wishes.get(ifindex);
       if (wish !== undefined) names.push(wish.name);
       this.#wishes.delete(ifindex);
+      this.#written.delete(ifindex);
       this.#portTrouble.delete(ifindex);
     }
     if (this.#intent?.filter !== true || !this.#open()) return;
@@ -201,7 +202,11 @@ export class GuestFilter {
     add('filter log', this.#trouble.get('filter log'));
     if (!this.#intent.filter) return status;
     add('filter rules', this.#trouble.get('filter rules'));
-    for (const wish of this.#wishes.values()) add(`filter ${wish.name}`, this.#portTrouble.get(wish.ifindex));
+    for (const { ifindex, name } of this.#wishes.values()) {
+      const trouble = this.#portTrouble.get(ifindex);
+      if (trouble !== undefined || this.#written.has(ifindex)) add(`filter ${name}`, trouble);
+      else status.push({ key: `filter ${name}`, kind: 'filter', state: 'pending' });
+    }
     return status;
   }
 
@@ -240,6 +245,7 @@ export class GuestFilter {
   flush(): void {
     this.#intent = undefined;
     this.#wishes.clear();
+    this.#written.clear();
     this.#chains.clear();
     this.#portTrouble.clear();
     this.#trouble.clear();
@@ -356,6 +362,7 @@ export class GuestFilter {
     const drop = (): NftChange[] =>
       this.#found!.netdev.there ? [{ kind: 'tableDelete', table: NETDEV_TABLE }] : [];
     this.#tell('filter rules', this.#commitAgain(drop));
+    this.#written.clear();
     this.#read();
   }
 
@@ -386,7 +393,9 @@ export class GuestFilter {
       if (this.#writeBatch(part) === undefined) continue;
       for (const wish of part) {
         const trouble = this.#writeBatch([wish]);
-        if (trouble !== undefined) this.#portTrouble.set(wish.ifindex, trouble);
+        if (trouble === undefined) continue;
+        this.#portTrouble.set(wish.ifindex, trouble);
+        this.#written.delete(wish.ifindex);
       }
     }
   }
@@ -408,6 +417,7 @@ export class GuestFilter {
     if (trouble !== undefined) return trouble;
     wishes.forEach((wish, i) => {
       this.#portTrouble.delete(wish.ifindex);
+      this.#written.add(wish.ifindex);
       this.#chains.set(wish.name, wish.ifindex);
       this.#found!.elements.set(wish.ifindex, wanted[i]!);
     });

@@ -578,6 +578,20 @@ describe('over time', () => {
     expect(filter.status()).toEqual([]);
   });
 
+  it('a namespace that is not there is told of', () => {
+    const lost = new GuestFilter({ netns: `${HV}-lost` });
+    lost.setIntent(intent, bridge());
+    lost.setPorts([wishA()]);
+    expect(lost.drops()).toEqual(new Map());
+    expect(lost.status().map(({ key, state, errno }) => [key, state, errno])).toEqual([
+      ['filter guard', 'error', 'netns-absent'],
+      ['filter log', 'done', undefined],
+      ['filter rules', 'error', 'netns-absent'],
+      ['filter tapA', 'pending', undefined],
+    ]);
+    lost.close();
+  });
+
   it('a second listener of the log is told of, and filters all the same', () => {
     const second = newFilter();
     second.setIntent(intent, bridge());
