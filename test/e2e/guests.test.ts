@@ -319,7 +319,17 @@ describe('a guest that attacks', () => {
           ['db1', 'udp port 4444'],
         ] as const
       ).map(([node, filter]) =>
-        start(['ip', 'netns', 'exec', fabric.netns(node), 'tcpdump', '-lnUi', 'eth0', filter]),
+        start([
+          'ip',
+          'netns',
+          'exec',
+          fabric.netns(node),
+          'tcpdump',
+          '--immediate-mode',
+          '-lni',
+          'eth0',
+          filter,
+        ]),
       );
       try {
         for (const sniffer of sniffers)

@@ -7,9 +7,9 @@ export interface PingReport {
   readonly to: string;
   readonly sent: number;
   readonly lost: number;
-  /** Between two answers, in milliseconds. */
+  /** Between two answers, or after the last one, in milliseconds. */
   readonly longestGapMs: number;
-  /** Wall clock of the answer that ended the longest silence. */
+  /** Wall clock at the end of the longest silence. */
   readonly gapEndMs: number;
 }
 
@@ -19,6 +19,9 @@ export interface Pinger {
 }
 
 const EVERY_MS = 15;
+/** How long the end waits for one more answer: a silence that lasts counts as long as it has lasted by then. */
+const LAST_ANSWER_MS = 1500;
+
 /** Packets at the very end whose answers may still be on their way. */
 const UNDER_WAY = 4;
 
@@ -48,14 +51,23 @@ export async function startPing(netns: string, to: string, source?: string): Pro
   });
   return {
     stop: async () => {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, LAST_ANSWER_MS);
+        heard = () => {
+          clearTimeout(timer);
+          heard = () => {};
+          resolve();
+        };
+      });
+      const endMs = Date.now();
       child.kill('SIGINT');
       await ended;
-      return reportOf(to, text);
+      return reportOf(to, text, endMs);
     },
   };
 }
 
-function reportOf(to: string, text: string): PingReport {
+function reportOf(to: string, text: string, endMs: number): PingReport {
   const sent = Number(/(\d+) packets transmitted/.exec(text)?.[1]);
   const answers = [...text.matchAll(/^\[(\d+\.\d+)\] \d+ bytes .*icmp_seq=(\d+) ttl/gm)].map((found) => ({
     atMs: Number(found[1]) * 1000,
@@ -69,8 +81,9 @@ function reportOf(to: string, text: string): PingReport {
   for (let sequence = first; sequence <= sent - UNDER_WAY; sequence++) if (!answered.has(sequence)) lost++;
   let longestGapMs = 0;
   let gapEndMs = 0;
-  for (const [index, { atMs }] of answers.entries()) {
-    const gapMs = index === 0 ? 0 : atMs - answers[index - 1]!.atMs;
+  const times = [...answers.map(({ atMs }) => atMs), endMs];
+  for (const [index, atMs] of times.entries()) {
+    const gapMs = index === 0 ? 0 : atMs - times[index - 1]!;
     if (gapMs <= longestGapMs) continue;
     longestGapMs = gapMs;
     gapEndMs = atMs;
