@@ -441,6 +441,40 @@ describe('through the gateway', () => {
   });
 });
 
+it('a routed tap is port and guest link in one', async () => {
+  ip('-n', HV, 'link', 'set', 'tapB', 'nomaster');
+  ip('-n', HV, 'link', 'set', 'tapB', 'address', mac(GATEWAY_MAC));
+  ip('-n', HV, 'addr', 'add', '169.254.0.1/32', 'dev', 'tapB', 'scope', 'link');
+  ip('-n', HV, 'addr', 'add', 'fe80::1/64', 'dev', 'tapB', 'nodad');
+  for (const address of [B4, B6]) {
+    ip('-n', HV, 'neigh', 'del', address, 'dev', 'br0');
+    ip('-n', HV, 'route', 'replace', address, 'dev', 'tapB');
+    ip('-n', HV, 'neigh', 'replace', address, 'lladdr', mac(MAC_B), 'dev', 'tapB', 'nud', 'permanent');
+  }
+  const tap = ifindex('tapB');
+  filter.setIntent({ ...intent, taps: ['tapB'] }, [...bridge(), { ifindex: tap, name: 'tapB' }]);
+  filter.setPorts([wishA(), { ...wishB(), gatewayIfindex: tap }]);
+  for (const to of [A4, A6, '169.254.0.1', 'fe80::1%eth0'])
+    expect(await ping(B, to, '-c', '2', '-i', '0.02')).toMatchObject({ received: 2 });
+  const raw = link(B, 'eth0');
+  const said = (from: string, payload: Uint8Array, protocol: number) =>
+    raw.send(frame(GATEWAY_MAC, MAC_B, 0x0800, ip4(bytes(from), bytes('169.254.0.1'), protocol, payload)));
+  said(B4, tcp(40000, 179, 0x02), 6);
+  said(A4, udp(9, 9), 17);
+  await until(
+    () => filter.drops().get(tap),
+    (seen) => seen?.hypervisor === 1 && seen.spoofed4 === 1,
+    { timeoutMs: 2000 },
+  );
+  await until(
+    () => drops.map((drop) => `${drop.ifindex} ${drop.reason}`).sort(),
+    (told) => told.join() === `${tap} hypervisor,${tap} spoofed4`,
+    { timeoutMs: 2000 },
+  );
+  ip('-n', HV, 'link', 'delete', 'tapB');
+  addGuest(B, 'tapB', MAC_B, B4, B6);
+});
+
 describe('over time', () => {
   /** The rules with their handles: another handle is another rule. */
   const rules = () => nft('-a', '-s', 'list', 'ruleset').replace(/elements = \{[^}]*\}/g, '');
