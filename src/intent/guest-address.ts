@@ -21,10 +21,19 @@ const blocks: readonly (readonly [block: Prefix, what: string])[] = (
   ] as const
 ).map(([text, what]) => [parsePrefix(text)!, what]);
 
+/** What an address is that is nobody's to be reached by, in a word or two; undefined for all others. */
+export function blockOf(address: Uint8Array): string | undefined {
+  return blockWith({ bytes: address, length: address.length * 8 });
+}
+
+function blockWith(prefix: Prefix): string | undefined {
+  return blocks.find(([block]) => prefixContains(block, prefix))?.[1];
+}
+
 /** Why nobody is reached by an address, or by any of a prefix; undefined when a guest can have it. */
 export function whyNoGuest(prefix: Prefix): string | undefined {
-  const found = blocks.find(([block]) => prefixContains(block, prefix));
-  return found === undefined ? undefined : `is ${found[1]}: no guest is reached by it`;
+  const block = blockWith(prefix);
+  return block === undefined ? undefined : `is ${block}: no guest is reached by it`;
 }
 
 /** The same of one address. */
