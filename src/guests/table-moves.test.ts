@@ -155,6 +155,39 @@ test('expecting a guest that is announced here changes nothing until it is lost'
   expect(world.calls()).toEqual([]);
 });
 
+test('lost while it is expected back: frames that were on their way are not the sign, an answer is', () => {
+  const world = new World();
+  world.table.attach(vm);
+  world.table.portUp(port(1));
+  world.table.expect(expecting(world));
+  world.calls();
+  world.hear(A, 1);
+  expect([world.state(A), world.calls()]).toEqual(['expected migration', [`unbind ${A}`]]);
+  world.table.sighted(1, frame('arp', mac(1), A));
+  world.table.resumed('vm');
+  expect(world.calls()).toEqual([]);
+  world.probes();
+  world.pass(1000);
+  expect(world.probes()).toContain(`tap1 ${A}`);
+  world.table.sighted(1, frame('arp', mac(1), A));
+  expect(world.calls()).toEqual([`bind ${A} tap1 2 fresh`]);
+  // Its port had lived before: that it goes is not the end of what is expected.
+  world.hear(A, 3);
+  world.table.expect(expecting(world));
+  world.table.portGone(1);
+  expect(world.state(A)).toBe('expected noPort');
+});
+
+test('a guest that came and went again is not expected any more', () => {
+  const world = arriving(true);
+  world.table.sighted(1, frame('rarp', mac(1)));
+  world.table.portGone(1);
+  world.hear(A, 9);
+  world.calls();
+  world.table.portUp(port(1));
+  expect(world.state(A)).toBe('moved otherNode');
+});
+
 test('a higher sequence elsewhere ends it here; equal and lower ones do not', () => {
   const world = new World();
   world.table.attach(vm);
@@ -266,8 +299,20 @@ test('a port that only comes up takes nothing from another node before its guest
   expect(world.calls()).toEqual([`bind ${B} tap1 0`]);
   expect(world.state(A)).toBe('moved otherNode');
   expect(world.probes()).toContain(`tap1 ${A}`);
-  world.table.sighted(1, frame('dhcp4', mac(1)));
+  // Any frame of it will do, also one about its link-local address.
+  world.table.sighted(1, frame('ns', mac(1)));
   expect(world.calls()).toEqual([`bind ${A} tap1 9 fresh`]);
+});
+
+test('the other node withdraws before the guest shows itself: bound at once', () => {
+  const world = new World();
+  world.host.others.set(A, { sequence: 8 });
+  world.table.attach(vm);
+  world.table.portUp(port(1));
+  world.calls();
+  world.hear(A, undefined);
+  world.pass(0);
+  expect(world.calls()).toEqual([`bind ${A} tap1 0`]);
 });
 
 test('five unexpected moves in three minutes freeze, until it is cleared', () => {
