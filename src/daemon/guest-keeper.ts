@@ -10,7 +10,7 @@ import type { Binding } from '../guests/binding.ts';
 import { Guests } from '../guests/guests.ts';
 import { LxdDriver } from '../guests/lxd.ts';
 import type { GuestEvent, Heard } from '../guests/ports.ts';
-import { reservedRange } from '../guests/reserved.ts';
+import { blockOf } from '../intent/guest-address.ts';
 import type { GuestsIntent } from '../intent/guests.ts';
 import type { Intent } from '../intent/intent.ts';
 import { realClock } from '../lib/clock-real.ts';
@@ -77,6 +77,7 @@ export class GuestKeeper {
       this.#care.lxd = this.#drive(this.#care.guests, guests);
     }
     this.#care.intent = guests;
+    this.#care.lxd?.refresh();
   }
 
   heard(address: Uint8Array, heard: Heard | undefined): void {
@@ -131,8 +132,17 @@ export class GuestKeeper {
           const all = guests.table.bindings().map(({ binding }) => binding);
           return all.filter(({ source }) => source === 'lxd');
         },
-        attach: (binding) => guests.change((table) => table.attach(binding)),
-        detach: (name) => void guests.change((table) => table.detach(name)),
+        attach: (binding) => {
+          guests.change((table) => table.attach(binding));
+          if (binding.bridge === undefined) guests.takeRoutedNics();
+        },
+        detach: (name) => {
+          const routed = guests.table
+            .bindings()
+            .some(({ binding }) => binding.name === name && !binding.bridge);
+          guests.change((table) => table.detach(name));
+          if (routed) guests.takeRoutedNics();
+        },
         isGuestBridge: (name) => this.#intent.guests?.bridges.some((one) => one.name === name) === true,
         wallMs: () => Date.now(),
       },
@@ -157,10 +167,10 @@ export class GuestKeeper {
   /** Whose an address is that no guest may have. */
   readonly #reserved = (address: Uint8Array): string | undefined => {
     const { guests, bgp } = this.#intent;
-    const range = reservedRange(address);
-    if (range !== undefined) return range;
     if (guests !== undefined && [guests.gateway4, guests.gateway6].some((one) => sameIp(one, address)))
       return 'the gateway';
+    const block = blockOf(address);
+    if (block !== undefined) return block;
     if (bgp.loopbacks.some((one) => prefixContainsIp(one, address))) return 'a loopback of this machine';
     const own = this.#parts.monitor.addresses().find(({ bytes }) => sameIp(bytes, address));
     if (own !== undefined) return `of this machine, on ${this.#parts.monitor.links.get(own.ifindex)?.name}`;

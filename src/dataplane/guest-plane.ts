@@ -47,6 +47,8 @@ export class GuestPlane {
   #intent: GuestPlaneIntent | undefined;
   /** The filter knows the intent and the gateway links that are there. */
   #filterTold = false;
+  /** Links that others have made ready for their guests. */
+  #guarded: readonly GatewayLink[] = [];
   #told = false;
 
   /** Changes nothing before the first `setIntent`. Throws LeafdError when the state file is damaged. */
@@ -92,6 +94,12 @@ export class GuestPlane {
     this.#neighbours?.removePorts(ifindexes);
     this.#filter?.removePorts(ifindexes);
     this.#changed();
+  }
+
+  /** Also behind these links guests reach of this machine only what they may. Nothing else is done to the links. */
+  guard(links: readonly GatewayLink[]): void {
+    this.#guarded = links;
+    this.#tellFilter(this.#links.gateways());
   }
 
   /** After the first wishes of a new life: removes what a former one left and nobody wished. */
@@ -163,7 +171,7 @@ export class GuestPlane {
   #tellFilter(gateways: readonly GatewayLink[]): void {
     if (!this.#intent || !this.#filter) return;
     this.#filterTold = true;
-    this.#filter.setIntent(this.#intent, gateways);
+    this.#filter.setIntent(this.#intent, [...gateways, ...this.#guarded]);
   }
 
   /** Once a turn: a status of thousands of ports is not made for each of them. */

@@ -20,8 +20,13 @@ export interface PortListener {
 
 type Where = Pick<GuestsIntent, 'bridges' | 'taps'>;
 
-/** A link as a guest's port, or undefined where it is none. `links` by ifindex. */
-export function portOf(link: Link, links: ReadonlyMap<number, Link>, where: Where): GuestPort | undefined {
+/** A link as a guest's port, or undefined where it is none. `links` by ifindex, `taken` by name. */
+export function portOf(
+  link: Link,
+  links: ReadonlyMap<number, Link>,
+  where: Where,
+  taken: ReadonlySet<string> = new Set(),
+): GuestPort | undefined {
   const { ifindex, name, carrier } = link;
   if (link.master !== 0) {
     const bridge = links.get(link.master);
@@ -29,8 +34,9 @@ export function portOf(link: Link, links: ReadonlyMap<number, Link>, where: Wher
     return { ifindex, name, gatewayIfindex: bridge.ifindex, bridge: bridge.name, carrier };
   }
   const isTap = where.taps.some((pattern) => matchesPattern(pattern, name));
-  if (!isTap || link.kind === 'bridge' || where.bridges.some((one) => one.name === name)) return undefined;
-  return { ifindex, name, gatewayIfindex: ifindex, carrier };
+  if (link.kind === 'bridge' || where.bridges.some((one) => one.name === name)) return undefined;
+  if (isTap) return { ifindex, name, gatewayIfindex: ifindex, carrier };
+  return taken.has(name) ? { ifindex, name, gatewayIfindex: ifindex, carrier, asItIs: true } : undefined;
 }
 
 export class GuestPorts {
@@ -40,6 +46,7 @@ export class GuestPorts {
   readonly #listener: PortListener;
   readonly #sockets = new Map<number, PacketSocket>();
   #where: Where = { bridges: [], taps: [] };
+  #taken: ReadonlySet<string> = new Set();
   #subscription: { close(): void } | undefined;
 
   /** Nothing is told before the first `follow`. */
@@ -54,6 +61,12 @@ export class GuestPorts {
     if (this.#subscription === undefined)
       this.#subscription = this.#monitor.subscribe({ link: (link, change) => this.#link(link, change) });
     else this.#lookAgain();
+  }
+
+  /** Links that somebody else has made ready for their guests are ports by these names, beside those of `follow`. */
+  take(names: ReadonlySet<string>): void {
+    this.#taken = names;
+    if (this.#subscription !== undefined) this.#lookAgain();
   }
 
   /** Sends a frame to the guest behind a port; false where it could not be. */
@@ -86,7 +99,7 @@ export class GuestPorts {
 
   #judge(link: Link): void {
     const before = this.ports.get(link.ifindex);
-    const port = portOf(link, this.#monitor.links, this.#where);
+    const port = portOf(link, this.#monitor.links, this.#where, this.#taken);
     if (port === undefined) {
       this.#gone(link.ifindex);
       return;

@@ -30,7 +30,7 @@ const ANSWER_TRIES = 20;
 
 export interface GuestsWorld {
   monitor: LinkMonitor;
-  plane: PortPlane & { sweep(): void };
+  plane: PortPlane & { sweep(): void; guard(links: readonly { ifindex: number; name: string }[]): void };
   routes: RoutePlane & {
     isAnnounced(address: Uint8Array): boolean;
     watch(address: Uint8Array): Heard | undefined;
@@ -93,6 +93,7 @@ export class Guests {
       for (const lost of this.table.restore(addresses, bindings))
         world.trouble(new LeafdError('attachment-lost', `${world.path}: ${lost}`));
     }
+    this.#ports.take(this.#routedNics());
     this.#ports.follow(intent);
     this.#flush();
     world.plane.sweep();
@@ -119,6 +120,12 @@ export class Guests {
     } finally {
       this.#flush();
     }
+  }
+
+  /** The routed NICs that LXD's bindings name are others: their links are ports, taken as LXD has made them. */
+  takeRoutedNics(): void {
+    this.#ports.take(this.#routedNics());
+    this.#flush();
   }
 
   /** Resolves when what has changed is on disk. Rejects with LeafdError. */
@@ -214,11 +221,27 @@ export class Guests {
     }, waitMs);
   }
 
+  #routedNics(): Set<string> {
+    const names = new Set<string>();
+    for (const { binding } of this.table.bindings())
+      if (binding.source === 'lxd' && binding.bridge === undefined && binding.port !== undefined)
+        names.add(binding.port);
+    return names;
+  }
+
   #portUp(port: GuestPort): void {
+    if (port.asItIs) this.#guard();
     this.#do(() => this.table.portUp(port));
   }
 
+  /** What guests may reach on this machine is limited on these links too. */
+  #guard(): void {
+    const links = [...this.#ports.ports.values()].filter((port) => port.asItIs);
+    this.#world.plane.guard(links.map(({ ifindex, name }) => ({ ifindex, name })));
+  }
+
   #portGone(port: GuestPort): void {
+    if (port.asItIs) this.#guard();
     this.#do(() => {
       this.table.portGone(port.ifindex);
       this.#turn.forget(port.ifindex);
@@ -236,15 +259,15 @@ export class Guests {
         this.#do(() => this.table.forbidden(port.ifindex, news.what, { mac: news.mac }));
         return;
       case 'routerSolicitation':
-        this.#answers.solicited(port, news, this.#guestOf(port));
+        if (!port.asItIs) this.#answers.solicited(port, news, this.#guestOf(port));
         return;
       case 'dhcp4':
         this.#sighted(port, news.sighting);
-        this.#answers.dhcp4(port, news, this.#guestOf(port));
+        if (!port.asItIs) this.#answers.dhcp4(port, news, this.#guestOf(port));
         return;
       case 'dhcp6':
         this.#sighted(port, news.sighting);
-        this.#answers.dhcp6(port, news, this.#guestOf(port));
+        if (!port.asItIs) this.#answers.dhcp6(port, news, this.#guestOf(port));
     }
   }
 
@@ -257,7 +280,7 @@ export class Guests {
     const asks = sighting.asksGateway === true && (sighting.kind === 'arp' || sighting.kind === 'ns');
     const wasBound = address !== undefined && this.#turn.portOf(address) === port.ifindex;
     this.#do(() => this.table.sighted(port.ifindex, sighting));
-    if (!asks || address === undefined || wasBound) return;
+    if (!asks || port.asItIs || address === undefined || wasBound) return;
     if (this.#turn.portOf(address) !== port.ifindex) return;
     this.#flush();
     this.#answerOnceRouted(port, sighting, address);
@@ -292,7 +315,7 @@ export class Guests {
     this.#advertising = setInterval(() => {
       for (const port of this.#ports.ports.values()) {
         const guest = this.#guestOf(port);
-        if (guest !== undefined && port.carrier) this.#answers.advertise(port, guest);
+        if (guest !== undefined && port.carrier && !port.asItIs) this.#answers.advertise(port, guest);
       }
     }, everyMs);
     this.#advertising.unref();

@@ -14,6 +14,8 @@ export interface GuestPort {
   /** Name of the bridge; absent for a routed tap. */
   bridge?: string;
   carrier: boolean;
+  /** Somebody else has given it its gateway (LXD, a routed NIC): leafd does not, and does not speak as the gateway. */
+  asItIs?: true;
 }
 
 /** What other nodes say of an address by BGP. */

@@ -291,7 +291,6 @@ bgp:
   peers: [{interface: up0, remoteAs: external}]
 guests:
   bridges: [{name: ${BRIDGE}}]
-  taps: ["tap-*"]
   lxd: {socket: ${member.socket}}
 `;
       writeFileSync(file, text);
@@ -449,20 +448,32 @@ describe('a cluster of two', () => {
         const stopped = eventOf('instance-stopped', from);
         for (const address of [a4, a6])
           await within(routeAfter(there, address, 'gone', stopped), `${here.name} ${address} withdrawn`);
-        expect(await here.out('ip', 'neigh', 'show', a4)).toBe('');
+        const neighbour = (): Promise<string> => here.out('ip', 'neigh', 'show', a4);
+        await until(neighbour, (text) => text === '', { timeoutMs: 1000, what: `no neighbour ${a4}` });
         if (here === members[0])
           await here.api('POST', `/1.0/instances/${name}?target=${there.name}`, { name, migration: true });
       }
 
-      // A routed NIC: LXD's own route stays, ours is told.
-      const routed = { nictype: 'routed', host_name: 'tap-r1', 'ipv4.address': '192.0.2.71' };
+      // A routed NIC: its link, gateway and route are LXD's and stay so; leafd tells the others.
+      const routed = { nictype: 'routed', 'ipv4.address': '192.0.2.71', 'ipv6.address': '2001:db8::71' };
       const r1 = await bed.create(members[0], 'r1', { nic: routed });
       await bed.act(members[0], r1, 'start');
-      await routeAfter(members[1], '192.0.2.71', 'there', () => performance.now());
-      expect(await members[0].out('ip', 'route', 'show', '192.0.2.71')).toMatch(
-        /^192\.0\.2\.71 dev tap-r1 scope link/,
+      for (const address of ['192.0.2.71', '2001:db8::71']) {
+        await routeAfter(members[1], address, 'there', () => performance.now());
+        await reaches(members[1], address);
+      }
+      const instance = await members[0].api<{ config: Record<string, string> }>(
+        'GET',
+        `/1.0/instances/${r1}`,
       );
-      await reaches(members[1], '192.0.2.71');
+      const port = instance.config['volatile.eth0.host_name']!;
+      const link = await members[0].out('ip', 'address', 'show', 'dev', port);
+      expect(link).not.toContain('02:00:5e:00:01:79');
+      expect(link).toContain('inet6 fe80::1/128');
+      const route = await members[0].out('ip', 'route', 'show', '192.0.2.71');
+      expect(route).toMatch(new RegExp(`^192\\.0\\.2\\.71 dev ${port} scope link`));
+      // It reaches of this machine only what guests may, by the same guard as on bridges.
+      expect(await members[0].out('nft', 'list', 'table', 'inet', 'leafd')).toContain(port);
       await bed.act(members[0], r1, 'stop');
       await routeAfter(members[1], '192.0.2.71', 'gone', () => performance.now());
     } finally {
