@@ -7,44 +7,34 @@ import { writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GuestFilter } from '../../src/dataplane/guest-filter.ts';
 import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from '../../src/dataplane/guest-wish.ts';
-import { parseIp } from '../../src/net/ip.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { createNetns, removeNetns, withNetns } from '../../src/netlink/netns.ts';
 import { until } from '../support/fabric.ts';
 import {
-  arp,
-  dhcp,
-  frame,
-  icmp6,
-  ip4,
-  ip6,
-  neighbourMessage,
-  RawLink,
-  tcp,
-  udp,
-  vlan,
-} from '../support/raw-link.ts';
+  A4,
+  A6,
+  attacks,
+  B4,
+  B6,
+  bytes,
+  four,
+  GATEWAY_MAC,
+  honest,
+  MAC_A,
+  MAC_B,
+  six,
+} from '../support/guest-frames.ts';
+import { frame, ip4, RawLink, tcp, udp } from '../support/raw-link.ts';
 
 const HV = `lfgf-${process.pid}-h`;
 const A = `lfgf-${process.pid}-a`;
 const B = `lfgf-${process.pid}-b`;
 const UP = `lfgf-${process.pid}-u`;
 const ALL = [HV, A, B, UP];
-const GATEWAY_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
-const MAC_A = Uint8Array.of(2, 0, 0, 0, 1, 10);
-const MAC_B = Uint8Array.of(2, 0, 0, 0, 1, 11);
-const BROADCAST = Uint8Array.of(255, 255, 255, 255, 255, 255);
-const ALL_NODES = Uint8Array.of(0x33, 0x33, 0, 0, 0, 1);
-const A4 = '192.0.2.10';
-const B4 = '192.0.2.11';
-const A6 = '2001:db8::10';
-const B6 = '2001:db8::11';
-const ARPHRD_ARP = 0x0806;
 
 const ip = (...words: string[]) => execFileSync('ip', words, { encoding: 'utf8' });
 const nft = (...words: string[]) => ip('netns', 'exec', HV, 'nft', ...words);
 const mac = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-const bytes = (address: string) => parseIp(address)!;
 
 function sysctl(netns: string, values: Record<string, string>): void {
   withNetns(netns, () => {
@@ -169,14 +159,6 @@ function ping(netns: string, to: string, ...words: string[]): Promise<{ received
   });
 }
 
-const toGateway = (type: number, payload: Uint8Array) => frame(GATEWAY_MAC, MAC_A, type, payload);
-const four = (from: string, payload: Uint8Array, protocol: number, to = '169.254.0.1') =>
-  toGateway(0x0800, ip4(bytes(from), bytes(to), protocol, payload));
-const six = (from: string, payload: Uint8Array, next = 58, to = 'fe80::1') =>
-  toGateway(0x86dd, ip6(bytes(from), bytes(to), next, payload));
-const na = (from: string, target: string) => six(from, neighbourMessage(136, bytes(target), MAC_A));
-const hopByHop = (next: number, payload: Uint8Array) => Uint8Array.of(next, 0, 1, 4, 0, 0, 0, 0, ...payload);
-
 /** What came of a frame that was sent: its end is looked for, since the kernels themselves send frames now and then. */
 const arrived = (raw: RawLink, sent: Uint8Array) =>
   raw.received().filter((seen) => Buffer.from(seen).includes(Buffer.from(sent.subarray(-24))));
@@ -184,70 +166,6 @@ const arrived = (raw: RawLink, sent: Uint8Array) =>
 /** Frames for the guest alone. */
 const answers = (raw: RawLink) =>
   raw.received().filter((seen) => Buffer.from(seen.subarray(0, 6)).equals(MAC_A));
-
-/** Every frame of a guest that must not pass its port. */
-const attacks: [string, () => Uint8Array, string][] = [
-  [
-    'another MAC',
-    () => frame(GATEWAY_MAC, MAC_B, 0x0800, ip4(bytes(A4), bytes(B4), 17, udp(9, 9))),
-    'otherMac',
-  ],
-  ['a frame of an unknown protocol', () => toGateway(0x88cc, new Uint8Array(46).fill(7)), 'protocol'],
-  ['an honest packet in a VLAN', () => vlan(four(A4, udp(9, 9), 17), 5), 'protocol'],
-  ['ARP for the other guest', () => toGateway(ARPHRD_ARP, arp(1, MAC_A, bytes(B4), bytes(A4))), 'spoofedArp'],
-  [
-    'ARP with another MAC inside',
-    () => toGateway(ARPHRD_ARP, arp(2, MAC_B, bytes(A4), bytes(A4))),
-    'spoofedArp',
-  ],
-  [
-    'ARP for the gateway',
-    () => toGateway(ARPHRD_ARP, arp(2, MAC_A, bytes('169.254.0.1'), bytes(A4))),
-    'spoofedArp',
-  ],
-  ["the other guest's IPv4 source", () => four(B4, udp(9, 9), 17), 'spoofed4'],
-  ['0.0.0.0 beside DHCP', () => four('0.0.0.0', udp(68, 53), 17), 'spoofed4'],
-  ["the other guest's IPv6 source", () => six(B6, udp(9, 9), 17), 'spoofed6'],
-  ["the gateway's link-local source", () => six('fe80::1', icmp6(128), 58), 'spoofed6'],
-  [':: beside neighbour discovery', () => six('::', udp(546, 9), 17), 'spoofed6'],
-  ['a router advertisement', () => six('fe80::a', icmp6(134, new Uint8Array(12))), 'routerAdvertisement'],
-  [
-    'a router advertisement behind an extension header',
-    () => six('fe80::a', hopByHop(58, icmp6(134, new Uint8Array(12))), 0),
-    'routerAdvertisement',
-  ],
-  ['an ICMPv6 redirect', () => six('fe80::a', icmp6(137, new Uint8Array(36))), 'redirect'],
-  ['an IPv4 redirect', () => four(A4, Uint8Array.of(5, 1, 0, 0, 1, 2, 3, 4), 1), 'redirect'],
-  ['a DHCP offer', () => four(A4, udp(67, 68), 17, '255.255.255.255'), 'dhcpServer'],
-  ['a DHCPv6 advertisement', () => six('fe80::a', udp(547, 546), 17), 'dhcpServer'],
-  ["an advertisement of the other guest's address", () => na(A6, B6), 'spoofedNd'],
-  ['an advertisement of the gateway', () => na('fe80::a', 'fe80::1'), 'spoofedNd'],
-  ['an advertisement from a foreign source', () => na(B6, A6), 'spoofed6'],
-  ['an IPv6 chain that is cut', () => six(A6, Uint8Array.of(60, 200), 0), 'protocol'],
-];
-
-/** Frames that must pass. */
-const honest: [string, () => Uint8Array][] = [
-  ['IPv4', () => four(A4, udp(9, 9), 17)],
-  ['IPv6', () => six(A6, udp(9, 9), 17)],
-  [
-    'an ARP request',
-    () => frame(BROADCAST, MAC_A, ARPHRD_ARP, arp(1, MAC_A, bytes(A4), bytes('169.254.0.1'))),
-  ],
-  ['an ARP probe', () => frame(BROADCAST, MAC_A, ARPHRD_ARP, arp(1, MAC_A, bytes('0.0.0.0'), bytes(A4)))],
-  ['a RARP', () => frame(BROADCAST, MAC_A, 0x8035, arp(3, MAC_A, bytes('0.0.0.0'), bytes('0.0.0.0')))],
-  ['a DHCP discover', () => frame(BROADCAST, MAC_A, 0x0800, dhcp())],
-  ['a DHCPv6 solicit', () => six('fe80::a', udp(546, 547), 17, 'ff02::1:2')],
-  ['duplicate address detection', () => six('::', neighbourMessage(135, bytes(A6)))],
-  ['a router solicitation', () => six('fe80::a', icmp6(133, new Uint8Array(4)))],
-  ['a report of groups', () => six('::', hopByHop(58, icmp6(143, new Uint8Array(4))), 0)],
-  ['an advertisement of its own', () => na(A6, A6)],
-  ['an advertisement of its link-local address', () => na('fe80::a', 'fe80::a')],
-  [
-    'a packet to everybody',
-    () => frame(ALL_NODES, MAC_A, 0x86dd, ip6(bytes(A6), bytes('ff02::1'), 58, icmp6(128))),
-  ],
-];
 
 describe('on its port', () => {
   it.each(attacks)('%s is dropped, counted and told', async (_what, make, reason) => {
