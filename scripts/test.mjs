@@ -38,10 +38,15 @@ const soak = { name: 'soak', budgetS: 240 };
 
 const foreignDaemons = ['frr', 'bird2', 'gobgpd', 'exabgp', 'openbgpd'];
 const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps'];
+/** Clients and network tools as guests have them, real guests under QEMU, and LXD. */
+const guestTools = [
+  ...['udhcpc', 'isc-dhcp-client', 'ifupdown', 'netplan.io', 'systemd'],
+  ...['qemu-system-x86', 'cpio', 'kmod', 'lxd'],
+];
 
 requireRoot('npm test');
 provideModules();
-providePackages([...tools, ...foreignDaemons, 'stayrtr']);
+providePackages([...tools, ...guestTools, ...foreignDaemons, 'stayrtr']);
 console.log('checking types, style …');
 run('npx', ['tsc', '--noEmit']);
 run('npx', ['biome', 'check', '--error-on-warnings', '.']);
