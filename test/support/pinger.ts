@@ -1,5 +1,6 @@
-// A ping that runs until it is stopped, and says how long the longest silence was: by the times at which answers came,
-// because a guest that moves answers late before it answers not at all.
+// A ping that runs until it is stopped, and says how long the longest silence was. Where packets were lost it is the time
+// between the answers before and after; where none was, how late an answer came. A sender that had to wait for its turn
+// on a busy machine is no silence of the network.
 
 import { spawn } from 'node:child_process';
 
@@ -7,10 +8,8 @@ export interface PingReport {
   readonly to: string;
   readonly sent: number;
   readonly lost: number;
-  /** Between two answers, or after the last one, in milliseconds. */
+  /** In milliseconds; one at the end lasts until the pinger was stopped. */
   readonly longestGapMs: number;
-  /** Wall clock at the end of the longest silence. */
-  readonly gapEndMs: number;
 }
 
 export interface Pinger {
@@ -69,26 +68,25 @@ export async function startPing(netns: string, to: string, source?: string): Pro
 
 function reportOf(to: string, text: string, endMs: number): PingReport {
   const sent = Number(/(\d+) packets transmitted/.exec(text)?.[1]);
-  const answers = [...text.matchAll(/^\[(\d+\.\d+)\] \d+ bytes .*icmp_seq=(\d+) ttl/gm)].map((found) => ({
-    atMs: Number(found[1]) * 1000,
-    // ping counts to 65535 and begins again.
-    sequence: Number(found[2]),
+  const lines = text.matchAll(/^\[(\d+\.\d+)\] \d+ bytes .*icmp_seq=(\d+) ttl=\d+ time=([\d.]+) ms/gm);
+  const answers = [...lines].map(([, at, sequence, rtt]) => ({
+    atMs: Number(at) * 1000,
+    sequence: Number(sequence),
+    rttMs: Number(rtt),
   }));
   if (!(sent > 0) || answers.length === 0) throw new Error(`ping ${to}: ${text.slice(-500)}`);
-  const first = answers[0]!.sequence;
   const answered = new Set(answers.map(({ sequence }) => sequence));
   let lost = 0;
-  for (let sequence = first; sequence <= sent - UNDER_WAY; sequence++) if (!answered.has(sequence)) lost++;
-  let longestGapMs = 0;
-  let gapEndMs = 0;
-  const times = [...answers.map(({ atMs }) => atMs), endMs];
-  for (const [index, atMs] of times.entries()) {
-    const gapMs = index === 0 ? 0 : atMs - times[index - 1]!;
-    if (gapMs <= longestGapMs) continue;
-    longestGapMs = gapMs;
-    gapEndMs = atMs;
+  for (let sequence = answers[0]!.sequence; sequence <= sent - UNDER_WAY; sequence++)
+    if (!answered.has(sequence)) lost++;
+  const last = answers.at(-1)!;
+  let longestGapMs = last.sequence < sent - UNDER_WAY ? endMs - last.atMs : 0;
+  for (const [index, { atMs, sequence, rttMs }] of answers.entries()) {
+    const before = answers[index - 1];
+    const whole = before === undefined || sequence === before.sequence + 1;
+    longestGapMs = Math.max(longestGapMs, whole ? rttMs : atMs - before.atMs);
   }
-  return { to, sent, lost, longestGapMs: Math.round(longestGapMs), gapEndMs };
+  return { to, sent, lost, longestGapMs: Math.round(longestGapMs) };
 }
 
 /** `192.0.2.30: 4 of 300 lost, longest silence 95 ms`. */
