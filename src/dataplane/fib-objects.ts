@@ -14,8 +14,12 @@ import type { Nexthop, NexthopMember } from '../netlink/nexthop.ts';
 /** The loopback link has this index in every namespace. */
 const LOOPBACK_IFINDEX = 1;
 
-/** Ids of our objects begin here. */
-export const FIRST_OBJECT_ID = 0x1790_0000;
+/**
+ * Ids of our objects begin here, and all lie below 0x1000_0000: FRR's zebra takes an id with one of the bits 28 and 29
+ * for one of its forwarding database, ignores the object, and drops every route on it. From 250000000 on ids are not
+ * zebra's own either, so it does not count on from ours, into them.
+ */
+export const FIRST_OBJECT_ID = 0x0f79_0000;
 
 /** A member of a next-hop set as the router defines it. */
 export interface SetMember {

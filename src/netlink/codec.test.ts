@@ -132,7 +132,7 @@ test('a route of ours is written as the kernel wants it', () => {
   const writer = new MessageWriter(new Uint8Array(8));
   const prefSrc = Uint8Array.of(10, 0, 0, 1);
   const style = { family: 2, table: 254, protocol: 179, metric: 20, prefSrc };
-  encodeRoute(writer, RTM_NEWROUTE, NLM_F_CREATE, 7, style, 0x0a090000, 0, 0, 0, 16, 0x17900001);
+  encodeRoute(writer, RTM_NEWROUTE, NLM_F_CREATE, 7, style, 0x0a090000, 0, 0, 0, 16, 0x0f790001);
   encodeRoute(writer, RTM_DELROUTE, 0, 8, { ...style, table: 1000 }, 0x0a090000, 0, 0, 0, 16, 0);
   expect(writer.bytes.slice(0, writer.length)).toEqual(
     bytesOf(`
@@ -140,7 +140,7 @@ test('a route of ours is written as the kernel wants it', () => {
       02 10 00 00 fe b3 00 01 00000000       # /16, main, protocol 179, universe, unicast
       08000100 0a090000                      # RTA_DST
       08000600 14000000                      # RTA_PRIORITY
-      08001e00 01009017                      # RTA_NH_ID
+      08001e00 0100790f                      # RTA_NH_ID
       08000700 0a000001                      # RTA_PREFSRC
       34000000 1900 0100 08000000 00000000   # RTM_DELROUTE
       02 10 00 00 00 b3 ff 00 00000000       # table in the attribute, scope nowhere, any type
