@@ -32,8 +32,12 @@ function nextForgetMs(state: TableState, port: PortEntry): number {
 
 /** Learned addresses that were not seen for too long. */
 export function silentFor(state: TableState, port: PortEntry): AddressEntry[] {
-  const before = state.host.nowMs() - state.options.learn.forgetAfterMs;
-  return [...port.learned].filter((entry) => entry.state !== 'frozen' && entry.seenMs <= before);
+  const { forgetAfterMs } = state.options.learn;
+  const nowMs = state.host.nowMs();
+  // The sum is that of the deadline: were it rounded otherwise, the deadline would come again and again.
+  return [...port.learned].filter(
+    (entry) => entry.state !== 'frozen' && entry.seenMs + forgetAfterMs <= nowMs,
+  );
 }
 
 /** Asks for all that may answer, where it is time, and sets the next time. */
