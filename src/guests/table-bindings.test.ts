@@ -252,6 +252,22 @@ test('a MAC belongs to one port of a bridge: who has it first, but a binding wit
   expect(world.host.bound.size).toBe(2);
 });
 
+test.each([['vmbr1'], [undefined]])(
+  'a binding with a MAC, on bridge %s, takes it from a stranger before its own port is there',
+  (bridge) => {
+    const world = new World({ allowed: [{ bytes: ip('10.0.0.0'), length: 8 }] });
+    world.table.portUp(port(1));
+    world.table.sighted(1, frame('arp', mac(4), '10.0.0.1'));
+    expect(world.state('10.0.0.1')).toBe('learned arp*');
+    world.table.attach(
+      binding('a', { port: 'tap4', mac: mac(4), ...(bridge === undefined ? {} : { bridge }) }),
+    );
+    expect([world.host.bound.size, world.host.macs.get(1)]).toEqual([0, []]);
+    world.table.sighted(1, frame('arp', mac(4), '10.0.0.1'));
+    expect(world.events().at(-1)).toBe('refused otherGuest');
+  },
+);
+
 test('nobody sends from the MAC of the gateway or of a group', () => {
   const world = new World();
   world.table.portUp(port(1));
