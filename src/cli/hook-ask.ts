@@ -45,8 +45,8 @@ export class Asker {
 
   private async attach(bodies: readonly AttachBody[]): Promise<string[]> {
     try {
-      await this.send('POST', '/v1/guests', { guests: bodies });
-      return bodies.map(done);
+      const { guests } = (await this.send('POST', '/v1/guests', { guests: bodies })) as GuestsView;
+      return bodies.map((body) => done(body, guests));
     } catch (error) {
       if (!(error instanceof Refusal) || bodies.length === 1) throw error;
     }
@@ -55,8 +55,8 @@ export class Asker {
     let refusal: Refusal | undefined;
     for (const body of bodies)
       try {
-        await this.send('POST', '/v1/guests', body);
-        told.push(done(body));
+        const { guests } = (await this.send('POST', '/v1/guests', body)) as GuestsView;
+        told.push(done(body, guests));
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         refusal = error;
@@ -120,8 +120,10 @@ export class Asker {
   }
 }
 
-function done(body: AttachBody): string {
+/** What became of it: one that was expected before may have stayed so. */
+function done(body: AttachBody, guests: readonly GuestView[] = []): string {
+  const isExpected =
+    body.expect !== undefined || guests.find(({ name }) => name === body.name)?.expected !== undefined;
   const addresses = [...(body.addresses ?? []), ...(body.allowed ?? [])].join(' ');
-  const what = body.expect === undefined ? 'attached' : 'expected';
-  return `${body.name} ${what}${addresses === '' ? '' : `: ${addresses}`}`;
+  return `${body.name} ${isExpected ? 'expected' : 'attached'}${addresses === '' ? '' : `: ${addresses}`}`;
 }

@@ -258,6 +258,11 @@ test('libvirt: stdout stays empty, whatever happens', async () => {
   ]);
 });
 
+test('a guest that stays expected is told as such', async () => {
+  answer = () => ({ status: 200, body: { guests: [{ name: 'web1-net0', expected: {} }] } });
+  expect((await libvirt('started', domain)).err).toBe('leafctl: web1-net0 expected: 192.0.2.7\n');
+});
+
 test('libvirt: broken, endless or absent XML is a line', async () => {
   expect(await libvirt('started', domain.slice(0, -9))).toMatchObject({
     code: 0,
