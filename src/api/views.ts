@@ -55,6 +55,8 @@ export interface StatusView {
   startedAt: string;
   uptimeSeconds: number;
   bgp: {
+    /** Another daemon of this machine speaks BGP; leafd has no neighbours, and AS and router id mean nothing. */
+    speaker?: 'none';
     asn: number;
     routerId: string;
     profile?: 'fabric' | 'host';

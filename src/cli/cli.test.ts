@@ -102,6 +102,11 @@ describe('columns for people', () => {
     expect((await leafctl(['status'])).out).toContain(
       'bgp     AS 65101, router id 10.0.0.11, profile fabric\npeers   1 of 2 established',
     );
+    const status = fakeBackend().status();
+    backend.status = () => ({ ...status, bgp: { ...status.bgp, speaker: 'none' } });
+    const alone = (await leafctl(['status'])).out;
+    expect(alone).toContain('bgp     spoken by another daemon of this machine (bgp.speaker: none)\n');
+    expect(alone).not.toMatch(/AS \d|^peers/m);
     const why = await leafctl(['why', '10.0.0.12/32']);
     expect(why.out).toMatch(/^10\.0\.0\.12\/32 goes through eth0 \(spine1\)/);
     expect(why.out).toMatch(

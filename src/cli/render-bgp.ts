@@ -23,7 +23,6 @@ type Ink = Pick<Terminal, 'colour'>;
 export function renderStatus(status: StatusView, ink: Ink): string {
   const { bgp, kernel, config } = status;
   const routes = status.routes.map((one) => `${one.family} ${one.prefixes} prefixes, ${one.paths} paths`);
-  const peers = `${bgp.peers.established} of ${bgp.peers.known} established`;
   const restart = bgp.restarting;
   const text = details([
     ['node', status.node],
@@ -34,12 +33,9 @@ export function renderStatus(status: StatusView, ink: Ink): string {
         .join(' '),
     ],
     ['leafd', `${status.version}, pid ${status.pid}, up ${age(status.uptimeSeconds)}`],
-    [
-      'bgp',
-      `AS ${bgp.asn}, router id ${bgp.routerId}${bgp.profile === undefined ? '' : `, profile ${bgp.profile}`}`,
-    ],
+    ['bgp', bgpSummary(bgp)],
     ['refused', refusedText(bgp.refused)],
-    ['peers', bgp.peers.established < bgp.peers.known ? paint(ink, 'yellow', peers) : peers],
+    ['peers', bgp.speaker === 'none' ? undefined : peersSummary(bgp.peers, ink)],
     [
       'restart',
       restart && `until ${restart.until}, waiting for ${restart.waitingFor.join(', ') || 'nobody'}`,
@@ -56,6 +52,16 @@ export function renderStatus(status: StatusView, ink: Ink): string {
   const { where, message } = config.lastError;
   const place = where === undefined ? '' : `${where.file}:${where.line}:${where.column}: `;
   return `${text}${paint(ink, 'red', `the last configuration was refused: ${place}${message}`)}\n`;
+}
+
+function bgpSummary({ speaker, asn, routerId, profile }: StatusView['bgp']): string {
+  if (speaker === 'none') return 'spoken by another daemon of this machine (bgp.speaker: none)';
+  return `AS ${asn}, router id ${routerId}${profile === undefined ? '' : `, profile ${profile}`}`;
+}
+
+function peersSummary({ established, known }: StatusView['bgp']['peers'], ink: Ink): string {
+  const text = `${established} of ${known} established`;
+  return established < known ? paint(ink, 'yellow', text) : text;
 }
 
 function refusedText(refused: StatusView['bgp']['refused']): string | undefined {

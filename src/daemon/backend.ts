@@ -99,6 +99,7 @@ function statusView(parts: BackendParts): StatusView {
     startedAt: isoOf(time, 0),
     uptimeSeconds: secondsSince(time, 0),
     bgp: {
+      ...(configuration.speaker === 'none' && { speaker: 'none' }),
       asn: router.config.asn,
       routerId: formatIp4(router.config.bgpId),
       ...(profile !== undefined && { profile }),

@@ -78,6 +78,11 @@ export class Configuration {
     return changes.filter((change) => change.effect === 'restart').map(changeView);
   }
 
+  /** Who speaks BGP in this life; another wish waits for the next start. */
+  get speaker(): Intent['bgp']['speaker'] {
+    return this.#started.intent.bgp.speaker;
+  }
+
   onChange(putInForce: PutInForce): void {
     this.#putInForce = putInForce;
   }

@@ -202,7 +202,8 @@ export class Daemon {
       this.#validation.configure(intent.rpki);
       this.#log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
     });
-    this.#log.info(`leafd is up: AS ${this.#configuration.intent.bgp.asn}`);
+    const { speaker, asn } = this.#configuration.intent.bgp;
+    this.#log.info(speaker === 'none' ? 'leafd is up: another daemon speaks BGP' : `leafd is up: AS ${asn}`);
     notifySystemd('READY=1');
   }
 
