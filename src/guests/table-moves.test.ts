@@ -77,6 +77,15 @@ test('QMP says RESUME: announced without a frame', () => {
   expect(world.host.qmps).toEqual(['vm /run/vm.qmp', 'vm -']);
 });
 
+test('QMP says RESUME before the port is known: taken when it is', () => {
+  const world = new World();
+  world.host.others.set(A, { sequence: 4 });
+  world.table.expect(expecting(world));
+  world.table.resumed('vm');
+  world.table.portUp(port(1));
+  expect(world.calls()[0]).toBe(`bind ${A} tap1 5 fresh`);
+});
+
 test('the source withdrew before the first sign: still more than the highest that was heard', () => {
   const world = arriving(true);
   world.hear(A, undefined);

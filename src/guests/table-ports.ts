@@ -95,7 +95,7 @@ export function portChanged(state: TableState, entry: PortEntry, port: GuestPort
 function comeUp(state: TableState, entry: PortEntry): void {
   const kept = takeKept(state, entry);
   restoreMac(state, entry, kept);
-  if (entry.binding === undefined) plugAgain(state, entry, kept);
+  if (entry.binding === undefined) plugAgain(state, entry);
   const binding = entry.binding;
   if (binding !== undefined) settleAll(state, binding, 'none', kept.length > 0 ? 'restored' : 'bound');
   for (const address of kept) restoreLearned(state, entry, address);
@@ -106,13 +106,10 @@ function comeUp(state: TableState, entry: PortEntry): void {
 }
 
 /** A binding with only a MAC that has no other port comes back with the MAC that the port had. */
-function plugAgain(state: TableState, entry: PortEntry, kept: readonly KeptAddress[]): void {
+function plugAgain(state: TableState, entry: PortEntry): void {
   if (entry.mac === undefined) return;
-  const names = new Set(kept.map(({ binding }) => binding));
   for (const binding of state.bindingsByMac.get(keyOf(entry.mac)) ?? []) {
-    const isItsOwn = names.size === 0 || names.has(binding.binding.name);
-    if (isItsOwn && binding.port === undefined && portFor(state, binding) === entry)
-      plug(state, binding, entry);
+    if (binding.port === undefined && portFor(state, binding) === entry) plug(state, binding, entry);
   }
 }
 
