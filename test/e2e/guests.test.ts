@@ -4,9 +4,10 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EventView, GuestsView, GuestView } from '../../src/api/views.ts';
+import type { LabView } from '../../src/lab/lab.ts';
 import { formatMac } from '../../src/net/mac.ts';
 import { advertiseRouter, claim, dad, offerLease, redirect, spoofed } from '../support/attacks.ts';
-import { start, until } from '../support/fabric.ts';
+import { leafctl, start, until } from '../support/fabric.ts';
 import {
   ask,
   everywhere,
@@ -412,6 +413,41 @@ describe('a guest that attacks', () => {
       /redirect|2001:db8:100::12/,
     );
     expect(await fabric.out('web1', 'ip', '-6', 'neigh', 'show')).not.toContain(web2[1]!);
+  });
+});
+
+describe('the lab', () => {
+  const whereIs = async (name: string): Promise<string | undefined> => {
+    const { guests } = JSON.parse((await leafctl('-j', 'lab', 'status', fabric.name)).stdout) as LabView;
+    return guests.find((guest) => guest.name === name)?.on;
+  };
+
+  it('moves a guest cold, and leaves one whose migration is cancelled where it is', async () => {
+    await fabric.lab('migrate', 'db2', 'hv3', '--cold');
+    await everywhere(fabric, db2, 'hv3', 2000);
+    expect(await whereIs('db2')).toBe('hv3');
+    for (const address of db2) expect(await reaches('web1', address)).toBe(allOf(2));
+    const flows = db2.map((to) => ({ netns: fabric.netns('spine1'), to }));
+    const { reports } = await pingsDuring(flows, () => fabric.lab('migrate', 'db2', 'hv1', '--cancel'));
+    expect(reports.filter(({ lost }) => lost > 0).map(describePing)).toEqual([]);
+    expect(await whereIs('db2')).toBe('hv3');
+    await everywhere(fabric, db2, 'hv3', 1000);
+    expect((await fabric.get<GuestsView>('hv1', '/v1/guests')).guests.map(({ name }) => name)).not.toContain(
+      'db2',
+    );
+  });
+
+  it('moves a guest live that nobody tells of: what it says is enough', async () => {
+    const app2 = ['2001:db8:100:f::50'];
+    await everywhere(fabric, app2, 'hv3', 2000);
+    const flows = app2.map((to) => ({ netns: fabric.netns('spine1'), to }));
+    const { reports } = await pingsDuring(flows, async () => {
+      await fabric.lab('migrate', 'app2', 'hv2');
+      await everywhere(fabric, app2, 'hv2', 2000);
+    });
+    console.log(reports.map(describePing).join('; '));
+    expect(await whereIs('app2')).toBe('hv2');
+    expect(await fabric.out('app2', 'ip', 'neigh', 'show', 'fe80::1')).toContain('02:00:5e:00:01:79');
   });
 });
 
