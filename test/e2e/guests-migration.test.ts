@@ -238,6 +238,14 @@ it(`a migration of ${long ? 60 : 6} s loses nothing, and is announced at its end
   await judge(from, to, last.event, last.reports);
 });
 
+it.runIf(long)(
+  'a real guest is migrated live 50 times in a row',
+  async () => {
+    for (let move = 0; move < 50; move++) await moveLive(nextOf(at), { linger: move % 2 === 0 });
+  },
+  300_000,
+);
+
 it('a guest that moves 50 times in a row is where it is each time', async () => {
   const order: Hypervisor[] = ['hv3', 'hv1', 'hv2'];
   const watched = db1.flatMap((to) => ['spine1', 'web1'].map((from) => ({ netns: fabric.netns(from), to })));
