@@ -11,7 +11,7 @@ import type { AddressReason } from './binding.ts';
 import type { Sighting } from './ports.ts';
 import { arrive, isAllowedOn, reservedFor, settleAll, shown } from './table-addresses.ts';
 import { judgeMac } from './table-macs.ts';
-import { bindFree, take } from './table-moves.ts';
+import { bindFree, isTie, take } from './table-moves.ts';
 import { want } from './table-ports.ts';
 import { probeInTime } from './table-probes.ts';
 import { refuse } from './table-refusals.ts';
@@ -107,6 +107,7 @@ function consider(
   const entry = state.addresses.get(key);
   if (entry?.bound === true && entry.port === port) {
     entry.seenMs = state.host.nowMs();
+    if (isTie(entry)) take(state, entry, port, reason, isArriving(state, port));
     return;
   }
   const whose = reservedFor(state, address);

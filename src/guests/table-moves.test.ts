@@ -495,3 +495,31 @@ describe('a restart', () => {
     expect(world.table.binding('vm')).toMatchObject({ shadowedBy: 'c' });
   });
 });
+
+test('two nodes took it unheard of each other: the one whose guest answers takes it once more', () => {
+  const world = arriving(true);
+  world.table.sighted(1, frame('garp', mac(1), A));
+  world.calls();
+  world.probes();
+  world.hear(A, 5);
+  expect(world.probes()).toEqual([`tap1 ${A}`]);
+  expect(world.state(A)).toBe('attached arp*');
+  world.table.sighted(1, frame('arp', mac(1), A));
+  expect(world.calls()).toEqual([`bind ${A} tap1 6 fresh`]);
+  // The other one gives in.
+  const other = arriving(true);
+  other.table.sighted(1, frame('garp', mac(1), A));
+  other.hear(A, 5);
+  other.hear(A, 6);
+  expect(other.state(A)).toBe('moved higherSequence');
+});
+
+test('an address that several nodes serve without a move is no tie', () => {
+  const world = new World();
+  world.table.portUp(port(1));
+  world.table.attach(vm);
+  world.calls();
+  world.hear(A, 0);
+  world.table.sighted(1, frame('arp', mac(1), A));
+  expect(world.calls()).toEqual([]);
+});

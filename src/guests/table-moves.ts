@@ -204,6 +204,7 @@ export function heardOf(state: TableState, entry: AddressEntry, heard: Heard | u
   if (heard !== undefined && heard.sequence > entry.highest) entry.highest = heard.sequence;
   if (entry.bound) {
     if (heard !== undefined && heard.sequence > entry.sequence) lose(state, entry);
+    else if (isTie(entry)) state.host.probe(entry.port!.port, entry.address.slice());
     return;
   }
   if (entry.state !== 'moved') return;
@@ -216,6 +217,14 @@ export function heardOf(state: TableState, entry: AddressEntry, heard: Heard | u
     if (entry.named) returnLater(state, entry, isFirst ? 0 : entry.returnDelayMs);
   }
   armAddress(state, entry);
+}
+
+/**
+ * Two nodes took the address without having heard of each other. The one whose guest answers takes it once more, and
+ * the other hears of that. Without a move there is no tie: an address may be served in several places on purpose.
+ */
+export function isTie(entry: AddressEntry): boolean {
+  return entry.bound && entry.sequence > 0 && entry.heard?.sequence === entry.sequence;
 }
 
 /** A named address that moved away comes back then, unless somebody is heard until then. */
