@@ -16,6 +16,7 @@ const layers = long
       { name: 'fuzz', budgetS: 1200, env: { LEAFD_FUZZ_CASES: '10000000' } },
       { name: 'sim', budgetS: 1200, env: { LEAFD_SIM_SEEDS: '10000' } },
       { name: 'interop', budgetS: 1500, env: { LEAFD_TEST_LONG: '1' } },
+      { name: 'e2e', budgetS: 1200, env: { LEAFD_TEST_LONG: '1' } },
       { name: 'soak', budgetS: 4000, env: { LEAFD_SOAK_MINUTES: '60' } },
     ]
   : [
@@ -23,11 +24,11 @@ const layers = long
       { name: 'unit', budgetS: 120 },
       { name: 'fuzz', budgetS: 180 },
       { name: 'sim', budgetS: 240 },
-      { name: 'kernel', budgetS: 300 },
+      { name: 'kernel', budgetS: 360 },
       { name: 'conformance', budgetS: 120 },
       { name: 'interop', budgetS: 540, again: true },
       { name: 'matrix', budgetS: 240, words: ['--maxWorkers=2'], again: true },
-      { name: 'e2e', budgetS: 420, again: true },
+      { name: 'e2e', budgetS: 600, again: true },
     ];
 
 /** Files of a layer that may run once more, at most: with more of them broken it is not the machine. */
