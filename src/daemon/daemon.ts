@@ -87,7 +87,8 @@ export class Daemon {
       const found = fib === undefined ? 0 : fib.counts().ipv4.found + fib.counts().ipv6.found;
       const { enabled, restartTimeMs } = intent.bgp.gracefulRestart;
       const ranLately = fib === undefined && isRestart(options.state, restartTimeMs, Date.now());
-      const restarting = enabled && (found > 0 || ranLately);
+      // Without neighbours of our own there is nobody to wait for: guests are told of from the first moment on.
+      const restarting = enabled && intent.bgp.speaker !== 'none' && (found > 0 || ranLately);
       const cannotShow = (error: unknown): void =>
         log.info(`the next start cannot be graceful, ${options.state} takes no file: ${String(error)}`);
       const life = fib === undefined ? showLife(options.state, cannotShow) : undefined;
@@ -283,7 +284,8 @@ function kernelIntentOf(intent: Intent, monitor: LinkMonitor, feed: RouteFeed): 
   );
   const names = [...monitor.links.values()].map((link) => link.name).sort();
   const raUplinks = new Set<string>();
-  let otherRoutingDaemon = false;
+  // Who announces our routes reads them from the kernel, whether he writes any there or not.
+  let otherRoutingDaemon = intent.bgp.speaker === 'none';
   for (const { protocol, length, hops } of feed.routes()) {
     if (isRoutingDaemon(protocol)) otherRoutingDaemon = true;
     if (protocol !== RTPROT_RA || length !== 0) continue;
