@@ -54,6 +54,7 @@ export class GuestKeeper {
       links: parts.monitor,
       stateDir: parts.stateDir,
       onDrop: (drop) => this.#care?.guests.dropped(drop),
+      onHeard: (ifindex, bytes, length) => this.#care?.guests.heardFrame(ifindex, bytes, length),
       onChange: (status) => parts.kernelChanged(status),
     });
     this.#plane.setIntent(planeIntentOf(intent));

@@ -10,7 +10,7 @@
 import { LeafdError } from '../lib/leafd-error.ts';
 import { MessageWriter, u32 } from '../netlink/message.ts';
 import { type CommitResult, commit, openNetfilter, readChain } from '../netlink/netfilter.ts';
-import { listenNflog } from '../netlink/nflog.ts';
+import { listenFrames, listenNflog } from '../netlink/nflog.ts';
 import {
   NFT_MSG_DELCHAIN,
   NFT_MSG_DELRULE,
@@ -56,6 +56,7 @@ import {
   sharedChanges,
   sharedIsThere,
 } from './guest-rules-delta.ts';
+import { HEARD_GROUP } from './guest-rules-hear.ts';
 import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
 
 const NFNLGRP_NFTABLES = 7;
@@ -64,6 +65,8 @@ const ATTEMPTS = 3;
 const REPAIR_DELAY_MS = 50;
 /** Whoever changes our tables again and again does not keep us busy. */
 const REPAIR_EVERY_MS = 1000;
+/** A leafd that ends may have a log a moment longer. */
+const LISTEN_AGAIN_MS = 1000;
 const DROP_SETS = [
   ...PORT_REASONS.map((reason) => ({ table: NETDEV_TABLE, reason })),
   ...LINK_REASONS.map((reason) => ({ table: INET_TABLE, reason })),
@@ -88,7 +91,11 @@ export interface GuestLink {
 export interface GuestFilterOptions {
   netns?: string;
   onDrop?: (drop: GuestDrop) => void;
+  /** A frame that tells who is behind a port, before the filter judges it: bytes[0, length), used again. */
+  onHeard?: (ifindex: number, bytes: Uint8Array, length: number) => void;
 }
+
+type Shared = 'filter rules' | 'filter guard' | 'filter log' | 'filter hearing';
 
 interface Trouble {
   errno: string;
@@ -101,6 +108,9 @@ export class GuestFilter {
   readonly #writer = new MessageWriter(new Uint8Array(1 << 16));
   #socket: NetlinkSocket | undefined;
   #log: { close(): void } | undefined;
+  #hearing: { close(): void } | undefined;
+  #listenAgain: NodeJS.Timeout | undefined;
+  #unheard = 0;
   #events: { close(): void } | undefined;
   #repair: NodeJS.Timeout | undefined;
   #repairedMs = -REPAIR_EVERY_MS;
@@ -116,7 +126,7 @@ export class GuestFilter {
   readonly #written = new Set<number>();
   /** What could not be done: by port, and of what is shared. */
   readonly #portTrouble = new Map<number, Trouble>();
-  readonly #trouble = new Map<'filter rules' | 'filter guard' | 'filter log', Trouble>();
+  readonly #trouble = new Map<Shared, Trouble>();
   #swept = false;
   #closed = false;
 
@@ -128,13 +138,13 @@ export class GuestFilter {
   setIntent(intent: GuestPlaneIntent, guestLinks: readonly GuestLink[]): void {
     this.#intent = intent;
     this.#links = guestLinks;
-    this.#netdev = intent.filter ? netdevRules(intent) : undefined;
+    this.#netdev = netdevRules(intent);
     this.#inet = inetRules(intent);
     if (!this.#open()) return;
-    this.#openLog();
+    this.#openLogs();
     this.#writeShared(false);
-    if (!intent.filter) return;
     this.#writePorts([...this.#wishes.values()].filter((wish) => !this.#written.has(wish.ifindex)));
+    if (this.#swept && this.#sweepChanges().length > 0) this.sweep();
   }
 
   /** Ports that are new or have changed; in the kernel when it returns. */
@@ -145,7 +155,7 @@ export class GuestFilter {
       if (before !== undefined && before.name !== wish.name) renamed.push(before.name);
       this.#wishes.set(wish.ifindex, wish);
     }
-    if (this.#intent?.filter !== true || !this.#open()) return;
+    if (this.#intent === undefined || !this.#open()) return;
     // Sets of another layout are replaced together with the elements of all ports.
     this.#writeShared(true);
     this.#writePorts(wishes);
@@ -162,7 +172,7 @@ export class GuestFilter {
       this.#written.delete(ifindex);
       this.#portTrouble.delete(ifindex);
     }
-    if (this.#intent?.filter !== true || !this.#open()) return;
+    if (this.#intent === undefined || !this.#open()) return;
     this.#commitAgain(() => {
       const elements = ifindexes.flatMap((i) => [...(this.#found!.elements.get(i)?.values() ?? [])]);
       return [...elementChanges('elementsDelete', elements), ...this.#chainRemovals(names)];
@@ -184,10 +194,10 @@ export class GuestFilter {
   /** Reads what is there and makes it right, whoever changed it. */
   reconcile(): void {
     if (this.#intent === undefined || !this.#open()) return;
-    this.#openLog();
+    this.#openLogs();
     this.#read();
     this.#writeShared(true);
-    if (this.#intent.filter) this.#writePorts([...this.#wishes.values()]);
+    this.#writePorts([...this.#wishes.values()]);
     if (this.#swept) this.#commitAgain(() => this.#sweepChanges());
   }
 
@@ -200,7 +210,7 @@ export class GuestFilter {
     if (this.#intent === undefined) return status;
     add('filter guard', this.#trouble.get('filter guard'));
     add('filter log', this.#trouble.get('filter log'));
-    if (!this.#intent.filter) return status;
+    add('filter hearing', this.#trouble.get('filter hearing'));
     add('filter rules', this.#trouble.get('filter rules'));
     for (const { ifindex, name } of this.#wishes.values()) {
       const trouble = this.#portTrouble.get(ifindex);
@@ -228,15 +238,23 @@ export class GuestFilter {
     return drops;
   }
 
+  /** How often frames were lost, because more came than were read. */
+  get unheard(): number {
+    return this.#unheard;
+  }
+
   /** Leaves the kernel as it is: the guests' traffic goes on. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#repair);
+    clearTimeout(this.#listenAgain);
     this.#repair = undefined;
     this.#log?.close();
+    this.#hearing?.close();
     this.#events?.close();
     this.#socket?.close();
     this.#log = undefined;
+    this.#hearing = undefined;
     this.#events = undefined;
     this.#socket = undefined;
   }
@@ -274,22 +292,37 @@ export class GuestFilter {
     return this.#found !== undefined;
   }
 
-  #openLog(): void {
-    const { netns, onDrop } = this.#options;
-    if (this.#log !== undefined || onDrop === undefined) return;
+  #openLogs(): void {
+    const { netns, onDrop, onHeard } = this.#options;
+    if (onDrop !== undefined)
+      this.#log ??= this.#tryToListen('filter log', () =>
+        listenNflog({
+          netns,
+          group: NFLOG_GROUP,
+          onPacket: ({ prefix, ifindex, mac, packet }) => {
+            if (REASONS.has(prefix))
+              onDrop({ ifindex, reason: prefix, packet, ...(mac !== undefined && { mac }) });
+          },
+        }),
+      );
+    if (onHeard !== undefined)
+      this.#hearing ??= this.#tryToListen('filter hearing', () =>
+        listenFrames({ netns, group: HEARD_GROUP, onFrame: onHeard, onLost: () => this.#unheard++ }),
+      );
+  }
+
+  #tryToListen(what: Shared, listener: () => { close(): void }): { close(): void } | undefined {
     try {
-      this.#log = listenNflog({
-        netns,
-        group: NFLOG_GROUP,
-        onPacket: ({ prefix, ifindex, mac, packet }) => {
-          if (REASONS.has(prefix))
-            onDrop({ ifindex, reason: prefix, packet, ...(mac !== undefined && { mac }) });
-        },
-      });
-      this.#trouble.delete('filter log');
+      const log = listener();
+      this.#trouble.delete(what);
+      return log;
     } catch (error) {
-      this.#trouble.set('filter log', troubleOfError(error));
+      this.#trouble.set(what, troubleOfError(error));
     }
+    clearTimeout(this.#listenAgain);
+    this.#listenAgain = setTimeout(() => this.#openLogs(), LISTEN_AGAIN_MS);
+    this.#listenAgain.unref();
+    return undefined;
   }
 
   #listen(ownPortId: number): { close(): void } {
@@ -332,9 +365,8 @@ export class GuestFilter {
   #writeShared(withPorts: boolean): void {
     const found = this.#found!;
     const netdev = this.#netdev;
-    if (netdev === undefined) {
-      if (found.netdev.there && this.#intent !== undefined) this.#dropNetdev();
-    } else if (!sharedIsThere(netdev, found.netdev)) {
+    if (netdev === undefined) return;
+    if (!sharedIsThere(netdev, found.netdev)) {
       const portSets = setsToReplace(netdev, found.netdev).filter((set) =>
         PORT_SETS.some(({ name }) => name === set.name),
       );
@@ -355,14 +387,6 @@ export class GuestFilter {
 
   #writeRules(key: 'filter rules' | 'filter guard', changes: () => NftChange[]): void {
     this.#tell(key, this.#commitAgain(changes));
-    this.#read();
-  }
-
-  #dropNetdev(): void {
-    const drop = (): NftChange[] =>
-      this.#found!.netdev.there ? [{ kind: 'tableDelete', table: NETDEV_TABLE }] : [];
-    this.#tell('filter rules', this.#commitAgain(drop));
-    this.#written.clear();
     this.#read();
   }
 

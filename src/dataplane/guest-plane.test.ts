@@ -63,6 +63,7 @@ const filter = (): GuestFilterPort => ({
   reconcile: () => {},
   status: () => [],
   drops: () => new Map(),
+  unheard: 0,
   close: () => {},
   flush: () => void asked.push('flush'),
 });

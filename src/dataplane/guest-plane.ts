@@ -1,8 +1,9 @@
 // The kernel's part of guests as one thing: bridges and taps with the gateway (guest-links.ts), permanent neighbours
-// (guest-neighbours.ts), filters (guest-filter.ts). A port's neighbours come before its filter, so that the first
-// packet let through can be answered. Routes are not here: they go through the rib.
+// (guest-neighbours.ts), filters (guest-filter.ts), frames heard and sent. A port's neighbours come before its filter,
+// so that the first packet let through can be answered. Routes are not here: they go through the rib.
 
 import type { LinkMonitor } from '../netlink/monitor.ts';
+import { openPacketSender, type PacketSender } from '../netlink/packet-sender.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
 import type { ObjectStatus, SysctlView } from './dataplane.ts';
 import { GuestFilter } from './guest-filter.ts';
@@ -24,6 +25,8 @@ export interface GuestPlaneOptions {
   /** For tests: the filter, made anew each time guests are switched on. */
   filter?: () => GuestFilterPort;
   onDrop?: (drop: GuestDrop) => void;
+  /** A frame that tells who is behind a port: bytes[0, length), used again. */
+  onHeard?: (ifindex: number, bytes: Uint8Array, length: number) => void;
   /** Told after each change of what the kernel has, or failure. */
   onChange?: (status: readonly ObjectStatus[]) => void;
 }
@@ -31,7 +34,16 @@ export interface GuestPlaneOptions {
 /** What is asked of the filter. */
 export type GuestFilterPort = Pick<
   GuestFilter,
-  'setIntent' | 'setPorts' | 'removePorts' | 'sweep' | 'reconcile' | 'status' | 'drops' | 'close' | 'flush'
+  | 'setIntent'
+  | 'setPorts'
+  | 'removePorts'
+  | 'sweep'
+  | 'reconcile'
+  | 'status'
+  | 'drops'
+  | 'unheard'
+  | 'close'
+  | 'flush'
 >;
 
 export interface GuestFlushReport extends GuestLinksFlushed {
@@ -44,6 +56,7 @@ export class GuestPlane {
   /** From the first intent on: without guests nobody listens to what the kernel tells of neighbours. */
   #neighbours: GuestNeighbours | undefined;
   #filter: GuestFilterPort | undefined;
+  #sender: PacketSender | undefined;
   #intent: GuestPlaneIntent | undefined;
   /** The filter knows the intent and the gateway links that are there. */
   #filterTold = false;
@@ -108,6 +121,15 @@ export class GuestPlane {
     this.#filter?.sweep();
   }
 
+  /**
+   * Sends bytes[0, length), a whole frame, to the guest behind a port; false where it could not be. Throws SysError
+   * where this process may not send frames at all.
+   */
+  send(ifindex: number, bytes: Uint8Array, length: number): boolean {
+    this.#sender ??= openPacketSender(this.#options.netns);
+    return this.#sender.send(ifindex, bytes, length);
+  }
+
   status(): ObjectStatus[] {
     return [
       ...this.#links.status(),
@@ -126,6 +148,11 @@ export class GuestPlane {
     return this.#filter?.drops() ?? new Map();
   }
 
+  /** How often frames of guests were lost, because more came than were read. */
+  unheard(): number {
+    return this.#filter?.unheard ?? 0;
+  }
+
   /** Looks at everything, as is done every 30 s and after events. */
   reconcile(): void {
     this.#links.reconcile();
@@ -138,6 +165,8 @@ export class GuestPlane {
     this.#links.close();
     this.#neighbours?.close();
     this.#filter?.close();
+    this.#sender?.close();
+    this.#sender = undefined;
   }
 
   /** Ends, and removes everything that is ours. */
@@ -163,9 +192,13 @@ export class GuestPlane {
   }
 
   #newFilter(): GuestFilterPort {
-    const { netns, onDrop, filter } = this.#options;
+    const { netns, onDrop, onHeard, filter } = this.#options;
     if (filter) return filter();
-    return new GuestFilter({ ...(netns !== undefined && { netns }), ...(onDrop && { onDrop }) });
+    return new GuestFilter({
+      ...(netns !== undefined && { netns }),
+      ...(onDrop && { onDrop }),
+      ...(onHeard && { onHeard }),
+    });
   }
 
   #tellFilter(gateways: readonly GatewayLink[]): void {

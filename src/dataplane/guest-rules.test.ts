@@ -86,7 +86,11 @@ function apply(found: TableFound, changes: readonly NftChange[]): TableFound {
       }
       case 'setAdd': {
         if (found.sets.has(change.set.name)) throw new Error(`set ${change.set.name} is there`);
-        const flags = (change.set.interval ? 0x84 : 0) | (change.set.dynamicSize === undefined ? 0 : 0x20);
+        const { interval, dynamicSize, timeoutMs } = change.set;
+        const flags =
+          (interval ? 0x84 : 0) |
+          (dynamicSize === undefined ? 0 : 0x20) |
+          (timeoutMs === undefined ? 0 : 0x10);
         const type = change.set.fields.reduce((sum, field) => sum * 64 + field.type, 0);
         const length = change.set.fields.reduce((sum, field) => sum + Math.ceil(field.length / 4) * 4, 0);
         found.sets.set(change.set.name, { name: change.set.name, flags, keyType: type, keyLength: length });
@@ -179,14 +183,28 @@ describe.each(tables)('rules of table %s', (_name, rulesOf) => {
   });
 });
 
-test('every chain that ports are sent to ends in a verdict', () => {
+test('every chain that ports are sent to ends in a verdict, but for those that only hear', () => {
   for (const chain of netdevRules(intent).chains) {
+    if (/^hear/.test(chain.name)) {
+      const kinds = new Set(chain.rules.map((rule) => rule.at(-1)!.kind));
+      expect([...kinds]).toEqual([chain.name === 'heard' ? 'log' : 'goto']);
+      continue;
+    }
     const last = chain.rules.at(-1)!;
     expect(last).toHaveLength(1);
     expect(['goto', 'drop']).toContain(last[0]!.kind);
   }
   const names = netdevRules(intent).chains.map((chain) => chain.name);
   for (const reason of PORT_REASONS) expect(names).toContain(`drop-${reason}`);
+});
+
+test('a frame is heard before anything is asked of it, also where nothing is', () => {
+  for (const filter of [true, false]) {
+    const { chains } = netdevRules({ ...intent, filter });
+    expect(chains[0]!.rules[0]).toEqual([{ kind: 'jump', chain: 'hear' }]);
+    expect(chains.map(({ name }) => name).includes('drop-otherMac')).toBe(filter);
+    if (!filter) expect(chains[0]!.rules[1]).toEqual([{ kind: 'accept' }]);
+  }
 });
 
 test('what leafd does not know in its table is left over', () => {

@@ -10,8 +10,9 @@
 // neighbour discovery and what the operator opened; what guests send on to reserved prefixes is no BGP, BFD or VXLAN;
 // and no ICMPv6 redirect leaves for guests (RFC 4861 section 8.2), because ports of a bridge may not reach each other.
 //
-// A chain `drop-REASON` counts by link, logs at a limited rate a link (NFLOG, prefix = reason), and drops. Packet
-// sockets see frames before all this, so that guests are learned from frames that are dropped here.
+// A chain `drop-REASON` counts by link, logs at a limited rate a link (NFLOG, prefix = reason), and drops. What tells
+// who is behind a port is heard before all this (guest-rules-hear.ts), so that guests are learned from frames that are
+// dropped here.
 
 import { type Prefix, prefixContains } from '../net/prefix.ts';
 import { hex, MessageWriter, putU32 } from '../netlink/message.ts';
@@ -30,20 +31,52 @@ import {
   type NftTable,
 } from '../netlink/nft.ts';
 import {
-  NFT_CMP_EQ,
-  NFT_CMP_GTE,
-  NFT_CMP_NEQ,
   NFT_META_IIF,
   NFT_META_L4PROTO,
   NFT_META_NFPROTO,
   NFT_META_OIF,
   NFT_META_PKTTYPE,
-  NFT_PAYLOAD_LL_HEADER,
   NFT_PAYLOAD_NETWORK_HEADER,
   NFT_PAYLOAD_TRANSPORT_HEADER,
-  NFT_REG32_00,
   type NftExpression,
 } from '../netlink/nft-expression.ts';
+import { HEARD_SET, hearRules } from './guest-rules-hear.ts';
+import {
+  ACCEPT,
+  DROP,
+  destinationPort,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IP4,
+  ETHERTYPE_IP6,
+  ETHERTYPE_RARP,
+  etherType,
+  FIELD,
+  goTo,
+  IPPROTO_FRAGMENT,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_IGMP,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  icmpType,
+  inSet,
+  is,
+  isNot,
+  meta,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  network,
+  one,
+  PACKET_HOST,
+  PARSED,
+  protocol,
+  R,
+  SENDER,
+  type SharedChain,
+  sourcePort,
+  transport,
+  two,
+} from './guest-rules-terms.ts';
 import type { GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
 
 export const NETDEV_TABLE: NftTable = { family: NFPROTO_NETDEV, name: 'leafd' };
@@ -73,31 +106,10 @@ const LOG_BYTES = 128;
 /** Rules in a port's own chain carry this: another one is written anew. */
 export const PORT_CHAIN_VERSION = 'leafd port 1';
 
-const IPPROTO_ICMP = 1;
-const IPPROTO_IGMP = 2;
-const IPPROTO_TCP = 6;
-const IPPROTO_UDP = 17;
-const IPPROTO_FRAGMENT = 44;
-const IPPROTO_ICMPV6 = 58;
-const NFPROTO_IPV4 = 2;
-const NFPROTO_IPV6 = 10;
-const PACKET_HOST = 0;
 /** Between nodes: BFD (RFC 5881, 5883), VXLAN; and BGP and leafd's own API. */
 const NODE_UDP_PORTS = [3784, 3785, 4784, 4789];
 const BGP_PORT = 179;
 const API_PORT = 7179;
-
-/** nft's numbers of types of keys. */
-const TYPE = { ip: 7, ip6: 8, ether: 9, protocol: 12, port: 13, icmpType: 14, ifindex: 20 } as const;
-const FIELD = {
-  ifindex: { type: TYPE.ifindex, length: 4 },
-  ether: { type: TYPE.ether, length: 6 },
-  ip: { type: TYPE.ip, length: 4 },
-  ip6: { type: TYPE.ip6, length: 16 },
-  protocol: { type: TYPE.protocol, length: 1 },
-  port: { type: TYPE.port, length: 2 },
-  icmpType: { type: TYPE.icmpType, length: 1 },
-} as const;
 
 /** What is the same for all ports of a table, and what a change of it is known by. */
 export interface SharedRules {
@@ -108,12 +120,6 @@ export interface SharedRules {
   chains: readonly SharedChain[];
   /** Comment of the first rule of each chain. */
   version: string;
-}
-
-export interface SharedChain {
-  name: string;
-  base?: NftBaseChain;
-  rules: readonly (readonly NftExpression[])[];
 }
 
 /** One element that belongs to a port or a guest link. */
@@ -132,52 +138,7 @@ export const PORT_SETS: readonly NftSet[] = [
 ];
 export const LINKS_SET: NftSet = { name: 'links', fields: [FIELD.ifindex], hostOrder: true };
 
-const R = NFT_REG32_00;
-const one = (byte: number): Uint8Array => Uint8Array.of(byte);
-const two = (number: number): Uint8Array => Uint8Array.of(number >>> 8, number);
-
-const frame = (offset: number, length: number, register = R): NftExpression => ({
-  kind: 'payload',
-  base: NFT_PAYLOAD_LL_HEADER,
-  offset,
-  length,
-  register,
-});
-const network = (offset: number, length: number, register = R): NftExpression => ({
-  kind: 'payload',
-  base: NFT_PAYLOAD_NETWORK_HEADER,
-  offset,
-  length,
-  register,
-});
-const transport = (offset: number, length: number, register = R): NftExpression => ({
-  kind: 'payload',
-  base: NFT_PAYLOAD_TRANSPORT_HEADER,
-  offset,
-  length,
-  register,
-});
-const meta = (key: number, register = R): NftExpression => ({ kind: 'meta', key, register });
-const is = (value: Uint8Array): NftExpression => ({ kind: 'cmp', register: R, op: NFT_CMP_EQ, value });
-const isNot = (value: Uint8Array): NftExpression => ({ kind: 'cmp', register: R, op: NFT_CMP_NEQ, value });
-const inSet = (set: string): NftExpression => ({ kind: 'lookup', register: R, set });
-const goTo = (chain: string): NftExpression => ({ kind: 'goto', chain });
 const refuse = (reason: Reason): NftExpression => goTo(dropChain(reason));
-const ACCEPT: NftExpression = { kind: 'accept' };
-const DROP: NftExpression = { kind: 'drop' };
-
-const etherType = (type: number): NftExpression[] => [frame(12, 2), is(two(type))];
-const protocol = (number: number): NftExpression[] => [meta(NFT_META_L4PROTO), is(one(number))];
-const sourcePort = (port: number): NftExpression[] => [transport(0, 2), is(two(port))];
-const destinationPort = (port: number): NftExpression[] => [transport(2, 2), is(two(port))];
-const icmpType = (type: number): NftExpression[] => [transport(0, 1), is(one(type))];
-/** The link and the frame's source MAC, in the registers before the rest of a key. */
-const SENDER: NftExpression[] = [meta(NFT_META_IIF), frame(6, 6, R + 1)];
-/** Holds where the kernel found the upper protocol: not where a chain of extension headers is cut or goes on. */
-const PARSED: NftExpression[] = [
-  meta(NFT_META_L4PROTO),
-  { kind: 'cmp', register: R, op: NFT_CMP_GTE, value: one(0) },
-];
 
 export function dropChain(reason: string): string {
   return `drop-${reason}`;
@@ -207,28 +168,37 @@ function dropRules(reason: string): SharedChain {
   return { name: dropChain(reason), rules: [[meta(NFT_META_IIF), update, log], [DROP]] };
 }
 
-/** What every port jumps to. */
+/** What every port jumps to. With the filter switched off ports are heard and everything is let through. */
 export function netdevRules(intent: GuestPlaneIntent): SharedRules {
-  const chains: SharedChain[] = [
+  const hear: NftExpression[] = [{ kind: 'jump', chain: 'hear' }];
+  const chains = intent.filter
+    ? judgeRules(intent, hear)
+    : [{ name: 'guest', rules: [hear, [ACCEPT]] }, ...hearRules()];
+  const sets = [...PORT_SETS, HEARD_SET, ...PORT_REASONS.map(dropSet)];
+  return withVersion({ table: NETDEV_TABLE, sets, elements: [], chains });
+}
+
+function judgeRules(intent: GuestPlaneIntent, hear: NftExpression[]): SharedChain[] {
+  return [
     {
       name: 'guest',
       rules: [
+        hear,
         [...SENDER, { kind: 'lookup', register: R, set: 'macs', inverted: true }, refuse('otherMac')],
-        [...etherType(0x0800), goTo('ip4')],
-        [...etherType(0x86dd), goTo('ip6')],
-        [...etherType(0x0806), goTo('arp')],
+        [...etherType(ETHERTYPE_IP4), goTo('ip4')],
+        [...etherType(ETHERTYPE_IP6), goTo('ip6')],
+        [...etherType(ETHERTYPE_ARP), goTo('arp')],
         // RARP: what a hypervisor sends for a guest that has just been resumed.
-        [...etherType(0x8035), ACCEPT],
+        [...etherType(ETHERTYPE_RARP), ACCEPT],
         [refuse('protocol')],
       ],
     },
+    ...hearRules(),
     arpRules(),
     ip4Rules(),
     ...ip6Rules(intent.gateway6),
     ...PORT_REASONS.map(dropRules),
   ];
-  const sets = [...PORT_SETS, ...PORT_REASONS.map(dropSet)];
-  return withVersion({ table: NETDEV_TABLE, sets, elements: [], chains });
 }
 
 /** RFC 826: Ethernet and IPv4, the sender's MAC that of the frame, its address the port's or 0.0.0.0 (RFC 5227). */
@@ -392,7 +362,7 @@ function guestInput(): SharedChain {
         isNot(one(0x02)),
         ACCEPT,
       ],
-      // Requests of DHCP are answered from packet sockets.
+      // Requests of DHCP are heard on the port and answered there.
       ...[67, 547].map((port) => [...protocol(IPPROTO_UDP), ...destinationPort(port), DROP]),
       // What guests tell everybody (mDNS, IGMP) is no attack on this machine.
       [meta(NFT_META_PKTTYPE), isNot(one(PACKET_HOST)), DROP],

@@ -1,21 +1,15 @@
 // Which links have a guest behind them, as they come and go: ports of guest bridges, and routed taps by their name.
-// Each has a packet socket of its own, so that what is heard is known to come from that port, whatever it claims.
 
 import type { GuestsIntent } from '../intent/guests.ts';
 import { matchesPattern } from '../intent/pattern.ts';
-import { LeafdError } from '../lib/leafd-error.ts';
 import type { Link } from '../netlink/link.ts';
 import type { Change, LinkMonitor } from '../netlink/monitor.ts';
-import { openPacketSocket, type PacketSocket } from '../netlink/packet-socket.ts';
 import type { GuestPort } from './ports.ts';
 
 export interface PortListener {
   portUp(port: GuestPort): void;
   portChanged(port: GuestPort): void;
   portGone(port: GuestPort): void;
-  /** Bytes [0, length) of a frame; the buffer is used again. */
-  frame(port: GuestPort, bytes: Uint8Array, length: number): void;
-  trouble(error: LeafdError): void;
 }
 
 type Where = Pick<GuestsIntent, 'bridges' | 'taps'>;
@@ -44,7 +38,6 @@ export class GuestPorts {
   readonly ports = new Map<number, GuestPort>();
   readonly #monitor: LinkMonitor;
   readonly #listener: PortListener;
-  readonly #sockets = new Map<number, PacketSocket>();
   #where: Where = { bridges: [], taps: [] };
   #taken: ReadonlySet<string> = new Set();
   #subscription: { close(): void } | undefined;
@@ -69,15 +62,8 @@ export class GuestPorts {
     if (this.#subscription !== undefined) this.#lookAgain();
   }
 
-  /** Sends a frame to the guest behind a port; false where it could not be. */
-  send(ifindex: number, frame: Uint8Array, length: number): boolean {
-    return this.#sockets.get(ifindex)?.send(frame, length) ?? false;
-  }
-
   close(): void {
     this.#subscription?.close();
-    for (const socket of this.#sockets.values()) socket.close();
-    this.#sockets.clear();
     this.ports.clear();
   }
 
@@ -117,7 +103,6 @@ export class GuestPorts {
 
   #up(port: GuestPort): void {
     this.ports.set(port.ifindex, port);
-    this.#listen(port.ifindex);
     this.#listener.portUp(port);
   }
 
@@ -125,25 +110,6 @@ export class GuestPorts {
     const port = this.ports.get(ifindex);
     if (port === undefined) return;
     this.ports.delete(ifindex);
-    this.#sockets.get(ifindex)?.close();
-    this.#sockets.delete(ifindex);
     this.#listener.portGone(port);
-  }
-
-  /** A port that cannot be listened on serves what is declared; what it says is not heard. */
-  #listen(ifindex: number): void {
-    const onFrame = (bytes: Uint8Array, length: number): void => {
-      const port = this.ports.get(ifindex);
-      if (port !== undefined) this.#listener.frame(port, bytes, length);
-    };
-    try {
-      this.#sockets.set(ifindex, openPacketSocket(ifindex, onFrame));
-    } catch (error) {
-      this.#listener.trouble(
-        new LeafdError('guest-unheard', `cannot listen on ${this.ports.get(ifindex)!.name}`, {
-          cause: error,
-        }),
-      );
-    }
   }
 }

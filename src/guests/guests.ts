@@ -10,7 +10,7 @@ import type { GuestsIntent } from '../intent/guests.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import type { LinkMonitor } from '../netlink/monitor.ts';
 import { readFrame } from '../wire/lan/sighting.ts';
-import { GuestAnswers } from './answers.ts';
+import { GuestAnswers, type SendFrame } from './answers.ts';
 import { Attachments } from './attachments.ts';
 import { type Binding, type Refusal, refusals } from './binding.ts';
 import type { DhcpGuest } from './dhcp.ts';
@@ -21,8 +21,13 @@ import type { GuestEvent, GuestHost, GuestPort, Heard, Sighting } from './ports.
 import { ResumeWatch } from './qmp.ts';
 import { GuestTable } from './table.ts';
 
-/** What the packet socket sees too, and the table judges better than the kernel's filter can tell. */
-const SEEN_BY_SOCKET: ReadonlySet<string> = new Set<Refusal>(['spoofedArp', 'spoofedNd']);
+/** Reasons of frames that were heard before they were dropped: the table has judged them, or been told of them. */
+const HEARD_BEFORE: ReadonlySet<string> = new Set<Refusal>([
+  'spoofedArp',
+  'spoofedNd',
+  'routerAdvertisement',
+  'dhcpServer',
+]);
 
 /** How long the kernel is given to have the route of a guest before its question is answered all the same. */
 const ANSWER_WAIT_MS = 3;
@@ -30,7 +35,11 @@ const ANSWER_TRIES = 20;
 
 export interface GuestsWorld {
   monitor: LinkMonitor;
-  plane: PortPlane & { sweep(): void; guard(links: readonly { ifindex: number; name: string }[]): void };
+  plane: PortPlane & {
+    sweep(): void;
+    guard(links: readonly { ifindex: number; name: string }[]): void;
+    send: SendFrame;
+  };
   routes: RoutePlane & {
     isAnnounced(address: Uint8Array): boolean;
     watch(address: Uint8Array): Heard | undefined;
@@ -73,12 +82,9 @@ export class Guests {
       portUp: (port) => this.#portUp(port),
       portChanged: (port) => this.#do(() => this.table.portChanged(port)),
       portGone: (port) => this.#portGone(port),
-      frame: (port, bytes, length) => this.#frame(port, bytes, length),
-      trouble: (error) => world.trouble(error),
     });
-    this.#answers = new GuestAnswers(intent, (ifindex, frame, length) =>
-      this.#ports.send(ifindex, frame, length),
-    );
+    const send: SendFrame = (ifindex, frame, length) => world.plane.send(ifindex, frame, length);
+    this.#answers = new GuestAnswers(intent, send);
     this.#attachments = new Attachments({
       path: world.path,
       text: () => encodeKept(this.table.kept()),
@@ -138,10 +144,16 @@ export class Guests {
     this.#do(() => this.table.heard(address, heard));
   }
 
+  /** What came in on a port that tells who is behind it, judged by nobody yet: bytes[0, length), used again. */
+  heardFrame(ifindex: number, bytes: Uint8Array, length: number): void {
+    const port = this.#ports.ports.get(ifindex);
+    if (port !== undefined && !this.#closed) this.#frame(port, bytes, length);
+  }
+
   /** What the kernel's filter dropped. */
   dropped(drop: GuestDrop): void {
     const { ifindex, reason, mac } = drop;
-    if (SEEN_BY_SOCKET.has(reason) || !isRefusal(reason)) return;
+    if (wasHeard(drop) || !isRefusal(reason)) return;
     // Dropped before the guest was known, told after: that is no offence.
     if (reason === 'otherMac' && mac !== undefined && this.#turn.mayHave(ifindex, mac)) return;
     const address = isSpoofed(reason) ? sourceOf(drop.packet) : undefined;
@@ -328,6 +340,9 @@ function sourceOf(packet: Uint8Array): Uint8Array | undefined {
   if (version === 4 && packet.length >= 20) return packet.slice(12, 16);
   return version === 6 && packet.length >= 40 ? packet.slice(8, 24) : undefined;
 }
+
+const wasHeard = ({ reason, packet }: GuestDrop): boolean =>
+  HEARD_BEFORE.has(reason) || (reason === 'redirect' && (packet[0] ?? 0) >> 4 === 6);
 
 const isSpoofed = (reason: Refusal): boolean => reason === 'spoofed4' || reason === 'spoofed6';
 

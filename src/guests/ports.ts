@@ -1,5 +1,5 @@
 // What the table of guests (table.ts, pure) is told and what it does to the world. guests.ts implements the host with
-// packet sockets, the kernel and BGP; tests with arrays.
+// frames, the kernel and BGP; tests with arrays.
 
 import type { AddressReason, AddressState, Refusal } from './binding.ts';
 

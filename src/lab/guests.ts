@@ -8,7 +8,7 @@ import { LeafdError } from '../lib/leafd-error.ts';
 import { parseIp } from '../net/ip.ts';
 import { parseMac } from '../net/mac.ts';
 import { withNetns } from '../netlink/netns.ts';
-import { openPacketSocket } from '../netlink/packet-socket.ts';
+import { openPacketSender } from '../netlink/packet-sender.ts';
 import { libcCalls } from '../netlink/sys.ts';
 import { announcementFrames, roundDelaysMs } from './announcement.ts';
 import { attach, detach, expect } from './guest-calls.ts';
@@ -156,12 +156,12 @@ function voiceOf(state: LabState, node: LabNode): Voice {
   const ifindex = withNetns(netns, () => libcCalls.if_nametoindex('eth0') as number);
   const addresses = node.addresses.map((text) => parseIp(text.replace(/\/\d+$/, ''))!);
   const frames = announcementFrames(parseMac(node.guest!.mac)!, addresses);
-  const socket = openPacketSocket(ifindex, () => {}, { netns });
+  const sender = openPacketSender(netns);
   return {
     speak: () => {
-      for (const frame of frames) socket.send(frame, frame.length);
+      for (const frame of frames) sender.send(ifindex, frame, frame.length);
     },
-    close: () => socket.close(),
+    close: () => sender.close(),
   };
 }
 

@@ -167,6 +167,6 @@ function value(writer: MessageWriter, type: number, bytes: Uint8Array): void {
 }
 
 /** 64 bits in network order of a number below 2^32. */
-function u64(value: number): Uint8Array {
+export function u64(value: number): Uint8Array {
   return Uint8Array.of(0, 0, 0, 0, value >>> 24, value >>> 16, value >>> 8, value);
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { eachMessage, MessageWriter, NLM_F_ACK, putU32, u16, u32 } from './message.ts';
-import { decodeLoggedPacket, encodeLogBind, NFULNL_MSG_PACKET } from './nflog-message.ts';
+import { decodeLoggedFrame, decodeLoggedPacket, encodeLogBind, NFULNL_MSG_PACKET } from './nflog-message.ts';
 import {
   encodeBatch,
   NF_NETDEV_INGRESS,
@@ -82,6 +82,31 @@ const cases: [string, NftChange, string][] = [
        08000400 00014247                         # type: iface_index . ether_addr . ipv4_addr, six bits each
        08000500 00000010                         # 16 bytes
        08000a00 00000001                         # id
+    `,
+  ],
+  [
+    'a set that rules fill, whose elements are forgotten',
+    {
+      kind: 'setAdd',
+      table: TABLE,
+      set: {
+        name: 'heard',
+        fields: [{ type: 20, length: 4 }],
+        hostOrder: true,
+        dynamicSize: 65535,
+        timeoutMs: 10_000,
+      },
+    },
+    `70000000 090a 0104 01000000 00000000 05 00 0000
+       0a000100 6c6561666400 0000                # table leafd
+       0a000200 686561726400 0000                # name heard
+       08000300 00000030                         # TIMEOUT|EVAL
+       08000400 00000014
+       08000500 00000004
+       08000a00 00000001
+       0c000980 08000100 0000ffff                # size
+       0c000b00 0000000000002710                 # after 10 s
+       0a000d00 000401000000 0000                # key in host order
     `,
   ],
   [
@@ -346,6 +371,8 @@ describe('what is decoded', () => {
         decodeSet(bytes, start, end);
         familyOf(bytes, start, end);
         decodeLoggedPacket(bytes, start, end);
+        const frame = decodeLoggedFrame(bytes, start, end, new Uint8Array(60));
+        expect(frame?.length ?? 0).toBeLessThanOrEqual(60);
         eachElement(bytes, start, end, ({ key, packets }) => {
           expect(key.length).toBeLessThanOrEqual(end);
           expect(packets).toBeGreaterThanOrEqual(0);
@@ -426,6 +453,42 @@ describe('a logged packet', () => {
       mac: bytesOf('020000000001'),
       packet: bytesOf('45000014'),
     });
+  });
+
+  const frameOf = (attributes: readonly [type: number, bytes: string][], room = 1514) => {
+    const writer = new MessageWriter();
+    writer.begin(NFULNL_MSG_PACKET, 0, 0).u8(5).u8(0).u8(0).u8(180);
+    for (const [type, text] of attributes) writer.attributeBytes(type, bytesOf(text));
+    writer.end();
+    const frame = new Uint8Array(room);
+    const logged = decodeLoggedFrame(writer.bytes, 0, writer.length, frame);
+    return logged && { ...logged, frame: frame.slice(0, logged.length) };
+  };
+  const LINK: [number, string] = [4, '00000107'];
+  const HEADER: [number, string] = [16, 'ffffffffffff 020000000001 0806'];
+  const PACKET: [number, string] = [9, '0001 0800 0604 0001'];
+
+  test('is a whole frame again', () => {
+    const whole = bytesOf('ffffffffffff 020000000001 0806 0001 0800 0604 0001');
+    expect(frameOf([LINK, HEADER, PACKET])).toEqual({ ifindex: 0x107, length: 22, frame: whole });
+    expect(frameOf([PACKET, HEADER, LINK])).toEqual({ ifindex: 0x107, length: 22, frame: whole });
+    const longHeader: [number, string] = [16, `${HEADER[1]} 00010800`];
+    expect(frameOf([LINK, longHeader, PACKET])).toEqual({ ifindex: 0x107, length: 22, frame: whole });
+    expect(frameOf([LINK, HEADER, PACKET], 18)).toEqual({
+      ifindex: 0x107,
+      length: 18,
+      frame: whole.slice(0, 18),
+    });
+  });
+
+  test.each<[string, [number, string][]]>([
+    ['its link', [HEADER, PACKET]],
+    ['its header', [LINK, PACKET]],
+    ['its packet', [LINK, HEADER]],
+    ['a part of its header', [LINK, [16, '020000000001'], PACKET]],
+    ['a part of its link', [[4, '0007'], HEADER, PACKET]],
+  ])('is no frame without %s', (_what, attributes) => {
+    expect(frameOf(attributes)).toBeUndefined();
   });
 
   test('is asked for by group, cut to a length', () => {

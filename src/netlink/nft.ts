@@ -4,7 +4,7 @@
 // there fails the batch. Sending is netfilter.ts, reading back nft-dump.ts, what a rule does nft-expression.ts.
 
 import { type MessageWriter, NLM_F_CREATE, NLM_F_REQUEST } from './message.ts';
-import { encodeExpressions, type NftExpression } from './nft-expression.ts';
+import { encodeExpressions, type NftExpression, u64 } from './nft-expression.ts';
 
 export const NFPROTO_INET = 1;
 export const NFPROTO_NETDEV = 5;
@@ -37,6 +37,7 @@ export const NFT_MSG_GETSETELEM = NFTABLES | 13;
 export const NFT_MSG_DELSETELEM = NFTABLES | 14;
 
 export const NFT_SET_INTERVAL = 0x4;
+export const NFT_SET_TIMEOUT = 0x10;
 export const NFT_SET_EVAL = 0x20;
 export const NFT_SET_CONCAT = 0x80;
 const NFTA_LIST_ELEM = 1;
@@ -71,6 +72,8 @@ export interface NftSet {
   interval?: boolean;
   /** Rules add elements, so many at most. */
   dynamicSize?: number;
+  /** Elements go when no rule has added or renewed them for so long. */
+  timeoutMs?: number;
 }
 
 export interface NftElement {
@@ -119,7 +122,8 @@ export function keyType(set: NftSet): number {
 export function setFlags(set: NftSet): number {
   return (
     (set.interval === true ? NFT_SET_INTERVAL | NFT_SET_CONCAT : 0) |
-    (set.dynamicSize === undefined ? 0 : NFT_SET_EVAL)
+    (set.dynamicSize === undefined ? 0 : NFT_SET_EVAL) |
+    (set.timeoutMs === undefined ? 0 : NFT_SET_TIMEOUT)
   );
 }
 
@@ -231,6 +235,7 @@ function encodeSet(writer: MessageWriter, set: NftSet, id: number): void {
     writer.nestEnd(concatenation);
     writer.nestEnd(description);
   }
+  if (set.timeoutMs !== undefined) writer.attributeBytes(11, u64(set.timeoutMs));
   if (set.hostOrder === true) writer.attributeBytes(13, KEY_HOST_ORDER);
 }
 

@@ -7,6 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { GuestFilter } from '../../src/dataplane/guest-filter.ts';
+import type { GuestPlaneIntent } from '../../src/dataplane/guest-wish.ts';
 import type { DhcpAnswer, DhcpGuest, DhcpSettings } from '../../src/guests/dhcp.ts';
 import { answerRouterSolicitation } from '../../src/guests/dhcp-router.ts';
 import { answerDhcp4 } from '../../src/guests/dhcp4.ts';
@@ -15,7 +17,7 @@ import { ByteWriter } from '../../src/lib/bytes.ts';
 import { parseIp } from '../../src/net/ip.ts';
 import { parseMac } from '../../src/net/mac.ts';
 import { createNetns, removeNetns, withNetns } from '../../src/netlink/netns.ts';
-import { openPacketSocket, type PacketSocket } from '../../src/netlink/packet-socket.ts';
+import { openPacketSender, type PacketSender } from '../../src/netlink/packet-sender.ts';
 import { libcCalls } from '../../src/netlink/sys.ts';
 import { DHCPREQUEST } from '../../src/wire/lan/dhcp4.ts';
 import { RENEW } from '../../src/wire/lan/dhcp6.ts';
@@ -38,10 +40,21 @@ const settings: DhcpSettings = {
   leaseTimeMs: 3_600_000,
 };
 
+const hearOnly: GuestPlaneIntent = {
+  ...settings,
+  bridges: [],
+  taps: ['tap'],
+  filter: false,
+  reach: { tcp: [], udp: [] },
+  reserved: [],
+};
+
 /** A gateway on the host's end of the cable: it keeps nothing but what the tests look at. */
 class Responder {
   readonly heard: { news: NonNullable<FrameNews>; answer: DhcpAnswer }[] = [];
-  readonly #socket: PacketSocket;
+  readonly #filter: GuestFilter;
+  readonly #sender: PacketSender;
+  readonly #ifindex = withNetns(HOST, () => Number(libcCalls.if_nametoindex('tap')));
   readonly #out = new ByteWriter(2048);
   readonly #guest: DhcpGuest;
   readonly #settings: DhcpSettings;
@@ -50,9 +63,11 @@ class Responder {
     const bound = addresses.map((address) => parseIp(address)!);
     this.#guest = { mac: parseMac(options.mac ?? MAC)!, addresses: bound };
     this.#settings = { ...settings, leaseTimeMs: options.leaseTimeMs ?? settings.leaseTimeMs };
-    const ifindex = withNetns(HOST, () => Number(libcCalls.if_nametoindex('tap')));
-    const onFrame = (bytes: Uint8Array, length: number): void => this.#take(bytes, length);
-    this.#socket = openPacketSocket(ifindex, onFrame, { netns: HOST });
+    this.#sender = openPacketSender(HOST);
+    this.#filter = new GuestFilter({ netns: HOST, onHeard: (_, bytes, length) => this.#take(bytes, length) });
+    const link = { ifindex: this.#ifindex, name: 'tap' };
+    this.#filter.setIntent(hearOnly, [link]);
+    this.#filter.setPorts([{ ...link, gatewayIfindex: link.ifindex, macs: [], addresses: [] }]);
   }
 
   #take(bytes: Uint8Array, length: number): void {
@@ -61,7 +76,7 @@ class Responder {
     const answer = this.#answer(news);
     if (answer === undefined) return;
     this.heard.push({ news, answer });
-    if (answer.kind === 'frame') this.#socket.send(this.#out.bytes, this.#out.length);
+    if (answer.kind === 'frame') this.#sender.send(this.#ifindex, this.#out.bytes, this.#out.length);
   }
 
   #answer(news: NonNullable<FrameNews>): DhcpAnswer | undefined {
@@ -94,7 +109,8 @@ class Responder {
   }
 
   close(): void {
-    this.#socket.close();
+    this.#filter.close();
+    this.#sender.close();
   }
 }
 

@@ -6,7 +6,7 @@ import type { RoutesView } from '../../src/api/views.ts';
 import { parseIp } from '../../src/net/ip.ts';
 import { parseMac } from '../../src/net/mac.ts';
 import { withNetns } from '../../src/netlink/netns.ts';
-import { openPacketSocket } from '../../src/netlink/packet-socket.ts';
+import { openPacketSender } from '../../src/netlink/packet-sender.ts';
 import { libcCalls } from '../../src/netlink/sys.ts';
 import {
   editConfig,
@@ -291,12 +291,13 @@ async function batch(netns: string, commands: readonly string[]): Promise<void> 
 /** Sends whole Ethernet frames out of a link of a namespace. */
 export function sendFrames(netns: string, link: string, frames: readonly Uint8Array[]): void {
   const ifindex = withNetns(netns, () => libcCalls.if_nametoindex(link) as number);
-  const socket = openPacketSocket(ifindex, () => {}, { netns });
+  const sender = openPacketSender(netns);
   try {
     for (const frame of frames)
-      if (!socket.send(frame, frame.length)) throw new Error(`${netns} cannot send a frame out of ${link}`);
+      if (!sender.send(ifindex, frame, frame.length))
+        throw new Error(`${netns} cannot send a frame out of ${link}`);
   } finally {
-    socket.close();
+    sender.close();
   }
 }
 

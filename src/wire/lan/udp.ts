@@ -1,6 +1,6 @@
 // UDP (RFC 768) over both families, as DHCP uses it. A guest's own kernel may leave the checksum to a network card
 // that does not exist: its virtual one hands the frame over with the sum of the pseudo-header in the field, not
-// complemented (CHECKSUM_PARTIAL). A packet socket sees such frames as they are, so this value counts as right too.
+// complemented (CHECKSUM_PARTIAL). The log of frames has them as they are, so this value counts as right too.
 
 import { type ByteWriter, readU16, writeU16 } from '../../lib/bytes.ts';
 import { checksumOf, folded, pseudoSum, wordSum } from './checksum.ts';
