@@ -1,7 +1,7 @@
 // A full hypervisor: `npm run bench -- guests [--guests 2000] [--rounds 3] [-j]`. leafd with guests on two bridges (a
 // bridge takes 1023 ports), then the same guests on routed taps, each guest with an IPv4 and an IPv6 address; another
 // leafd as its neighbour, in a namespace beside. Measured: one request that attaches all over REST until the neighbour
-// has every route, what resident memory grows by, detaching all, and a restart by kill -9 until the daemon has said
+// has every route, resident memory and what it grows by, detaching all, and a restart by kill -9 (how long it takes to die, and from then) until the daemon has said
 // all to its neighbour again, with the routes that the neighbour lost meanwhile (none). Needs root.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -36,6 +36,8 @@ interface Result {
   /** The request alone: in the kernel and on disk when it is answered. */
   requestMs: number;
   growthMiB: number;
+  residentMiB: number;
+  killMs: number;
   restartMs: number;
   lostInRestart: number;
   detachMs: number;
@@ -191,8 +193,9 @@ async function measure(form: Form, directory: string): Promise<Result> {
     await until('all are announced', async () => (await prefixes(tor)) === all);
     const attachMs = nowMs() - attachAt;
     await sleep(3000);
-    const growthMiB = (rssKb(hypervisor) - before) / 1024;
-    const [restartMs, lostInRestart, again] = await restart(tor, hypervisor, form, directory, all);
+    const residentMiB = rssKb(hypervisor) / 1024;
+    const growthMiB = residentMiB - before / 1024;
+    const { killMs, restartMs, lostInRestart, again } = await restart(tor, hypervisor, form, directory, all);
     hypervisor = again;
     const detachAt = nowMs();
     for (let i = 0; i < COUNT; i += 50)
@@ -203,7 +206,8 @@ async function measure(form: Form, directory: string): Promise<Result> {
       );
     await until('all are withdrawn', async () => (await prefixes(tor)) === own);
     const detachMs = nowMs() - detachAt;
-    return { form, guests: COUNT, attachMs, requestMs, growthMiB, restartMs, lostInRestart, detachMs };
+    const times = { attachMs, requestMs, killMs, restartMs, detachMs };
+    return { form, guests: COUNT, ...times, growthMiB, residentMiB, lostInRestart };
   } finally {
     await end(hypervisor, 'SIGTERM');
     await end(tor, 'SIGTERM');
@@ -217,9 +221,11 @@ async function restart(
   form: Form,
   directory: string,
   all: number,
-): Promise<[ms: number, lost: number, again: Node]> {
+): Promise<{ killMs: number; restartMs: number; lostInRestart: number; again: Node }> {
+  const killedAt = nowMs();
   await end(killed, 'SIGKILL');
   const startedAt = nowMs();
+  const killMs = startedAt - killedAt;
   const again = start(HYPERVISOR, 'hv', configuration(form), directory);
   let fewest = all;
   await until('everything is as before', async () => {
@@ -228,9 +234,9 @@ async function restart(
     const attached = guests?.addresses.attached === 2 * COUNT;
     return attached && bgp.peers.established === 1 && bgp.restarting === undefined && kernel.pending === 0;
   });
-  const ms = nowMs() - startedAt;
+  const restartMs = nowMs() - startedAt;
   fewest = Math.min(fewest, await prefixes(tor));
-  return [ms, all - fewest, again];
+  return { killMs, restartMs, lostInRestart: all - fewest, again };
 }
 
 const results: Result[] = [];
@@ -257,12 +263,14 @@ for (const form of ['bridges', 'taps'] as const) {
     attachMs: Math.round(mid('attachMs')),
     requestMs: Math.round(mid('requestMs')),
     growthMiB: Number(mid('growthMiB').toFixed(1)),
+    residentMiB: Math.round(mid('residentMiB')),
+    killMs: Math.round(mid('killMs')),
     restartMs: Math.round(mid('restartMs')),
     lostInRestart: Math.max(...of.map(({ lostInRestart }) => lostInRestart)),
     detachMs: Math.round(mid('detachMs')),
   };
   const text =
     `${COUNT} guests, ${form === 'taps' ? 'routed taps' : form}: attached to announced in ${line.attachMs} ms (request ${line.requestMs} ms), ` +
-    `+${line.growthMiB} MiB, restart ${line.restartMs} ms with ${line.lostInRestart} routes lost, detached in ${line.detachMs} ms`;
+    `+${line.growthMiB} MiB to ${line.residentMiB} MiB, killed in ${line.killMs} ms, restart ${line.restartMs} ms with ${line.lostInRestart} routes lost, detached in ${line.detachMs} ms`;
   process.stdout.write(flags.json ? `${JSON.stringify(line)}\n` : `${text}\n`);
 }

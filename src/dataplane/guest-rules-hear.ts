@@ -1,7 +1,7 @@
 // What is heard of a port: the frames that tell who is behind it, logged whole to a group of their own. Pure. This
 // comes before anything is judged, for a guest is learned from the very frames that are dropped because nobody knows it
 // yet. ARP, RARP, neighbour and router discovery with redirects (ICMPv6 133-137, also behind extension headers), DHCP
-// and DHCPv6 to a server and from one. Frames with a VLAN tag are none of these: a guest's tag is not the port's network.
+// and DHCPv6 to a server and from one. Frames with a VLAN tag are none of these: they are not of the port's network.
 //
 // A port is heard at a limited rate, so that one that floods silences nobody but itself. The limit of a port that has
 // been silent is forgotten, which changes nothing: it has its whole burst again.
