@@ -263,6 +263,7 @@ async function startFib(intent: Intent, log: Log, late: { speaker?: Speaker }): 
     prefSrc4,
     prefSrc6,
     hashKey: secretHashKey(),
+    readByOthers: intent.bgp.speaker === 'none',
     onAcked: (seq, failed, refusedCount) => {
       refused(refusedCount);
       late.speaker?.fibAcked(seq, failed);

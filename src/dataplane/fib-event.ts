@@ -23,6 +23,7 @@ import {
 } from '../netlink/message.ts';
 import { decodeNexthop } from '../netlink/nexthop.ts';
 import { encodeRoute, newRouteRecord, type RouteRecord, RTM_F_CLONED, readRoute } from '../netlink/route.ts';
+import { type Farewell, farewellsOf } from './fib-farewell.ts';
 import { type FibState, IPV4, IPV6 } from './fib-state.ts';
 import { FAILED, type FibTable, FOREIGN, FOUND, IN_FLIGHT, NONE, STRANGE, TOUCHED } from './fib-table.ts';
 
@@ -46,6 +47,8 @@ export interface Stray {
 
 export class FibObserver {
   readonly strays: Stray[] = [];
+  /** Collected where others are to be told of IPv4 routes that went with their link; taken by the owner. */
+  farewells: Farewell[] | undefined;
   readonly #state: FibState;
   readonly #record: RouteRecord = newRouteRecord();
   readonly #delayed: readonly [number[], number[]] = [[], []];
@@ -81,7 +84,9 @@ export class FibObserver {
   /** Every nexthop object on the link is gone, and what hung on it. */
   linkLost(ifindex: number): void {
     for (const object of this.#state.objects.slots) {
-      if (object && !object.group && object.ifindex === ifindex) this.#state.objectLost(object);
+      if (!object || object.group || object.ifindex !== ifindex) continue;
+      this.farewells?.push(...farewellsOf(this.#state.tables[IPV4], object));
+      this.#state.objectLost(object);
     }
   }
 

@@ -28,6 +28,7 @@ import type { BatchResult } from '../netlink/socket.ts';
 import { AF_INET, AF_INET6 } from '../netlink/sys.ts';
 import type { FibBatch } from './fib-batches.ts';
 import { encodeStrayDelete, FibObserver } from './fib-event.ts';
+import { encodeFarewell } from './fib-farewell.ts';
 import type { SetMember } from './fib-objects.ts';
 import { MESSAGES_PER_BUFFER, OpList } from './fib-ops.ts';
 import { FibState, IPV4, IPV6 } from './fib-state.ts';
@@ -70,6 +71,8 @@ export interface FibOptions {
   prefSrc4?: Uint8Array | undefined;
   prefSrc6?: Uint8Array | undefined;
   compareEveryMs?: number;
+  /** Other daemons announce what they read in the kernel: they are told of every route that goes. */
+  readByOthers?: boolean;
   /** Secret of the tables of prefixes (lib/hash-key.ts); absent: a fixed one. */
   hashKey?: HashKey;
   /**
@@ -121,6 +124,7 @@ export class Fib {
     const metric = options.metric ?? DEFAULT_METRIC;
     this.state = new FibState({ table: this.#table, metric, prefSrc4, prefSrc6 }, options.hashKey);
     this.#observer = new FibObserver(this.state);
+    if (options.readByOthers === true) this.#observer.farewells = [];
   }
 
   /** Reads what the kernel has and begins to follow it. Rejects with SysError or NetlinkError. */
@@ -148,6 +152,7 @@ export class Fib {
       ignorePortIds: [this.#writer.portId],
       onMessage: (type, flags, bytes, start, end) => {
         this.#observer.message(type, flags, bytes, start, end);
+        if (this.#observer.farewells?.length) this.#sayFarewell();
         this.#scheduleTurn();
         if (this.#observer.hasDelayed) this.#scheduleRepair();
       },
@@ -441,6 +446,18 @@ export class Fib {
     this.driftFound += this.#observer.endRoutes();
     this.comparisons++;
     if (this.state.swept) this.#deleteStrays();
+  }
+
+  #sayFarewell(): void {
+    const farewells = this.#observer.farewells!.splice(0);
+    const most = MESSAGES_PER_BUFFER / 2;
+    for (let from = 0; from < farewells.length; from += most) {
+      this.#rtnl.write((writer, firstSeq) => {
+        farewells.slice(from, from + most).forEach((route, i) => {
+          encodeFarewell(writer, firstSeq + 2 * i, this.state.tables[IPV4], route);
+        });
+      });
+    }
   }
 
   #deleteStrays(): void {
