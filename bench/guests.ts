@@ -1,8 +1,9 @@
 // A full hypervisor: `npm run bench -- guests [--guests 2000] [--rounds 3] [-j]`. leafd with guests on two bridges (a
 // bridge takes 1023 ports), then the same guests on routed taps, each guest with an IPv4 and an IPv6 address; another
 // leafd as its neighbour, in a namespace beside. Measured: one request that attaches all over REST until the neighbour
-// has every route, resident memory and what it grows by, detaching all, and a restart by kill -9 (how long it takes to die, and from then) until the daemon has said
-// all to its neighbour again, with the routes that the neighbour lost meanwhile (none). Needs root.
+// has every route, resident memory and what it grows by, detaching all, and a restart by kill -9: how long it takes to
+// die, and from then until the daemon has said all to its neighbour again, with the routes that the neighbour lost
+// meanwhile (none). Needs root.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -220,7 +220,7 @@ function addressView(row: GuestAddressRow, wallMs: number): GuestAddressView {
 }
 
 /** Of the whole machine; `failures` are texts of what the kernel has not taken. */
-export function guestCounts(rows: GuestRows, failures: readonly string[] = []): GuestCountsView {
+export function guestCounts(rows: GuestRows, failures: readonly string[] = [], unheard = 0): GuestCountsView {
   const addresses: Record<GuestStateView, number> = {
     attached: 0,
     learned: 0,
@@ -237,6 +237,7 @@ export function guestCounts(rows: GuestRows, failures: readonly string[] = []): 
     addresses,
     refused,
     ...countsOf('dropped', sum([...(rows.drops?.values() ?? [])])),
+    ...(unheard > 0 && { unheard }),
     ...(failures.length > 0 && { failures: [...failures] }),
   };
 }

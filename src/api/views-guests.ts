@@ -104,6 +104,8 @@ export interface GuestCountsView {
   refused: Record<string, number>;
   /** Packets of guests that the kernel dropped, by refusal. */
   dropped?: Record<string, number>;
+  /** How often frames of guests went unheard, because more came than leafd could read; absent where never. */
+  unheard?: number;
   /** What the kernel has not taken, a text each. */
   failures?: string[];
 }

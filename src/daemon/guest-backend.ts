@@ -14,6 +14,8 @@ export interface GuestBackendParts {
   expectForMs: number;
   /** Of what was asked of the kernel. */
   status(): ObjectStatus[];
+  /** How often frames of guests were lost. */
+  unheard(): number;
   /** Packets that the kernel dropped, by port and reason. */
   drops(): GuestRows['drops'];
   /** Whose an address is that no guest may have. */
@@ -30,10 +32,8 @@ export function guestBackend(parts: GuestBackendParts): GuestsBackend {
     one,
     counts: () => {
       const failures = parts.status().filter(({ state }) => state === 'error');
-      return guestCounts(
-        counted(),
-        failures.map(({ key, text }) => `${key}: ${text}`),
-      );
+      const texts = failures.map(({ key, text }) => `${key}: ${text}`);
+      return guestCounts(counted(), texts, parts.unheard());
     },
     attach: async (requests) => {
       guests.change(() => attachAll(table, requests, expectForMs));

@@ -94,6 +94,7 @@ export class GuestKeeper {
       expectForMs: intent.moves.expectForMs,
       status: () => this.#plane.status(),
       drops: () => this.#plane.drops(),
+      unheard: () => this.#plane.unheard(),
       reserved: this.#reserved,
     });
   }

@@ -2,14 +2,22 @@
 // filter judges them, under floods of other traffic and of their own kind; and what is sent to one port.
 
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { GuestFilter } from '../../src/dataplane/guest-filter.ts';
+import { GuestPlane } from '../../src/dataplane/guest-plane.ts';
 import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from '../../src/dataplane/guest-wish.ts';
+import { Guests } from '../../src/guests/guests.ts';
+import type { GuestEvent } from '../../src/guests/ports.ts';
+import { loadConfig } from '../../src/intent/load.ts';
 import { parseIp } from '../../src/net/ip.ts';
+import { LinkMonitor } from '../../src/netlink/monitor.ts';
 import { createNetns, removeNetns } from '../../src/netlink/netns.ts';
 import { listenFrames } from '../../src/netlink/nflog.ts';
 import { openPacketSender } from '../../src/netlink/packet-sender.ts';
+import { kernelRtnl } from '../../src/netlink/rtnl.ts';
 import { run, runOrThrow, until } from '../support/fabric.ts';
 import { frame, icmp6, ip4, ip6, RawLink, tcp, udp, vlan } from '../support/raw-link.ts';
 
@@ -57,16 +65,20 @@ const behindHeader = (type: number) =>
   sent(0x86dd, ip6(six, all6, 0, Uint8Array.of(58, 0, 5, 2, 0, 0, 1, 0, ...icmp6(type))));
 const padded = (one: Uint8Array) => Uint8Array.of(...one, ...new Uint8Array(Math.max(0, 60 - one.length)));
 
+const closing: { close(): void }[] = [];
+afterEach(() => {
+  for (const one of closing.splice(0).reverse()) one.close();
+});
+
+function link(netns: string, name: string): RawLink {
+  const raw = RawLink.open(netns, name);
+  closing.push(raw);
+  return raw;
+}
+
 describe.skipIf(!root)('guests are heard', () => {
   let heard: { ifindex: number; frame: Uint8Array; atMs: number }[] = [];
   let drops: GuestDrop[] = [];
-  const closing: { close(): void }[] = [];
-
-  const link = (netns: string, name: string): RawLink => {
-    const raw = RawLink.open(netns, name);
-    closing.push(raw);
-    return raw;
-  };
 
   function filter(changes: Partial<GuestPlaneIntent> = {}): GuestFilter {
     heard = [];
@@ -105,10 +117,6 @@ describe.skipIf(!root)('guests are heard', () => {
     }
     ip(HV, 'addr add 10.0.0.1/24 dev tapA');
     ip(A, 'addr add 10.0.0.2/24 dev eth0');
-  });
-
-  afterEach(() => {
-    for (const one of closing.splice(0).reverse()) one.close();
   });
 
   afterAll(() => {
@@ -378,5 +386,107 @@ describe.skipIf(!root)('frames of ours', () => {
     for (let i = 0; i < 5000; i++) sender.send(a!, padded(rarp(1)), 60);
     expect(sender.send(b!, padded(rarp(2)), 60)).toBe(true);
     sender.close();
+  });
+});
+
+describe.skipIf(!root)('a port that has just come', () => {
+  beforeAll(() => {
+    for (const name of [HV, A]) {
+      createNetns(name);
+      execFileSync('ip', ['netns', 'exec', name, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1']);
+    }
+  });
+
+  afterAll(() => {
+    for (const name of [HV, A]) removeNetns(name);
+  });
+
+  test('is filtered and heard before anybody is known on it; who is learned is let through and answered', async () => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'leafd-hearing-'));
+    const text =
+      'bgp: {asn: 65101, routerId: 10.0.0.1, profile: host}\nguests: {taps: ["tap*"], allowed: [192.0.2.0/24]}';
+    const { intent } = loadConfig([{ file: 'leafd.yaml', text }], { hostname: 'hv' });
+    const given = intent!.guests!;
+    const rtnl = kernelRtnl(HV);
+    const monitor = new LinkMonitor(rtnl);
+    let guests: Guests | undefined;
+    const plane = new GuestPlane({
+      rtnl,
+      links: monitor,
+      stateDir,
+      netns: HV,
+      onHeard: (ifindex, all, length) => guests?.heardFrame(ifindex, all, length),
+    });
+    plane.setIntent(given);
+    const events: GuestEvent[] = [];
+    guests = new Guests(given, [], {
+      monitor,
+      plane,
+      routes: {
+        set: () => {},
+        remove: () => {},
+        isAnnounced: () => true,
+        watch: () => undefined,
+        unwatch: () => {},
+      },
+      reserved: () => undefined,
+      nowMs: () => performance.now(),
+      wallMs: () => Date.now(),
+      event: (event) => events.push(event),
+      trouble: (error) => {
+        throw error;
+      },
+      path: join(stateDir, 'guests.json'),
+    });
+    try {
+      ip(A, 'link add eth0 type veth peer name far');
+      ip(A, 'link set eth0 up');
+      const isFiltered = () =>
+        plane.status().some(({ key, state }) => key === 'filter tapC' && state === 'done');
+      const guest = link(A, 'eth0');
+      let cameAtMs = 0;
+      monitor.subscribe({
+        link: ({ name }) => {
+          if (name === 'tapC' && cameAtMs === 0) cameAtMs = performance.now();
+        },
+      });
+      ip(A, `link set far netns ${HV} name tapC up`);
+      const deadlineMs = performance.now() + 3000;
+      while (!isFiltered() && performance.now() < deadlineMs)
+        await new Promise((resolve) => setImmediate(resolve));
+      const tookMs = performance.now() - cameAtMs;
+      console.log(`filtered and heard ${tookMs.toFixed(1)} ms after it was told of`);
+      guest.send(frame(EVERYBODY, MAC, 0x88cc, new Uint8Array(46)));
+      const { ifindex } = stranger('tapC');
+      await until(
+        () => plane.drops().get(ifindex)?.otherMac,
+        (count) => count === 1,
+        quick,
+      );
+      // Its question for the gateway is dropped, heard, and answered.
+      guest.received();
+      guest.send(
+        sent(
+          0x0806,
+          Uint8Array.of(0, 1, 8, 0, 6, 4, 0, 1, ...MAC, ...four, ...new Uint8Array(6), ...given.gateway4),
+        ),
+      );
+      const answer = await until(
+        () => guest.received().find((one) => one[12] === 8 && one[13] === 6 && one[21] === 2),
+        (one) => one !== undefined,
+        quick,
+      );
+      expect(answer!.slice(0, 12)).toEqual(Uint8Array.of(...MAC, ...given.gatewayMac));
+      expect(events.map(({ kind }) => kind)).toEqual(['guest-learned']);
+      expect(nft('list set netdev leafd ip4')).toContain('192.0.2.10');
+      expect(tookMs).toBeLessThan(300);
+    } finally {
+      await guests.close();
+      plane.flush();
+      plane.close();
+      monitor.close();
+      rtnl.close();
+      rmSync(stateDir, { recursive: true, force: true });
+    }
   });
 });
