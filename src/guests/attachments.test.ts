@@ -3,9 +3,9 @@
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import type { LeafdError } from '../lib/leafd-error.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
 import { Attachments } from './attachments.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'leafd-attachments-'));
@@ -26,9 +26,15 @@ function store(name: string) {
   return { attachments, path, troubles, state };
 }
 
+const decode = (text: string) => {
+  if (text.startsWith('{')) throw new LeafdError('state-unreadable', 'is damaged', { hint: 'attach again' });
+  const skipped = text.includes('?') ? [new LeafdError('state-unreadable', 'entry 1 is wrong')] : [];
+  return { text, skipped };
+};
+
 test('changes of one turn are one write, and saved() means on disk', async () => {
   const { attachments, path, state } = store('one');
-  expect(attachments.read()).toBeUndefined();
+  expect(attachments.load(decode)).toBeUndefined();
   for (let i = 0; i < 100; i++) {
     state.text = `${i}`;
     attachments.changed();
@@ -36,11 +42,12 @@ test('changes of one turn are one write, and saved() means on disk', async () =>
   await attachments.saved();
   expect(readFileSync(path, 'utf8')).toBe('99');
   expect(state.texts).toBe(1);
-  expect(attachments.read()).toBe('99');
+  expect(attachments.load(decode)?.text).toBe('99');
 });
 
 test('a change while a write is under way is written after it', async () => {
   const { attachments, path, state } = store('two');
+  attachments.load(decode);
   state.text = 'first';
   attachments.changed();
   await new Promise((resolve) => setImmediate(resolve));
@@ -51,6 +58,7 @@ test('a change while a write is under way is written after it', async () => {
 
 test('where the disk fails who waits is told, the old file stays, and the next try succeeds', async () => {
   const { attachments, path, troubles, state } = store('three');
+  attachments.load(decode);
   state.text = 'old';
   attachments.changed();
   await attachments.saved();
@@ -70,8 +78,51 @@ test('where the disk fails who waits is told, the old file stays, and the next t
 
 test('closing writes what is left', async () => {
   const { attachments, path, state } = store('four');
+  attachments.load(decode);
   state.text = 'last';
   attachments.changed();
   await attachments.close();
   expect(readFileSync(path, 'utf8')).toBe('last');
+});
+
+test('nothing is written before the old file was read', async () => {
+  const { attachments, path, state } = store('five');
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, 'of a former life');
+  state.text = 'new';
+  attachments.changed();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(readFileSync(path, 'utf8')).toBe('of a former life');
+  expect(attachments.load(decode)?.text).toBe('of a former life');
+  await attachments.saved();
+  expect(readFileSync(path, 'utf8')).toBe('new');
+});
+
+test.each(['{damaged', 'good, bad?'])(
+  'a file that is not understood, "%s", is told and kept',
+  async (old) => {
+    const { attachments, path, state, troubles } = store('six');
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, old);
+    expect(attachments.load(decode)?.text).toBe(old.startsWith('{') ? undefined : old);
+    expect(troubles.map(({ code }) => code)).toEqual(['state-unreadable']);
+    expect(troubles[0]!.hint).toContain(`${path}.unread`);
+    for (const text of ['new', 'newer']) {
+      state.text = text;
+      attachments.changed();
+      await attachments.saved();
+      expect(readFileSync(path, 'utf8')).toBe(text);
+      expect(readFileSync(`${path}.unread`, 'utf8')).toBe(old);
+    }
+  },
+);
+
+test('a directory in place of the file is told with its reason, and kept too', async () => {
+  const { attachments, path, troubles } = store('seven');
+  mkdirSync(path, { recursive: true });
+  expect(attachments.load(decode)).toBeUndefined();
+  expect(troubles[0]!.message).toMatch(/cannot read .*EISDIR/);
+  attachments.changed();
+  await attachments.saved();
+  expect(readFileSync(path, 'utf8')).toBe('');
 });

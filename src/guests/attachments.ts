@@ -1,8 +1,9 @@
 // The file of attachments on disk. Many changes are one write: while one is on its way, what changes waits for the
 // next. Whoever attaches can wait until his attachment is on disk. A disk that is full ends nothing: the daemon goes
-// on with what it knows, says so, and tries again.
+// on with what it knows, says so, and tries again. Neither does a file that cannot be understood, damaged or of a newer
+// leafd: it is told, and kept under another name before it is written anew.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { writeWholeLater } from '../lib/atomic-file-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 
@@ -22,6 +23,9 @@ interface Waiting {
 
 export class Attachments {
   readonly #options: AttachmentsOptions;
+  #isLoaded = false;
+  /** The file has what was not understood: it is kept before another takes its name. */
+  #isPrecious = false;
   #isWriting = false;
   #isChanged = false;
   #waiting: Waiting[] = [];
@@ -33,21 +37,29 @@ export class Attachments {
     this.#options = options;
   }
 
-  /** What was written last, or undefined. Throws LeafdError `state-unreadable`. */
-  read(): string | undefined {
-    const { path } = this.#options;
+  /** What was written last; undefined without a file and where nothing of it is understood. Nothing is written before. */
+  load<Content extends { skipped: readonly LeafdError[] }>(
+    decode: (text: string) => Content,
+  ): Content | undefined {
+    let content: Content | undefined;
     try {
-      return readFileSync(path, 'utf8');
+      const text = this.#read();
+      if (text !== undefined) content = decode(text);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new LeafdError('state-unreadable', `cannot read ${path}`, { cause: error });
+      if (!(error instanceof LeafdError)) throw error;
+      this.#notUnderstood(error);
     }
+    for (const error of content?.skipped ?? []) this.#notUnderstood(error);
+    this.#isLoaded = true;
+    if (this.#isChanged) this.changed();
+    return content;
   }
 
   /** Something of what is kept has changed. */
   changed(): void {
     this.#isChanged = true;
-    if (!this.#isWriting && this.#timer === undefined) this.#isWriting = this.#begin();
+    if (!this.#isLoaded || this.#isWriting || this.#timer !== undefined) return;
+    this.#isWriting = this.#begin();
   }
 
   /** Resolves when all that has changed is on disk; rejects with LeafdError `state-unwritable`. */
@@ -69,6 +81,39 @@ export class Attachments {
     clearTimeout(this.#timer);
   }
 
+  #read(): string | undefined {
+    const { path } = this.#options;
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw new LeafdError('state-unreadable', `cannot read ${path}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #notUnderstood({ code, message, where, hint }: LeafdError): void {
+    this.#isPrecious = true;
+    const kept = `leafd goes on without and keeps the file as ${this.#options.path}.unread`;
+    const options = { hint: hint === undefined ? kept : `${kept}; ${hint}` };
+    this.#options.trouble(
+      new LeafdError(code, message, where === undefined ? options : { ...options, where }),
+    );
+  }
+
+  /** What was not understood may be all that tells of some guests. */
+  #keepUnread(): void {
+    if (!this.#isPrecious) return;
+    const { path } = this.#options;
+    try {
+      renameSync(path, `${path}.unread`);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    this.#isPrecious = false;
+  }
+
   #begin(): true {
     // Not now: what else changes in this turn belongs to the same write.
     setImmediate(() => void this.#write());
@@ -80,6 +125,7 @@ export class Attachments {
     this.#waiting = [];
     this.#isChanged = false;
     try {
+      this.#keepUnread();
       await writeWholeLater(this.#options.path, this.#options.text(), 0o600);
       this.#isTroubled = false;
       for (const { done } of waiting) done();

@@ -72,7 +72,7 @@ export class Guests {
   #advertising: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Takes up what was left by a former life. Throws LeafdError when the file of attachments cannot be read. */
+  /** Takes up what was left by a former life. */
   constructor(intent: GuestsIntent, configured: readonly Binding[], world: GuestsWorld) {
     this.#world = world;
     this.#intent = intent;
@@ -92,13 +92,10 @@ export class Guests {
     });
     this.table = new GuestTable(this.#host(), intent);
     this.table.configure(intent, configured);
-    const text = this.#attachments.read();
-    if (text !== undefined) {
-      const { bindings, addresses, skipped } = decodeKept(text, world.path);
-      for (const error of skipped) world.trouble(error);
-      for (const lost of this.table.restore(addresses, bindings))
+    const kept = this.#attachments.load((text) => decodeKept(text, world.path));
+    if (kept !== undefined)
+      for (const lost of this.table.restore(kept.addresses, kept.bindings))
         world.trouble(new LeafdError('attachment-lost', `${world.path}: ${lost}`));
-    }
     this.#ports.take(this.#routedNics());
     this.#ports.follow(intent);
     this.#flush();

@@ -91,7 +91,7 @@ export function decodeKept(text: string, file: string): Kept {
     throw unreadable(file, 'has no schema number', text, '"schema"');
   if (schema > SCHEMA) {
     const what = `has schema ${schema}, which is newer than this leafd (${SCHEMA})`;
-    throw unreadable(file, what, text, '"schema"', 'start the leafd that wrote it, or move the file away');
+    throw unreadable(file, what, text, '"schema"');
   }
   if (bindings !== undefined && !Array.isArray(bindings))
     throw unreadable(file, 'bindings is not a list', text, '"bindings"');
@@ -156,14 +156,14 @@ function parse(text: string, file: string): Record<string, unknown> {
   return data as Record<string, unknown>;
 }
 
-function unreadable(file: string, what: string, text: string, near: string, hint?: string): LeafdError {
-  return failure(file, what, placeAt(text, file, Math.max(0, text.indexOf(near))), hint);
+function unreadable(file: string, what: string, text: string, near: string): LeafdError {
+  return failure(file, what, placeAt(text, file, Math.max(0, text.indexOf(near))));
 }
 
-function failure(file: string, what: string, where: Place, hint?: string): LeafdError {
+function failure(file: string, what: string, where: Place): LeafdError {
   return new LeafdError('state-unreadable', `${file} ${what}`, {
     where,
-    hint: hint ?? 'move the file away; guests attached by hand or by drivers have to be attached again',
+    hint: 'guests attached by hand or by drivers have to be attached again',
   });
 }
 
