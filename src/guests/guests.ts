@@ -149,7 +149,9 @@ export class Guests {
 
   /** What the kernel's filter dropped. */
   dropped(drop: GuestDrop): void {
-    const { ifindex, reason, mac } = drop;
+    const { reason, mac } = drop;
+    // The guard of this machine sees the bridge that a packet came in by: whose it is the MAC says.
+    const ifindex = this.#turn.portBehind(drop.ifindex, mac) ?? drop.ifindex;
     if (wasHeard(drop) || !isRefusal(reason)) return;
     // Dropped before the guest was known, told after: that is no offence.
     if (reason === 'otherMac' && mac !== undefined && this.#turn.mayHave(ifindex, mac)) return;

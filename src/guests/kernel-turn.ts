@@ -116,6 +116,14 @@ export class KernelTurn {
     return macs.length === 0 || macs.some((one) => sameIp(one, mac));
   }
 
+  /** The port of a bridge behind which a MAC is let through. */
+  portBehind(gatewayIfindex: number, mac: Uint8Array | undefined): number | undefined {
+    if (mac === undefined || this.#ports.has(gatewayIfindex)) return undefined;
+    for (const [ifindex, { port, macs }] of this.#ports)
+      if (port.gatewayIfindex === gatewayIfindex && macs.some((one) => sameIp(one, mac))) return ifindex;
+    return undefined;
+  }
+
   /** Ends the turn. */
   flush(): void {
     if (this.#gone.size > 0) this.#plane.removePorts([...this.#gone]);
