@@ -139,7 +139,7 @@ function judgeAll<T>(
 }
 
 function leftOut(what: string): LeafdError {
-  return new LeafdError('state-entry', what, { hint: 'it is left out, and gone with the next write' });
+  return new LeafdError('state-entry', what, { hint: 'it is left out' });
 }
 
 function parse(text: string, file: string): Record<string, unknown> {
