@@ -1,4 +1,4 @@
-// A full hypervisor: `npm run bench -- guests [--guests 2000] [--rounds 3] [-j]`. leafd with guests on two bridges (a
+// A full hypervisor: `npm run bench -- guests [--guests 2000] [--rounds 3] [--form taps] [-j]`. leafd with guests on two bridges (a
 // bridge takes 1023 ports), then the same guests on routed taps, each guest with an IPv4 and an IPv6 address; another
 // leafd as its neighbour, in a namespace beside. Measured: one request that attaches all over REST until the neighbour
 // has every route, resident memory and what it grows by, detaching all, and a restart by kill -9: how long it takes to
@@ -17,6 +17,8 @@ const { values: flags } = parseArgs({
   options: {
     guests: { type: 'string', default: '2000' },
     rounds: { type: 'string', default: '3' },
+    /** One of the two forms alone. */
+    form: { type: 'string' },
     json: { type: 'boolean', short: 'j', default: false },
   },
 });
@@ -132,7 +134,10 @@ function start(netns: string, name: string, text: string, directory: string): No
   const file = join(directory, `${name}.yaml`);
   const socket = join(directory, `${name}.sock`);
   writeFileSync(file, text);
-  const words = [join(root, 'bin', 'leafd'), '--config', file, '--socket', socket];
+  // For profiles, as in duts.ts: LEAFD_BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=DIR'.
+  const nodeFlags = process.env.LEAFD_BENCH_NODE_FLAGS?.split(' ') ?? [];
+  const program = nodeFlags.length === 0 ? [] : [process.execPath, ...nodeFlags];
+  const words = [...program, join(root, 'bin', 'leafd'), '--config', file, '--socket', socket];
   const child = spawn('ip', ['netns', 'exec', netns, ...words, '--state', join(directory, `${name}.state`)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -241,7 +246,8 @@ async function restart(
 }
 
 const results: Result[] = [];
-for (const form of ['bridges', 'taps'] as const)
+const forms = (['bridges', 'taps'] as const).filter((form) => (flags.form ?? form) === form);
+for (const form of forms)
   for (let round = 0; round < ROUNDS; round++) {
     const directory = mkdtempSync(join(tmpdir(), 'leafd-guests-'));
     try {
@@ -254,7 +260,7 @@ for (const form of ['bridges', 'taps'] as const)
   }
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-for (const form of ['bridges', 'taps'] as const) {
+for (const form of forms) {
   const of = results.filter((one) => one.form === form);
   const mid = (key: keyof Result): number => median(of.map((one) => one[key] as number));
   const line = {
