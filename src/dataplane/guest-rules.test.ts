@@ -271,8 +271,8 @@ test('reserved prefixes become ranges that do not overlap', () => {
       .map(({ key, keyEnd }) => `${hex(key.slice(0, -8))}-${hex(keyEnd!.slice(0, -8))}`);
   expect(ranges('reserved4')).toEqual(['0a000000-0affffff', 'c0000201-c0000201']);
   expect(ranges('reserved6')).toEqual(['20010db8000000000000000000000000-20010db8ffffffffffffffffffffffff']);
-  // BGP, BFD's three ports, VXLAN.
-  expect(elements.find(({ set }) => set === 'reserved4')!.elements).toHaveLength(10);
+  // BGP and the API, BFD's three ports, VXLAN.
+  expect(elements.find(({ set }) => set === 'reserved4')!.elements).toHaveLength(12);
 });
 
 test('the difference of elements makes the one into the other', () => {

@@ -7,8 +7,9 @@
 // or RARP of an admitted MAC: frames with a VLAN tag are none of these, since the type is read from the frame itself.
 //
 // `table inet leafd` guards this machine: what comes in on a guest link (the bridge, or a routed tap) reaches ping,
-// neighbour discovery and what the operator opened; what guests send on to reserved prefixes is no BGP, BFD or VXLAN;
-// and no ICMPv6 redirect leaves for guests (RFC 4861 section 8.2), because ports of a bridge may not reach each other.
+// neighbour discovery and what the operator opened; what guests send on to reserved prefixes is no BGP, BFD, VXLAN or
+// API of ours; and no ICMPv6 redirect leaves for guests (RFC 4861 section 8.2), because ports of a bridge may not reach
+// each other.
 //
 // A chain `drop-REASON` counts by link, logs at a limited rate a link (NFLOG, prefix = reason), and drops. What tells
 // who is behind a port is heard before all this (guest-rules-hear.ts), so that guests are learned from frames that are
@@ -103,6 +104,9 @@ const DROPS_SET_SIZE = 65535;
 const LOGS_A_SECOND = 1;
 const LOGS_AT_ONCE = 5;
 const LOG_BYTES = 128;
+const LINK_LOCALS_A_SECOND = 1;
+const LINK_LOCALS_AT_ONCE = 16;
+const IGMP_QUERY = 0x11;
 /** Rules in a port's own chain carry this: another one is written anew. */
 export const PORT_CHAIN_VERSION = 'leafd port 1';
 
@@ -136,7 +140,24 @@ export const PORT_SETS: readonly NftSet[] = [
   { name: 'ip4', fields: [FIELD.ifindex, FIELD.ether, FIELD.ip] },
   { name: 'ip6', fields: [FIELD.ifindex, FIELD.ether, FIELD.ip6] },
 ];
+/** Link-local addresses that ports have spoken from of late, and how many new ones each may have. */
+const LINK_LOCAL_SETS: readonly NftSet[] = [
+  { name: 'linkLocals', fields: [FIELD.ifindex, FIELD.ip6], dynamicSize: 65535, timeoutMs: 60_000 },
+  {
+    name: 'newLinkLocals',
+    fields: [FIELD.ifindex],
+    hostOrder: true,
+    dynamicSize: 65535,
+    timeoutMs: 60_000,
+  },
+];
 export const LINKS_SET: NftSet = { name: 'links', fields: [FIELD.ifindex], hostOrder: true };
+
+/** The offset of a fragment of IPv6, in the register; in no other packet does a rule go on behind it. */
+const isFragment: readonly NftExpression[] = [
+  { kind: 'exthdr', type: IPPROTO_FRAGMENT, offset: 2, length: 2, register: R },
+  { kind: 'mask', register: R, mask: Uint8Array.of(0xff, 0xf8) },
+];
 
 const refuse = (reason: Reason): NftExpression => goTo(dropChain(reason));
 
@@ -174,7 +195,7 @@ export function netdevRules(intent: GuestPlaneIntent): SharedRules {
   const chains = intent.filter
     ? judgeRules(intent, hear)
     : [{ name: 'guest', rules: [hear, [ACCEPT]] }, ...hearRules()];
-  const sets = [...PORT_SETS, HEARD_SET, ...PORT_REASONS.map(dropSet)];
+  const sets = [...PORT_SETS, HEARD_SET, ...LINK_LOCAL_SETS, ...PORT_REASONS.map(dropSet)];
   return withVersion({ table: NETDEV_TABLE, sets, elements: [], chains });
 }
 
@@ -227,6 +248,8 @@ function ip4Rules(): SharedChain {
     rules: [
       [...protocol(IPPROTO_UDP), ...sourcePort(67), refuse('dhcpServer')],
       [...protocol(IPPROTO_ICMP), ...icmpType(5), refuse('redirect')],
+      // Who asks for groups is where the bridge sends all of them.
+      [...protocol(IPPROTO_IGMP), ...icmpType(IGMP_QUERY), refuse('protocol')],
       [...SENDER, network(12, 4, R + 3), inSet('ip4'), ACCEPT],
       [...unspecified, ...protocol(IPPROTO_UDP), ...sourcePort(68), ...destinationPort(67), ACCEPT],
       // Hosts without an address join groups all the same; that is no offence.
@@ -244,14 +267,18 @@ function ip6Rules(gateway6: Uint8Array): SharedChain[] {
   const icmp6: (readonly NftExpression[])[] = [
     [...icmpType(134), refuse('routerAdvertisement')],
     [...icmpType(137), refuse('redirect')],
+    [...icmpType(130), refuse('protocol')],
     [...icmpType(136), goTo('na')],
     // Duplicate address detection, the search for routers, and reports of groups (RFC 4861, 2710, 3810).
     ...[135, 133, 131, 132, 143].map((type) => [...icmpType(type), ...unspecified, ACCEPT]),
     [goTo('source6')],
   ];
   return [
+    { name: 'ip6', rules: [[...isFragment, is(two(0)), goTo('fragment6')], [goTo('whole6')]] },
+    // A first fragment without what tells its protocol hides it from everybody who judges it.
+    { name: 'fragment6', rules: [[transport(0, 8), goTo('whole6')], [refuse('protocol')]] },
     {
-      name: 'ip6',
+      name: 'whole6',
       rules: [
         [...protocol(IPPROTO_UDP), ...sourcePort(547), refuse('dhcpServer')],
         [...protocol(IPPROTO_ICMPV6), goTo('icmp6')],
@@ -270,8 +297,32 @@ function ip6Rules(gateway6: Uint8Array): SharedChain[] {
         [refuse('spoofedNd')],
       ],
     },
-    { name: 'source6', rules: [[...own, ACCEPT], [...linkLocal, ACCEPT], [refuse('spoofed6')]] },
+    { name: 'source6', rules: [[...own, ACCEPT], [...linkLocal, goTo('linkLocal')], [refuse('spoofed6')]] },
+    linkLocalRules(),
   ];
+}
+
+/**
+ * A guest has few link-local addresses, and each is a neighbour of this machine: whoever could make them up as he likes
+ * would fill the kernel's table of neighbours, in which those of the uplinks are too.
+ */
+function linkLocalRules(): SharedChain {
+  const [known, limited] = LINK_LOCAL_SETS.map(({ name }) => name) as [string, string];
+  const address = [meta(NFT_META_IIF), network(8, 16, R + 1)];
+  const limit: NftExpression = { kind: 'limit', rate: LINK_LOCALS_A_SECOND, burst: LINK_LOCALS_AT_ONCE };
+  return {
+    name: 'linkLocal',
+    rules: [
+      [...address, inSet(known), ACCEPT],
+      [
+        ...address,
+        { kind: 'update', register: R, set: limited, expressions: [limit] },
+        { kind: 'update', register: R, set: known, expressions: [] },
+        ACCEPT,
+      ],
+      [refuse('spoofed6')],
+    ],
+  };
 }
 
 /** An address of fe80::/10 that is not the gateway's. */
@@ -342,13 +393,10 @@ function guestInput(): SharedChain {
     rules: [
       [meta(NFT_META_L4PROTO), transport(2, 2, R + 1), inSet('reach'), ACCEPT],
       [meta(NFT_META_L4PROTO), transport(0, 1, R + 1), inSet('icmp'), ACCEPT],
+      // Heard on the port; sockets that look for routers elsewhere would be given each one too.
+      [...protocol(IPPROTO_ICMPV6), ...icmpType(133), DROP],
       // Fragments of IPv6 come here one by one. All but the first are nothing without it, and it is judged.
-      [
-        { kind: 'exthdr', type: IPPROTO_FRAGMENT, offset: 2, length: 2, register: R },
-        { kind: 'mask', register: R, mask: Uint8Array.of(0xff, 0xf8) },
-        isNot(two(0)),
-        ACCEPT,
-      ],
+      [...isFragment, isNot(two(0)), ACCEPT],
       ...[BGP_PORT, API_PORT].map((port) => [
         ...protocol(IPPROTO_TCP),
         ...destinationPort(port),
@@ -396,7 +444,7 @@ function icmpElements(): NftElement[] {
     types.map((type) => ({ key: join(one(number), one(type)) }));
   return [
     ...of(IPPROTO_ICMP, [0, 3, 8, 11, 12]),
-    ...of(IPPROTO_ICMPV6, [1, 2, 3, 4, 128, 129, 130, 131, 132, 133, 135, 136, 143]),
+    ...of(IPPROTO_ICMPV6, [1, 2, 3, 4, 128, 129, 131, 132, 135, 136, 143]),
   ];
 }
 
@@ -412,6 +460,7 @@ function reservedElements(prefixes: readonly Prefix[], length: 4 | 16): NftEleme
   wide.sort((a, b) => (hex(a.bytes) < hex(b.bytes) ? -1 : 1));
   const kinds = [
     { number: IPPROTO_TCP, port: BGP_PORT },
+    { number: IPPROTO_TCP, port: API_PORT },
     ...NODE_UDP_PORTS.map((port) => ({ number: IPPROTO_UDP, port })),
   ];
   return wide.flatMap((prefix) =>

@@ -128,6 +128,7 @@ function encodeData(writer: MessageWriter, expression: NftExpression): void {
     case 'update':
       writer.attributeU32Network(4, expression.register).attributeU32Network(3, NFT_DYNSET_OP_UPDATE);
       writer.attributeText(1, expression.set);
+      if (expression.expressions.length === 0) return;
       encodeExpressions(writer, 10, expression.expressions);
       writer.attributeU32Network(9, NFT_DYNSET_F_EXPR);
       return;

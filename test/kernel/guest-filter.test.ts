@@ -3,7 +3,7 @@
 // bridge nor the stack. The same frame in its honest form must get through, so that each test can fail.
 
 import { execFile, execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GuestFilter } from '../../src/dataplane/guest-filter.ts';
 import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from '../../src/dataplane/guest-wish.ts';
@@ -24,7 +24,7 @@ import {
   MAC_B,
   six,
 } from '../support/guest-frames.ts';
-import { frame, ip4, RawLink, tcp, udp } from '../support/raw-link.ts';
+import { frame, icmp6, ip4, ip6, neighbourMessage, RawLink, tcp, udp } from '../support/raw-link.ts';
 
 const HV = `lfgf-${process.pid}-h`;
 const A = `lfgf-${process.pid}-a`;
@@ -147,6 +147,8 @@ afterEach(() => {
   filter.close();
 });
 
+const SNMP6 = '/proc/thread-self/net/snmp6';
+const neighboursOf = (dev: string) => ip('-n', HV, '-6', 'neigh', 'show', 'dev', dev).split('\n').length;
 const counted = (name: string, reason: string) => filter.drops().get(ifindex(name))?.[reason] ?? 0;
 
 function ping(netns: string, to: string, ...words: string[]): Promise<{ received: number; sent: number }> {
@@ -246,6 +248,7 @@ describe('this machine', () => {
     ['BGP over IPv6', () => six(A6, tcp(40000, 179, 0x02), 6)],
     ['BFD over IPv6', () => six(A6, udp(49152, 4784), 17)],
     ['VXLAN of another node', () => four(A4, udp(49152, 4789), 17, '10.0.0.2')],
+    ['the API of another node', () => four(A4, tcp(40000, 7179, 0x02), 6, '10.0.0.2')],
     ['BGP of another node', () => four(A4, tcp(40000, 179, 0x02), 6, '10.0.0.2')],
   ];
 
@@ -295,8 +298,29 @@ describe('this machine', () => {
     expect(filter.drops()).toEqual(new Map());
   });
 
-  it('requests of DHCP are dropped in silence', async () => {
+  it('link-local addresses that a guest makes up do not fill the table of neighbours', async () => {
     const raw = link(A, 'eth0');
+    const before = neighboursOf('br0');
+    for (let i = 1; i <= 200; i++) {
+      const source = bytes(`fe80::bad:${i.toString(16)}`);
+      const toGateway = ip6(source, bytes('fe80::1'), 58, neighbourMessage(135, bytes('fe80::1'), MAC_A));
+      raw.send(frame(GATEWAY_MAC, MAC_A, 0x86dd, toGateway));
+    }
+    await until(
+      () => counted('tapA', 'spoofed6'),
+      (count) => count >= 150,
+      { timeoutMs: 2000 },
+    );
+    expect(neighboursOf('br0') - before).toBeGreaterThan(10);
+    expect(neighboursOf('br0') - before).toBeLessThan(50);
+  });
+
+  it('requests of DHCP and the search for routers are dropped in silence', async () => {
+    const raw = link(A, 'eth0');
+    const solicitations = () =>
+      withNetns(HV, () => /RouterSolicits\s+(\d+)/.exec(readFileSync(SNMP6, 'utf8'))![1]);
+    const before = solicitations();
+    raw.send(six('fe80::a', icmp6(133, new Uint8Array(4))));
     raw.send(four(A4, udp(68, 67), 17));
     raw.send(six('fe80::a', udp(546, 547), 17));
     raw.send(four(A4, tcp(40000, 22, 0x02), 6));
@@ -305,6 +329,7 @@ describe('this machine', () => {
       (count) => count === 1,
       { timeoutMs: 2000 },
     );
+    expect(solicitations()).toBe(before);
     expect(filter.drops()).toEqual(new Map());
   });
 

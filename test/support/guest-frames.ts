@@ -24,6 +24,8 @@ export const six = (from: string, payload: Uint8Array, next = 58, to = 'fe80::1'
   toGateway(0x86dd, ip6(bytes(from), bytes(to), next, payload));
 const na = (from: string, target: string) => six(from, neighbourMessage(136, bytes(target), MAC_A));
 const hopByHop = (next: number, payload: Uint8Array) => Uint8Array.of(next, 0, 1, 4, 0, 0, 0, 0, ...payload);
+/** The first fragment of a datagram that goes on. */
+const fragment = (next: number, payload: Uint8Array) => Uint8Array.of(next, 0, 0, 1, 0, 0, 0, 7, ...payload);
 
 /** Every frame of a guest that must not pass its port. */
 export const attacks: [string, () => Uint8Array, string][] = [
@@ -67,6 +69,26 @@ export const attacks: [string, () => Uint8Array, string][] = [
   ["an advertisement of the other guest's address", () => na(A6, B6), 'spoofedNd'],
   ['an advertisement of the gateway', () => na('fe80::a', 'fe80::1'), 'spoofedNd'],
   ['an advertisement from a foreign source', () => na(B6, A6), 'spoofed6'],
+  [
+    'a first fragment that hides its protocol',
+    () => six(A6, fragment(60, Uint8Array.of(6, 0, 1, 4, 0, 0, 0, 0)), 44),
+    'protocol',
+  ],
+  [
+    'a router advertisement hidden by a fragment',
+    () => six('fe80::a', fragment(60, Uint8Array.of(58, 0, 1, 4, 0, 0, 0, 0)), 44),
+    'protocol',
+  ],
+  [
+    'a question for groups',
+    () => six('fe80::a', hopByHop(58, icmp6(130, new Uint8Array(20))), 0),
+    'protocol',
+  ],
+  [
+    'a question for IPv4 groups',
+    () => four(A4, Uint8Array.of(0x11, 0, 0xee, 0xff, 0, 0, 0, 0), 2, '224.0.0.1'),
+    'protocol',
+  ],
   ['an IPv6 chain that is cut', () => six(A6, Uint8Array.of(60, 200), 0), 'protocol'],
 ];
 
@@ -82,6 +104,7 @@ export const honest: [string, () => Uint8Array][] = [
   ['a RARP', () => frame(BROADCAST, MAC_A, 0x8035, arp(3, MAC_A, bytes('0.0.0.0'), bytes('0.0.0.0')))],
   ['a DHCP discover', () => frame(BROADCAST, MAC_A, 0x0800, dhcp())],
   ['a DHCPv6 solicit', () => six('fe80::a', udp(546, 547), 17, 'ff02::1:2')],
+  ['a first fragment', () => six(A6, fragment(17, udp(9, 9, new Uint8Array(8))), 44)],
   ['duplicate address detection', () => six('::', neighbourMessage(135, bytes(A6)))],
   ['a router solicitation', () => six('fe80::a', icmp6(133, new Uint8Array(4)))],
   ['a report of groups', () => six('::', hopByHop(58, icmp6(143, new Uint8Array(4))), 0)],
