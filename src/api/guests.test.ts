@@ -435,6 +435,8 @@ describe('views', () => {
       failures: ['tap1: EBUSY'],
     });
     expect(counts).not.toHaveProperty('dropped');
+    expect(counts).not.toHaveProperty('unheard');
+    expect(guestCounts(rows({}), [], 2)).toMatchObject({ unheard: 2 });
   });
 
   test('addresses without a binding are shown by their port, those without a port by themselves', () => {

@@ -123,6 +123,9 @@ Address       State        Since     Moves  Why
       'guests  3 bindings, 3 ports, 2 attached, 1 learned, 1 waiting, 1 expected, 1 frozen\n' +
         '        refused 1 otherMac, 2 notAllowed; dropped 12 spoofed4\n',
     );
+    const counts = backend.guests!.counts();
+    backend.guests!.counts = () => ({ ...counts, unheard: 2 });
+    expect((await leafctl('status')).out).toContain('; dropped 12 spoofed4; frames lost 2 times\n');
     Object.assign(backend, { guests: undefined });
     expect((await leafctl('status')).out).not.toContain('guests');
   });

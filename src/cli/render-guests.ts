@@ -97,11 +97,13 @@ export function guestsSummary(counts: GuestCountsView, ink: Ink): string {
 }
 
 /** What is not as it should be, for the status; undefined where all is well. */
-export function guestsTrouble({ failures, refused, dropped }: GuestCountsView, ink: Ink): string | undefined {
+export function guestsTrouble(counts: GuestCountsView, ink: Ink): string | undefined {
+  const { failures, refused, dropped, unheard } = counts;
   if (failures !== undefined) return paint(ink, 'red', failures.join('; '));
   const parts = [
     Object.keys(refused).length > 0 && `refused ${countsText(refused)}`,
     dropped !== undefined && `dropped ${countsText(dropped)}`,
+    unheard !== undefined && `frames lost ${unheard} times`,
   ].filter(Boolean);
   return parts.length === 0 ? undefined : parts.join('; ');
 }
