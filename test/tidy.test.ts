@@ -38,7 +38,7 @@ const pure = [
   /^src\/(net|wire|session|policy|rpki|rib|router|sim)\//,
   /^src\/intent\/(?!files)/,
   /^src\/bfd\/(packet|engine|session-table|row-index)\.ts$/,
-  /^src\/dataplane\/(desired|delta|fib-state|fib-event|fib-objects|fib-table|fib-ops)\.ts$/,
+  /^src\/dataplane\/(desired|delta|fib-state|fib-event|fib-objects|fib-table|fib-ops|fib-notice)\.ts$/,
   /^src\/lab\/(topology|clos|fabric-config|layout|graph)\.ts$/,
   /^src\/guests\/(binding|ports|table[a-z-]*|kept|dhcp[a-z0-9-]*|own-side|reserved|kernel-turn)\.ts$/,
   /^src\/dataplane\/guest-(wish|rules[a-z-]*|links-desired)\.ts$/,

@@ -23,7 +23,7 @@ import {
 } from '../netlink/message.ts';
 import { decodeNexthop } from '../netlink/nexthop.ts';
 import { encodeRoute, newRouteRecord, type RouteRecord, RTM_F_CLONED, readRoute } from '../netlink/route.ts';
-import { type Farewell, farewellsOf } from './fib-farewell.ts';
+import { farewellsOf, type Notice } from './fib-notice.ts';
 import { type FibState, IPV4, IPV6 } from './fib-state.ts';
 import { FAILED, type FibTable, FOREIGN, FOUND, IN_FLIGHT, NONE, STRANGE, TOUCHED } from './fib-table.ts';
 
@@ -48,7 +48,7 @@ export interface Stray {
 export class FibObserver {
   readonly strays: Stray[] = [];
   /** Collected where others are to be told of IPv4 routes that went with their link; taken by the owner. */
-  farewells: Farewell[] | undefined;
+  farewells: Notice[] | undefined;
   readonly #state: FibState;
   readonly #record: RouteRecord = newRouteRecord();
   readonly #delayed: readonly [number[], number[]] = [[], []];

@@ -15,11 +15,13 @@ import type { Nexthop, NexthopMember } from '../netlink/nexthop.ts';
 const LOOPBACK_IFINDEX = 1;
 
 /**
- * Ids of our objects begin here, and all lie below 0x1000_0000: FRR's zebra takes an id with one of the bits 28 and 29
- * for one of its forwarding database, ignores the object, and drops every route on it. From 250000000 on ids are not
- * zebra's own either, so it does not count on from ours, into them.
+ * The first of our objects has this id, and each later one a lower one. FRR's zebra wants it so: an id with one of the
+ * bits 28 and 29 it takes for one of its forwarding database, and drops every route on it; with one from 250000000 on
+ * it misses that one route of ours takes the place of another; and from the highest below that it counts its own on,
+ * which begin at 1 again right after this one.
  */
-export const FIRST_OBJECT_ID = 0x0f79_0000;
+export const FIRST_OBJECT_ID = 249_999_999;
+const LOWEST_OBJECT_ID = 200_000_000;
 
 /** A member of a next-hop set as the router defines it. */
 export interface SetMember {
@@ -80,11 +82,18 @@ export interface NexthopSet {
   released: boolean;
 }
 
+/** A next hop that is a link without a gateway, as guests have. */
+export function isLink({ group, discard, gateway }: KernelObject): boolean {
+  return !group && !discard && gateway === undefined;
+}
+
 export class ObjectTable {
   readonly slots: (KernelObject | undefined)[] = [];
   readonly sets: (NexthopSet | undefined)[] = [];
   /** Objects whose desired form may differ from the kernel's. */
   readonly dirty = new Set<KernelObject>();
+  /** Objects that are a link alone stay in the kernel when nobody uses them (fib-notice.ts). */
+  keepsLinks = false;
   readonly #byId = new Map<number, KernelObject>();
   readonly #byHop = new Map<string, KernelObject>();
   readonly #free: number[] = [];
@@ -198,7 +207,7 @@ export class ObjectTable {
 
   /** An id taken by somebody else's object: never used. */
   observeForeign(id: number): void {
-    if (id >= FIRST_OBJECT_ID) this.#foreignIds.add(id);
+    if (id <= FIRST_OBJECT_ID && id >= LOWEST_OBJECT_ID) this.#foreignIds.add(id);
   }
 
   /** Whether the kernel did not take the object of a set, or one of its members. */
@@ -328,9 +337,15 @@ export class ObjectTable {
   }
 
   #newId(): number {
-    while (this.#byId.has(this.#nextId) || this.#foreignIds.has(this.#nextId)) this.#nextId++;
-    return this.#nextId++;
+    let id = this.#nextId;
+    while (this.#byId.has(id) || this.#foreignIds.has(id)) id = idAfter(id);
+    this.#nextId = idAfter(id);
+    return id;
   }
+}
+
+function idAfter(id: number): number {
+  return id > LOWEST_OBJECT_ID ? id - 1 : FIRST_OBJECT_ID;
 }
 
 function hopKey(hop: {

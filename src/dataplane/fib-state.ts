@@ -24,7 +24,7 @@ import {
 import { encodeNexthopAdd, encodeNexthopDelete } from '../netlink/nexthop.ts';
 import { encodeRoute } from '../netlink/route.ts';
 import { type FibBatch, PendingBatches } from './fib-batches.ts';
-import { type KernelObject, type NexthopSet, ObjectTable, type SetMember } from './fib-objects.ts';
+import { isLink, type KernelObject, type NexthopSet, ObjectTable, type SetMember } from './fib-objects.ts';
 import { OBJECT_DELETE, OBJECT_PUT, type OpList, ROUTE_DELETE, ROUTE_PUT } from './fib-ops.ts';
 import {
   FAILED,
@@ -412,6 +412,7 @@ export class FibState {
           this.objects.free(object);
           continue;
         }
+        if (this.objects.keepsLinks && isLink(object)) continue;
         if (ops.full) {
           this.#collect = true;
           return;
@@ -419,10 +420,8 @@ export class FibState {
         this.#encodeDelete(writer, ops, firstSeq, object);
       }
       // A group goes before its members, else deleting them would change it once more each.
-      if (ops.count > 0) {
-        this.#collect = true;
-        return;
-      }
+      this.#collect = ops.count > 0;
+      if (this.#collect) return;
     }
   }
 
@@ -507,7 +506,7 @@ export class FibState {
     const { metrics } = table;
     const metric = ops.metric[i]!;
     if (ops.kind[i] === ROUTE_DELETE) {
-      if (metrics.left(id) === metric) metrics.setLeft(id, 0);
+      if (metrics.left(id) === metric) table.leftGone(id);
       else this.observe(table, id, NONE);
     } else {
       if (table.observed[id] !== NONE && metrics.has(id) !== metric) metrics.setLeft(id, metrics.has(id));

@@ -52,6 +52,9 @@ export class FibTable {
   #count = 0;
 
   /** `hashKey` is secret where peers choose the prefixes. */
+  /** Routes that have taken the place of one with another metric, where others read them. */
+  replaced: number[] | undefined;
+
   constructor(style: RouteStyle, capacity = 1024, hashKey?: HashKey) {
     this.prefixes = new PrefixTable(style.family === 2 ? 1 : 4, capacity, hashKey);
     this.style = style;
@@ -88,6 +91,12 @@ export class FibTable {
   leftToDelete(id: number, swept: boolean): number {
     const left = this.metrics.left(id);
     return swept || this.desired[id] === NONE || left < this.metrics.has(id) ? left : 0;
+  }
+
+  /** The second route is gone. */
+  leftGone(id: number): void {
+    this.metrics.setLeft(id, 0);
+    this.replaced?.push(id);
   }
 
   /** Gives the id back if nothing is known, wanted or under way for it. */

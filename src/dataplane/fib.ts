@@ -28,11 +28,11 @@ import type { BatchResult } from '../netlink/socket.ts';
 import { AF_INET, AF_INET6 } from '../netlink/sys.ts';
 import type { FibBatch } from './fib-batches.ts';
 import { encodeStrayDelete, FibObserver } from './fib-event.ts';
-import { encodeFarewell } from './fib-farewell.ts';
+import { encodeNotice, type Notice, nudgesOf } from './fib-notice.ts';
 import type { SetMember } from './fib-objects.ts';
 import { MESSAGES_PER_BUFFER, OpList } from './fib-ops.ts';
 import { FibState, IPV4, IPV6 } from './fib-state.ts';
-import { NONE, STRANGE } from './fib-table.ts';
+import { type FibTable, NONE, STRANGE } from './fib-table.ts';
 import {
   type FibCounts,
   type ForeignPage,
@@ -57,6 +57,8 @@ const COMPARE_EVERY_MS = 30_000;
 const COMPARE_DELAY_MS = 20;
 /** See `FibObserver.queueDelayed`. */
 const REPAIR_DELAY_MS = 30;
+/** zebra works off what it hears in turns of some ten milliseconds. */
+const NUDGE_AFTER_MS = 250;
 const RETRY_FIRST_MS = 200;
 const RETRY_MOST_MS = 15_000;
 
@@ -110,6 +112,7 @@ export class Fib {
   #retryTimer: NodeJS.Timeout | undefined;
   #compareTimer: NodeJS.Timeout | undefined;
   #repairTimer: NodeJS.Timeout | undefined;
+  #nudgeTimer: NodeJS.Timeout | undefined;
   #periodic: NodeJS.Timeout | undefined;
   #comparing: Promise<void> | undefined;
   #turnScheduled = false;
@@ -124,7 +127,10 @@ export class Fib {
     const metric = options.metric ?? DEFAULT_METRIC;
     this.state = new FibState({ table: this.#table, metric, prefSrc4, prefSrc6 }, options.hashKey);
     this.#observer = new FibObserver(this.state);
-    if (options.readByOthers === true) this.#observer.farewells = [];
+    if (options.readByOthers !== true) return;
+    this.#observer.farewells = [];
+    for (const table of this.state.tables) table.replaced = [];
+    this.state.objects.keepsLinks = true;
   }
 
   /** Reads what the kernel has and begins to follow it. Rejects with SysError or NetlinkError. */
@@ -152,7 +158,8 @@ export class Fib {
       ignorePortIds: [this.#writer.portId],
       onMessage: (type, flags, bytes, start, end) => {
         this.#observer.message(type, flags, bytes, start, end);
-        if (this.#observer.farewells?.length) this.#sayFarewell();
+        const { farewells } = this.#observer;
+        if (farewells?.length) this.#tellOthers(this.state.tables[IPV4], farewells.splice(0));
         this.#scheduleTurn();
         if (this.#observer.hasDelayed) this.#scheduleRepair();
       },
@@ -233,7 +240,8 @@ export class Fib {
       this.#turnScheduled ||
       this.#comparing ||
       this.#compareTimer ||
-      this.#repairTimer
+      this.#repairTimer ||
+      this.#nudgeTimer
     ) {
       if (performance.now() > end) throw new Error('the forwarding table did not settle in time');
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -287,7 +295,8 @@ export class Fib {
   async #stop(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const timer of [this.#retryTimer, this.#compareTimer, this.#repairTimer]) clearTimeout(timer);
+    for (const timer of [this.#retryTimer, this.#compareTimer, this.#repairTimer, this.#nudgeTimer])
+      clearTimeout(timer);
     clearInterval(this.#periodic);
     this.#listener?.close();
     await this.#writer.close();
@@ -310,9 +319,20 @@ export class Fib {
     }, REPAIR_DELAY_MS);
   }
 
+  /** Tells others of routes with another metric, once they have dealt with the change. */
+  #scheduleNudges(): void {
+    if (this.#nudgeTimer !== undefined || this.#closed) return;
+    if (!this.state.tables.some(({ replaced }) => replaced !== undefined && replaced.length > 0)) return;
+    this.#nudgeTimer = setTimeout(() => {
+      this.#nudgeTimer = undefined;
+      if (!this.#closed) for (const table of this.state.tables) this.#tellOthers(table, nudgesOf(table));
+    }, NUDGE_AFTER_MS);
+  }
+
   /** Writes what there is to write and tells what is complete. */
   #turn(): void {
     this.#pump();
+    this.#scheduleNudges();
     for (const { seq, failed, refused } of this.state.takeAcknowledged())
       this.#options.onAcked(seq, failed, refused);
     if (this.state.recovered.length > 0) {
@@ -448,13 +468,12 @@ export class Fib {
     if (this.state.swept) this.#deleteStrays();
   }
 
-  #sayFarewell(): void {
-    const farewells = this.#observer.farewells!.splice(0);
+  #tellOthers(table: FibTable, notices: readonly Notice[]): void {
     const most = MESSAGES_PER_BUFFER / 2;
-    for (let from = 0; from < farewells.length; from += most) {
+    for (let from = 0; from < notices.length; from += most) {
       this.#rtnl.write((writer, firstSeq) => {
-        farewells.slice(from, from + most).forEach((route, i) => {
-          encodeFarewell(writer, firstSeq + 2 * i, this.state.tables[IPV4], route);
+        notices.slice(from, from + most).forEach((notice, i) => {
+          encodeNotice(writer, firstSeq + 2 * i, table, notice);
         });
       });
     }
