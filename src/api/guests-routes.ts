@@ -63,21 +63,30 @@ export function withGuests(status: StatusView, { guests }: Backend): StatusView 
   return guests === undefined ? status : { ...status, guests: guests.counts() };
 }
 
-/** A guest asked for by its name: each of its addresses. */
-function guestExplained(guest: GuestView | undefined): WhyView | undefined {
+/** A guest asked for by its name, port or MAC. */
+function guestCalled({ guests }: Backend, thing: string): GuestView | undefined {
+  const mac = thing.toLowerCase();
+  return guests?.one(thing) ?? guests?.list().find((one) => one.port === thing || one.mac === mac);
+}
+
+/** Each of its addresses. */
+function guestExplained(guest: GuestView | undefined, thing: string): WhyView | undefined {
   if (guest === undefined) return undefined;
   const { name, addresses, reason, state } = guest;
   const steps = addresses.map((one) => ({
     code: one.reason.code,
     text: `${one.address} ${stateTexts[one.state]}: ${one.reason.text}`,
   }));
-  const summary = `${name} is a guest, ${state}: ${reason.text}`;
-  return { thing: name, kind: 'guest', summary, paths: [], advertised: [], steps };
+  const called = name === thing ? '' : `${thing}: `;
+  const summary = `${called}${name} is a guest, ${state}: ${reason.text}`;
+  return { thing, kind: 'guest', summary, paths: [], advertised: [], steps };
 }
 
 /** An explanation with the guest's part, for addresses and host prefixes; alone where there is no route. */
 export function explained(backend: Backend, thing: string): WhyView | undefined {
-  const view = backend.why(thing) ?? guestExplained(backend.guests?.one(thing));
+  const found = backend.why(thing);
+  const isOther = found === undefined || found.steps?.some(({ code }) => code === 'noPattern') === true;
+  const view = (isOther ? guestExplained(guestCalled(backend, thing), thing) : undefined) ?? found;
   const address = backend.guests === undefined ? undefined : addressIn(thing);
   const guest = address === undefined ? undefined : backend.guests?.why(address);
   if (guest === undefined) return view;

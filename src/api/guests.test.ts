@@ -9,7 +9,7 @@ import { EventRing } from './events.ts';
 import { type FakeBackend, fakeBackend } from './fake-backend.ts';
 import { type GuestAddressRow, type GuestRows, guestCounts, guestViews, guestWhy } from './guest-views.ts';
 import { defaultLimits } from './stream.ts';
-import type { AttachBody, GuestsView, GuestView } from './views.ts';
+import type { AttachBody, GuestsView, GuestView, WhyView } from './views.ts';
 
 let backend: FakeBackend;
 const bugs: unknown[] = [];
@@ -132,6 +132,25 @@ describe('asking', () => {
       summary: 'db1 is a guest, expected: the guest still runs on another node',
       steps: [{ code: 'migration', text: expect.stringMatching(/^192\.0\.2\.11 is expected: nothing/) }],
     });
+  });
+
+  test('why a guest is as it is, by its port or MAC: also where the port is a link without a peer', async () => {
+    const { port, mac } = backend.guests!.one('web1')!;
+    const noPeer: Omit<WhyView, 'thing'> = {
+      kind: 'peer',
+      summary: '',
+      paths: [],
+      advertised: [],
+      steps: [{ code: 'noPattern', text: '' }],
+    };
+    const { why } = backend;
+    backend.why = (thing) => (thing === port ? { ...noPeer, thing } : why(thing));
+    for (const thing of [port!, mac!.toUpperCase()])
+      expect((await get(`/v1/why/${thing}`)).json()).toMatchObject({
+        kind: 'guest',
+        summary: expect.stringContaining(`${thing}: web1 is a guest, attached`),
+      });
+    expect((await get('/v1/why/02:00:5e:00:53:ff')).statusCode).toBe(404);
   });
 });
 

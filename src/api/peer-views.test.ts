@@ -140,3 +140,19 @@ test('a default route of its own is told as sent, one into a black hole as such'
   expect(routesView(context, { ...query, prefix: '10.0.0.0/8' })!.routes).toEqual([]);
   expect(routesView(context, { ...query, prefix: '0.0.0.0/0' })!.routes).toHaveLength(1);
 });
+
+test('a route that leafd keeps out of the kernel for one of the operator says so', () => {
+  const { router, run, why } = rigOf({});
+  router.linkChanged({ ifindex: 7, name: 'tap7', up: true });
+  router.guests.set(ip('198.51.100.7'), { ifindex: 7, sequence: 0, fresh: false, metric: 1024 });
+  run();
+  expect(why('198.51.100.7/32').steps).toBeUndefined();
+  const bytes = ip('198.51.100.7');
+  const byHand = { source: 'static', bytes, length: 32, metric: 0, ifindex: 7, protocol: 4 } as const;
+  router.kernelRouteAdded(byHand);
+  run();
+  expect(why('198.51.100.7/32').steps!.map(({ code }) => code)).toEqual(['outranked']);
+  router.kernelRouteRemoved(byHand);
+  run();
+  expect(why('198.51.100.7/32').steps).toBeUndefined();
+});

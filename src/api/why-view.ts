@@ -8,8 +8,9 @@ import { newPolicyOutput } from '../policy/program.ts';
 import { BEST, MULTIPATH, POLICY } from '../rib/reason.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
+import type { Router } from '../router/router.ts';
 import { describeDown } from '../session/reason.ts';
-import { familiesIn } from '../wire/bgp/family.ts';
+import { familiesIn, IPV4, IPV6 } from '../wire/bgp/family.ts';
 import { familyName, type LookAtBfd, peerView, silentObstacles } from './peer-views.ts';
 import { reasonTexts, stepTexts } from './reason-texts.ts';
 import {
@@ -20,7 +21,15 @@ import {
   reasonView,
   vrpsOf,
 } from './route-views.ts';
-import type { AdvertisedView, BfdView, KernelRouteView, ReasonView, WhyPathView, WhyView } from './views.ts';
+import type {
+  AdvertisedView,
+  BfdView,
+  KernelRouteView,
+  ReasonView,
+  RouteView,
+  WhyPathView,
+  WhyView,
+} from './views.ts';
 import { whyOther } from './why-other.ts';
 
 export interface WhyContext extends RouteViewContext {
@@ -105,9 +114,21 @@ function whyPrefix(
     ...(winner && { winner }),
     paths,
     ...(kernel && { kernel }),
+    ...(kernel === undefined && isOutranked(router, rib, id, winner) && { steps: [outranked] }),
     ...(vrps && { vrps }),
     advertised,
   };
+}
+
+const outranked: ReasonView = {
+  code: 'outranked',
+  text: 'this machine has a route of its own for it, which is not replaced: packets go where that leads',
+};
+
+/** Whether leafd keeps its route out of the kernel for one that the operator or an address has put there. */
+function isOutranked(router: Router, rib: Rib, id: number, winner: RouteView | undefined): boolean {
+  if (router.fibSets === undefined || (winner?.source !== 'guest' && winner?.source !== 'bgp')) return false;
+  return (rib.family === IPV4 || rib.family === IPV6) && router.machineRoutes.isOutranked(rib, id);
 }
 
 function summaryOf(prefix: string, paths: readonly WhyPathView[]): string {
