@@ -131,7 +131,9 @@ function known(
   const isOurs = entry.named ? entry.binding === port.binding : entry.port === port;
   if (entry.state === 'frozen') refuse(state, port, 'frozen', about);
   else if (!isOurs) refuse(state, port, 'otherGuest', { ...about, because: ownerOf(entry) });
-  else {
+  else if (!entry.named && !mayTake(state, port, entry)) {
+    if (entry.state === 'moved') refuse(state, port, 'otherNode', about);
+  } else {
     shown(state, entry, port, reason, isArriving(state, port));
     if (entry.bound && entry.named) askForSiblings(state, port);
   }
@@ -173,7 +175,7 @@ function learn(
   }
   const entry = addAddress(state, key, address);
   const expected = isArriving(state, port);
-  if (entry.heard !== undefined && !expected && !isNamedHost(port, address)) {
+  if (!mayTake(state, port, entry)) {
     removeAddress(state, entry);
     refuse(state, port, 'otherNode', about);
     state.host.watch(address.slice());
@@ -186,6 +188,14 @@ function learn(
   if (entry.heard === undefined) bindFree(state, entry, port, reason, true, expected);
   else take(state, entry, port, reason, expected);
   probeInTime(state, port);
+}
+
+/**
+ * Whether a learned address may be here, with regard to other nodes. One that was lost to another node is not taken
+ * back either: that node names it or expected its guest, and a fight would freeze it there.
+ */
+function mayTake(state: TableState, port: PortEntry, { heard, address }: AddressEntry): boolean {
+  return heard === undefined || isArriving(state, port) || isNamedHost(port, address);
 }
 
 function isNamedHost(port: PortEntry, address: Uint8Array): boolean {

@@ -17,6 +17,7 @@ import {
   type PortEntry,
   sameBytes,
   type TableState,
+  times,
 } from './table-state.ts';
 
 /** The port that a binding belongs to now, by what it says. */
@@ -124,12 +125,27 @@ function strangerTo(state: TableState, port: PortEntry, mac: Uint8Array): Refusa
   for (const entry of state.bindingsByMac.get(keyOf(mac)) ?? []) {
     if (entry === port.binding || !isInScope(entry, port)) continue;
     if (entry.binding.port !== undefined || port.binding !== undefined) return 'otherGuest';
-    if (entry.port !== undefined && entry.port !== port && entry.port.up && entry.confirmed)
-      return 'otherGuest';
+    if (entry.port !== undefined && entry.port !== port && entry.port.up)
+      if (entry.confirmed || isDefended(state, entry.port)) return 'otherGuest';
   }
   const owner = state.macs.get(macKey(port.port, mac));
   if (owner === undefined || owner === port || !owner.up) return undefined;
-  return owner.macSettled ? 'otherGuest' : undefined;
+  return owner.macSettled || isDefended(state, owner) ? 'otherGuest' : undefined;
+}
+
+/**
+ * A port whose MAC was restored has shown no frame yet, and another one shows the MAC: its guest is asked, and has a
+ * moment to answer before it is believed to be gone. Who waits for leafd to start anew takes nothing so.
+ */
+function isDefended(state: TableState, owner: PortEntry): boolean {
+  const nowMs = state.host.nowMs();
+  if (owner.defendedUntilMs === undefined) {
+    owner.defendedUntilMs = nowMs + times.defendMs;
+    const named = owner.binding === undefined ? [] : namedBy(state, owner.binding);
+    for (const entry of [...named, ...owner.learned])
+      if (entry.bound) state.host.probe(owner.port, entry.address.slice());
+  }
+  return nowMs < owner.defendedUntilMs;
 }
 
 function isInScope(entry: BindingEntry, port: PortEntry): boolean {

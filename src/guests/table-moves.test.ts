@@ -249,7 +249,7 @@ test('the paused source of a migration never comes back by itself', () => {
 test.each([
   ['RARP: the guest as a whole', frame('rarp', mac(1)), [`bind ${A} tap1 2 fresh`, `bind ${B} tap1 2 fresh`]],
   ['one address', frame('na', mac(1), B), [`bind ${B} tap1 2 fresh`]],
-  ['a learned one', frame('arp', mac(1), '10.1.0.1'), ['bind 10.1.0.1 tap1 2 fresh']],
+  ['a learned one, which waits for the other node', frame('arp', mac(1), '10.1.0.1'), []],
   ['something else of it', frame('ns', mac(1)), []],
 ])('back without being expected, by %s', (_, sign, calls) => {
   const world = moved();
@@ -383,6 +383,39 @@ test('the highest sequence there can be is not outdone, and nothing breaks', () 
   expect(world.table.look(ip(A))).toMatchObject({ sequence: 0xffffffff, bound: true });
 });
 
+test('who learned an address while its guest was away gives it back, and does not fight for it', () => {
+  const owner = new World();
+  const squatter = new World({ allowed: [{ bytes: ip('10.0.0.0'), length: 8 }] });
+  const talk = (): void => {
+    for (let round = 0; round < 4; round++) {
+      const [one, other] = [owner, squatter].map((world) => world.host.bound.get(A)?.sequence);
+      owner.hear(A, other);
+      squatter.hear(A, one);
+    }
+  };
+  owner.table.attach(vm);
+  squatter.table.portUp(port(2));
+  squatter.table.sighted(2, frame('garp', mac(2), A));
+  talk();
+  owner.table.portUp(port(1));
+  talk();
+  expect([owner.state(A), squatter.state(A)]).toEqual(['moved otherNode', 'learned arp*']);
+  for (let n = 0; n < 20; n++) {
+    owner.table.sighted(1, frame('arp', mac(1), A));
+    talk();
+    for (const world of [owner, squatter]) world.pass(1100);
+    squatter.table.sighted(2, frame('garp', mac(2), A));
+    talk();
+  }
+  expect([owner.state(A), squatter.state(A)]).toEqual(['attached arp*', 'moved higherSequence']);
+  expect(squatter.table.refused()).toEqual({ otherNode: 20 });
+  // When the owner goes he may have it again.
+  owner.table.portGone(1);
+  talk();
+  squatter.table.sighted(2, frame('garp', mac(2), A));
+  expect(squatter.state(A)).toBe('learned arp*');
+});
+
 describe('a restart', () => {
   /** The same world in a new life, from its file. */
   function again(old: World, portsFirst: boolean): World {
@@ -411,6 +444,7 @@ describe('a restart', () => {
     table.sighted(4, frame('arp', mac(4), '10.0.0.4'));
     world.hear('10.0.0.4', 5);
     world.pass(1000);
+    world.hear('10.0.0.4', undefined);
     table.sighted(4, frame('arp', mac(4), '10.0.0.4'));
     return world;
   }
@@ -449,6 +483,26 @@ describe('a restart', () => {
     world.table.sighted(3, frame('garp', mac(8), '10.0.0.8'));
     world.table.sighted(2, frame('arp', mac(3)));
     expect([world.state('10.0.0.3'), world.state('10.0.0.8')]).toEqual(['waiting noPort', 'learned arp*']);
+  });
+
+  test('another port that shows a MAC before its own does not get it, unless its guest does not answer', () => {
+    const world = again(lived(), false);
+    world.probes();
+    for (const wait of [0, 1999]) {
+      world.pass(wait);
+      world.table.sighted(4, frame('arp', mac(3)));
+      expect(world.host.bound.get('10.0.0.3')!.port.name).toBe('tap3');
+    }
+    expect(world.probes().filter((probe) => probe === 'tap3 10.0.0.3')).toHaveLength(1);
+    const silent = again(lived(), false);
+    silent.table.sighted(4, frame('arp', mac(3)));
+    silent.pass(2000);
+    silent.table.sighted(4, frame('arp', mac(3)));
+    expect(silent.host.bound.get('10.0.0.3')!.port.name).toBe('tap4');
+    world.table.sighted(3, frame('na', mac(3), '10.0.0.3'));
+    world.pass(60_000);
+    world.table.sighted(4, frame('arp', mac(3)));
+    expect(world.host.bound.get('10.0.0.3')!.port.name).toBe('tap3');
   });
 
   test('what was kept for a port is gone after a minute', () => {

@@ -55,6 +55,7 @@ function newPort(state: TableState, port: GuestPort, alarm: number): PortEntry {
     binding: undefined,
     mac: undefined,
     macSettled: false,
+    defendedUntilMs: undefined,
     learned: new Set(),
     wanted: new Map(),
     lived: false,

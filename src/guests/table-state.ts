@@ -56,6 +56,8 @@ export const times = {
   returnMostMs: 60_000,
   /** What was kept waits so long for its port, and for other nodes to be heard. */
   restoreForMs: 60_000,
+  /** A guest whose MAC was restored has so long to answer when somebody else shows it. */
+  defendMs: 2000,
 } as const;
 
 export interface Refused {
@@ -83,6 +85,8 @@ export interface PortEntry {
   mac: Uint8Array | undefined;
   /** A frame has shown `mac` since the port came up, or the binding says it: no other is taken. */
   macSettled: boolean;
+  /** Another port has shown `mac` while it was not settled: until then it is not given away. */
+  defendedUntilMs: number | undefined;
   /** Learned here; those that went away by a move included. */
   readonly learned: Set<AddressEntry>;
   /** Refused because another node has them; asked for when it withdraws. */
