@@ -48,13 +48,17 @@ async function flush(stateDir: string): Promise<void> {
   await refuseRunning();
   const rtnl = kernelRtnl();
   const links = new LinkMonitor(rtnl);
-  const { routes, objects, addresses, sysctls } = flushAll({ stateDir, links });
+  const { routes, objects, addresses, sysctls, guests } = flushAll({ stateDir, links });
   forgetLife(stateDir);
   links.close();
   rtnl.close();
   process.stdout.write(
     `removed ${routes} routes, ${objects} nexthop objects, ${addresses} addresses; restored ${sysctls} sysctls\n`,
   );
+  const { neighbours, bridges, restored } = guests;
+  if (neighbours + bridges + guests.addresses + restored === 0) return;
+  const removed = `removed ${neighbours} neighbours, ${guests.addresses} addresses, ${bridges} bridges`;
+  process.stdout.write(`guests: ${removed}; restored ${restored} settings of links\n`);
 }
 
 /** Without CAP_NET_ADMIN (capabilities(7)) every removal would be refused, and told as nothing to remove. */

@@ -37,7 +37,7 @@ export class Attachments {
     this.#options = options;
   }
 
-  /** What was written last; undefined without a file and where nothing of it is understood. Nothing is written before. */
+  /** What was written last, if it is understood. Before this nothing is written. */
   load<Content extends { skipped: readonly LeafdError[] }>(
     decode: (text: string) => Content,
   ): Content | undefined {
