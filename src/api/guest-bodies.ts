@@ -145,9 +145,12 @@ function nameField(value: unknown, field: string): string {
   return value;
 }
 
+/** Control characters of both tables, and what turns the direction of a line: it is shown on terminals and logged. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+const unprintable = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
 function shortText(value: unknown, field: string, most: number): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  if (typeof value !== 'string' || value === '' || value.length > most || /[\x00-\x1f\x7f]/.test(value))
+  if (typeof value !== 'string' || value === '' || value.length > most || unprintable.test(value))
     throw badRequest(`${field}: must be 1 to ${most} printable characters`);
   return value;
 }

@@ -250,6 +250,8 @@ describe('attaching', () => {
     [{ name: 'x'.repeat(128), port: 'tap1' }, 'name: must be a name'],
     [{ name: 'a' }, 'port: is required, or mac'],
     [{ name: 'a', port: 'tap-with-a-long-name' }, 'port: must be 1 to 15 printable characters'],
+    [{ name: 'a', port: 'tap\u009b2J' }, 'port: must be 1 to 15 printable characters'],
+    [{ name: 'a', port: 'b', guest: 'web\u202e1' }, 'guest: must be 1 to 63 printable characters'],
     [{ name: 'a', port: 'a/b' }, 'port: must be an interface name'],
     [{ name: 'a', port: 7 }, 'port: must be 1 to 15'],
     [{ name: 'a', mac: '02:00:5e' }, 'mac: must be a MAC address'],
