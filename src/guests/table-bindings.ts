@@ -13,7 +13,7 @@ import type { Binding } from './binding.ts';
 import { claim, judgeLearned, release, reservedFor, settle, wait } from './table-addresses.ts';
 import { evict, plug, portFor, setMac, unplug } from './table-macs.ts';
 import { tellAddress } from './table-moves.ts';
-import { probeSoon } from './table-probes.ts';
+import { probeSoon, seek } from './table-probes.ts';
 import { type BindingEntry, keyOf, limits, namedBy, sameBytes, type TableState } from './table-state.ts';
 
 /** Refuses what is wrong with a binding by itself. Throws LeafdError `bad-request`, `too-many`. */
@@ -160,6 +160,7 @@ export function putBinding(
     judgeLearned(state, entry.port);
     if (entry.port.up) probeSoon(state, entry.port);
   }
+  seek(state, entry);
   state.host.changed();
   return entry;
 }

@@ -307,3 +307,39 @@ test('drops of the kernel are counted and told like our own', () => {
   expect(world.events()).toEqual(['refused routerAdvertisement']);
   expect(world.table.refused()).toEqual({ routerAdvertisement: 2 });
 });
+
+test('a silent guest of which only the MAC is known is asked for on ports that have shown none', () => {
+  const world = new World();
+  const { table } = world;
+  for (const at of [1, 2, 3, 4]) table.portUp(port(at, at === 4 ? { bridge: 'vmbr2' } : {}));
+  table.sighted(2, frame('arp', mac(9), '10.0.0.9'));
+  world.pass(10_000);
+  expect(world.probes()).toEqual([]);
+  table.attach(binding('web1', { mac: mac(1), bridge: 'vmbr1', addresses: ['10.0.0.1', '2001:db8::1'] }));
+  world.pass(0);
+  const asked = ['tap1 10.0.0.1', 'tap3 10.0.0.1'];
+  expect(world.probes()).toEqual(asked);
+  world.pass(2000);
+  expect(world.probes().filter((one) => !asked.includes(one))).toEqual([]);
+  table.sighted(3, frame('arp', mac(1), '10.0.0.1'));
+  expect(world.state('2001:db8::1')).toBe('attached bound*');
+  world.probes();
+  world.pass(60_000);
+  expect(world.probes().filter((one) => one.startsWith('tap1'))).toEqual([]);
+  // Where its port goes, it is asked for where a port comes.
+  table.portGone(3);
+  table.portUp(port(5));
+  world.pass(0);
+  expect(world.probes()).toEqual(['tap5 10.0.0.1']);
+});
+
+test('of many guests whose port is not known, some are asked for each time', () => {
+  const world = new World();
+  for (let i = 1; i <= 40; i++)
+    world.table.attach(binding(`vm${i}`, { mac: mac(i), addresses: [`10.0.0.${i}`] }));
+  world.table.portUp(port(1));
+  world.pass(0);
+  expect(world.probes()).toHaveLength(16);
+  world.pass(2000);
+  expect(new Set(world.probes()).size).toBe(40);
+});

@@ -1,14 +1,36 @@
 // Asking guests: who is silent and may have an address is asked for it when the port comes up and from time to time
 // after that (facts: an IPv4 guest says nothing before it wants something), learned addresses are asked for so that
-// they can be forgotten, expected guests so that they answer in the moment in which they run.
+// they can be forgotten, expected guests so that they answer in the moment in which they run. A guest of which only the
+// MAC is known may be on any port that has shown none: there it is asked for too.
 
-import { type AddressEntry, keyOf, namedBy, type PortEntry, type TableState, times } from './table-state.ts';
+import {
+  type AddressEntry,
+  type BindingEntry,
+  keyOf,
+  namedBy,
+  type PortEntry,
+  type TableState,
+  times,
+} from './table-state.ts';
+
+/** So many guests are looked for at once on a port that has shown no MAC; the next ones the next time. */
+const SOUGHT_MOST = 16;
 
 /** Asks on the port as if it had come up now. */
 export function probeSoon(state: TableState, port: PortEntry): void {
   port.probeStep = 0;
   port.probeAtMs = state.host.nowMs();
   armPort(state, port);
+}
+
+/** Looks for a guest of which only the MAC is known, on each port where it may be. */
+export function seek(state: TableState, entry: BindingEntry): void {
+  if (!isSought(entry)) return;
+  const { bridge } = entry.binding;
+  const nowMs = state.host.nowMs();
+  for (const port of state.ports.values())
+    if (isUnknown(port) && port.up && port.probeAtMs > nowMs && isWithin(port, bridge))
+      probeSoon(state, port);
 }
 
 /** The next time at which a port has to be looked at. */
@@ -69,6 +91,7 @@ function periodMs(state: TableState, port: PortEntry): number {
 }
 
 function targetsOf(state: TableState, port: PortEntry, early: boolean): Uint8Array[] {
+  if (isUnknown(port)) return soughtOn(state, port);
   const targets: Uint8Array[] = [];
   const binding = port.binding;
   if (binding !== undefined) {
@@ -87,4 +110,25 @@ function targetsOf(state: TableState, port: PortEntry, early: boolean): Uint8Arr
   for (const entry of port.learned)
     if (entry.bound && (early || entry.seenMs <= quietSince)) targets.push(entry.address);
   return targets;
+}
+
+const isSought = ({ binding, port, shadow }: BindingEntry): boolean =>
+  port === undefined && shadow === undefined && binding.port === undefined;
+
+const isUnknown = (port: PortEntry): boolean => port.binding === undefined && port.mac === undefined;
+
+const isWithin = ({ port }: PortEntry, bridge: string | undefined): boolean =>
+  bridge === undefined || port.bridge === bridge;
+
+/** An address of each guest that may be on this port; where they are many, others each time. */
+function soughtOn(state: TableState, port: PortEntry): Uint8Array[] {
+  const sought: Uint8Array[] = [];
+  for (const entry of state.bindings.values()) {
+    const [address] = entry.binding.addresses;
+    if (address !== undefined && isSought(entry) && isWithin(port, entry.binding.bridge))
+      sought.push(address);
+  }
+  const rounds = Math.ceil(sought.length / SOUGHT_MOST);
+  const from = rounds === 0 ? 0 : (port.probeStep % rounds) * SOUGHT_MOST;
+  return sought.slice(from, from + SOUGHT_MOST);
 }
