@@ -95,7 +95,7 @@ test('links within the documents lead to files', () => {
 
 test('paths between backticks in the overviews are there', () => {
   const wrong: string[] = [];
-  for (const path of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'docs/speaker.md'])
+  for (const path of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'docs/speaker.md', 'docs/guests.md'])
     for (const found of readFileSync(path, 'utf8').matchAll(
       /`((?:src|test|docs|bench|examples|scripts)\/[^`\s*]+)`/g,
     ))
@@ -114,10 +114,10 @@ test('every decision has a number of its own', () => {
   expect(titles).toEqual([]);
 });
 
-test('the examples of README.md and docs/speaker.md are good configurations', () => {
+test('the examples of README.md, docs/speaker.md and docs/guests.md are good configurations', () => {
   const from = (path: string): string[] =>
     [...readFileSync(path, 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map((found) => found[1]!);
-  const examples = [...from('README.md'), ...from('docs/speaker.md')];
+  const examples = ['README.md', 'docs/speaker.md', 'docs/guests.md'].flatMap(from);
   expect(examples.length).toBeGreaterThan(5);
   for (const [index, text] of examples.entries()) {
     const result = loadConfig([{ file: `example ${index}`, text }], {
