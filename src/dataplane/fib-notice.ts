@@ -1,6 +1,6 @@
 // Routes of ours that other daemons announce because they read them in the kernel (`bgp.speaker: none`): what the
-// kernel does not tell them of, or FRR's zebra does not draw its conclusion from, is told by a route that drops packets,
-// made for the same prefix and deleted at once. It needs no link, and what is there already is not replaced.
+// kernel does not tell them of, or FRR's zebra does not draw its conclusion from, is told by a route that drops
+// packets, made for the same prefix and deleted at once. It needs no link and replaces nothing.
 //
 // - Farewells. When a link goes or loses its carrier (a bridge does with its last port) the kernel deletes the nexthop
 //   objects on it and the routes on these, and is silent about IPv4. So the route itself is named once more; where the

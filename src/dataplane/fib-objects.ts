@@ -99,7 +99,8 @@ export class ObjectTable {
   readonly #free: number[] = [];
   readonly #foreignIds = new Set<number>();
   readonly #isUsable: (ifindex: number) => boolean;
-  #nextId = FIRST_OBJECT_ID;
+  /** The next object gets this id, or the next lower one that is free. */
+  nextId = FIRST_OBJECT_ID;
 
   /** `isUsable`: whether the kernel takes nexthop objects on that link now. */
   constructor(isUsable: (ifindex: number) => boolean) {
@@ -337,9 +338,9 @@ export class ObjectTable {
   }
 
   #newId(): number {
-    let id = this.#nextId;
+    let id = this.nextId;
     while (this.#byId.has(id) || this.#foreignIds.has(id)) id = idAfter(id);
-    this.#nextId = idAfter(id);
+    this.nextId = idAfter(id);
     return id;
   }
 }

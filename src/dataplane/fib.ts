@@ -57,6 +57,8 @@ const COMPARE_EVERY_MS = 30_000;
 const COMPARE_DELAY_MS = 20;
 /** See `FibObserver.queueDelayed`. */
 const REPAIR_DELAY_MS = 30;
+/** One for each second that a life may begin in, for more than a year. */
+const IDS_FOR_LIVES = 40_000_000;
 /** zebra works off what it hears in turns of some ten milliseconds. */
 const NUDGE_AFTER_MS = 250;
 const RETRY_FIRST_MS = 200;
@@ -131,6 +133,8 @@ export class Fib {
     this.#observer.farewells = [];
     for (const table of this.state.tables) table.replaced = [];
     this.state.objects.keepsLinks = true;
+    // Not an id of a former life: it may be gone with its link, and zebra would take it for that link still.
+    this.state.objects.nextId -= Math.floor(Date.now() / 1000) % IDS_FOR_LIVES;
   }
 
   /** Reads what the kernel has and begins to follow it. Rejects with SysError or NetlinkError. */
