@@ -1,6 +1,7 @@
 // Sessions as the API shows them: above all what is said of one that does not come up.
 
 import { expect, test } from 'vitest';
+import { compilePolicies, policyChain } from '../policy/compile.ts';
 import type { AddressPeer, RouterConfig } from '../router/config.ts';
 import { ip, neighbour, prefixNlri, routeRig, update } from '../router/route-rig.test-data.ts';
 import type { Router } from '../router/router.ts';
@@ -155,4 +156,20 @@ test('a route that leafd keeps out of the kernel for one of the operator says so
   router.kernelRouteRemoved(byHand);
   run();
   expect(why('198.51.100.7/32').steps).toBeUndefined();
+});
+
+test('a guest that its policy refuses is told to nobody for that reason', () => {
+  const refused = policyChain(
+    compilePolicies({ policies: { none: { rules: [], default: 'reject' } } }),
+    ['none'],
+    'guests',
+  );
+  const { router, run, up, why } = rigOf({}, { guests: { freshPreference: 200, policy: refused } });
+  router.linkChanged({ ifindex: 7, name: 'tap7', up: true });
+  router.guests.set(ip('198.51.100.7'), { ifindex: 7, sequence: 0, fresh: false, metric: 1024 });
+  run();
+  up(far);
+  expect(why('198.51.100.7').advertised).toMatchObject([
+    { sent: false, reason: { code: 'ownPolicy', text: expect.stringContaining('policy') } },
+  ]);
 });

@@ -52,6 +52,7 @@ export const reasonTexts: Readonly<Record<string, string>> = {
   foreignNextHop: 'the peer cannot take a next hop of its kind',
   waitsItsTurn: 'waiting to be sent',
   exportPolicy: 'refused by the export policy',
+  ownPolicy: 'its own policy refuses it, that of guests or of static routes: it is in the kernel only',
 };
 
 /** The steps of the decision, as `decided by …` names them. */

@@ -98,7 +98,8 @@ function whyPrefix(
       advertised.push({ peer: peer.name, sent: true, reason: { code: 'defaultOriginate', text } });
       continue;
     }
-    const code = router.advertiser.explain(peer, rib, id);
+    const said = router.advertiser.explain(peer, rib, id);
+    const code = said === 'noAdvertise' && isKeptHere(router, prefix) ? 'ownPolicy' : said;
     const key = code === 'policy' ? 'exportPolicy' : code;
     advertised.push({
       peer: peer.name,
@@ -118,6 +119,12 @@ function whyPrefix(
     ...(vrps && { vrps }),
     advertised,
   };
+}
+
+/** A route of ours that its policy refuses carries no-advertise, which is not what the operator has said. */
+function isKeptHere(router: Router, text: string): boolean {
+  const prefix = parsePrefix(text);
+  return prefix !== undefined && router.origination.isKeptHere(prefix);
 }
 
 const outranked: ReasonView = {

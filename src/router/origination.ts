@@ -66,6 +66,8 @@ interface Originated {
   offers: Map<OriginKind, Offer>;
   /** The one announced, or undefined when policy refuses all. */
   announced: OriginKind | undefined;
+  /** In the kernel, but its policy refuses it. */
+  isKeptHere: boolean;
   /** Paths in the rib: as many as next hops. */
   pathCount: number;
 }
@@ -106,7 +108,7 @@ export class Origination {
     const key = prefixText(prefix);
     let route = this.#routes.get(key);
     if (route === undefined) {
-      route = { prefix, offers: new Map(), announced: undefined, pathCount: 0 };
+      route = { prefix, offers: new Map(), announced: undefined, isKeptHere: false, pathCount: 0 };
       this.#routes.set(key, route);
     }
     route.offers.set(kind, offer);
@@ -132,6 +134,11 @@ export class Origination {
     return this.#routes.get(prefixText(prefix))?.announced;
   }
 
+  /** Whether its policy refuses a prefix of ours that is in the kernel all the same: nobody is told. */
+  isKeptHere(prefix: Prefix): boolean {
+    return this.#routes.get(prefixText(prefix))?.isKeptHere === true;
+  }
+
   /** The operator's tag of a prefix of ours, 0 where it has none. */
   tagOf(prefix: Prefix): number {
     const route = this.#routes.get(prefixText(prefix));
@@ -141,6 +148,7 @@ export class Origination {
   #announce(route: Originated): void {
     const chosen = this.#choose(route);
     route.announced = chosen?.kind;
+    route.isKeptHere = chosen?.attributes === keptHere;
     if (chosen === undefined) this.#put(route, undefined, []);
     else this.#put(route, chosen.attributes, wayOf(route));
   }
