@@ -156,7 +156,8 @@ async function moveLive(to: Hypervisor, options: { qmp?: boolean; linger?: boole
     const leftMs = Math.max(1, migration.resumeMs + 1000 - Date.now());
     await everywhere(fabric, addresses, to, leftMs).catch((error: Error) => {
       const log = (node: Hypervisor) => `${node}:\n${fabric.log(node).split('\n').slice(-12).join('\n')}`;
-      throw new Error(`${error.message}\n${log(from)}\n${log(to)}`);
+      const dead = incoming.target.death() ?? '';
+      throw new Error(`${error.message}\n${log(from)}\n${log(to)}\n${dead}`);
     });
     if (options.linger) await settle(to, incoming);
     return migration;

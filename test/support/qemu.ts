@@ -36,6 +36,8 @@ export interface QemuGuest {
   /** The socket for a second listener, such as leafd's: QEMU serves one client on each. */
   readonly spareQmpPath: string;
   console(): string;
+  /** Why it has ended by itself, with the last words of QEMU and of the guest; undefined while it runs. */
+  death(): string | undefined;
   /** Ends it without asking, as a crash would; resolves when it is gone. */
   kill(): Promise<void>;
 }
@@ -104,12 +106,18 @@ async function startQemu(options: QemuOptions, incoming?: string): Promise<QemuG
     { timeoutMs: 10_000, everyMs: 10, what: `QEMU of ${options.name}` },
   );
   if (qmp === null || qmp === undefined) throw new Error(`QEMU of ${options.name} ended: ${said.trim()}`);
+  const console = (): string => (existsSync(paths.console) ? readFileSync(paths.console, 'utf8') : '');
   return {
     options,
     pid: child.pid!,
     qmp,
     spareQmpPath: paths.spare,
-    console: () => (existsSync(paths.console) ? readFileSync(paths.console, 'utf8') : ''),
+    console,
+    death: () => {
+      if (child.exitCode === null && child.signalCode === null) return undefined;
+      const last = console().split('\n').slice(-20).join('\n');
+      return `QEMU of ${options.name} ended with ${child.exitCode ?? child.signalCode}: ${said.trim()}\n${last}`;
+    },
     kill: async () => {
       child.kill('SIGKILL');
       await ended;
