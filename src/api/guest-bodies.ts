@@ -31,7 +31,8 @@ export function attachRequests(body: unknown): AttachRequest[] {
   if (fields.guests === undefined) return [attachRequest(fields, '')];
   onlyFields(fields, ['guests']);
   const { guests } = fields;
-  if (!Array.isArray(guests) || guests.length === 0) throw badRequest('guests: must be a list of bindings');
+  if (!Array.isArray(guests)) throw badRequest('guests: must be a list of bindings');
+  if (guests.length === 0) throw badRequest('guests: must name at least one binding');
   if (guests.length > MAX_BINDINGS) throw badRequest(`guests: must be at most ${MAX_BINDINGS}`);
   const names = new Set<string>();
   const owners = new Map<string, string>();

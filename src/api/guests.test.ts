@@ -286,7 +286,7 @@ describe('attaching', () => {
     [{ name: 'a', port: 'b', expect: { for: '1 hour' } }, 'expect.for: must be a duration'],
     [{ name: 'a', port: 'b', expect: { for: '8d' } }, 'expect.for: must be a duration'],
     [{ name: 'a', port: 'b', expect: { qmp: 'qmp.sock' } }, 'expect.qmp: must be the absolute path'],
-    [{ guests: [] }, 'guests: must be a list of bindings'],
+    [{ guests: [] }, 'guests: must name at least one binding'],
     [{ guests: [{ name: 'a', port: 'b' }], name: 'a' }, 'name: is not a field'],
     [{ guests: [7] }, 'guests.0: must be a binding'],
     [

@@ -57,7 +57,37 @@ test('ever new strangers are told fifty times a second', () => {
   expect(strangers).toBeLessThan(4000 + 20 * 50 + 10);
 });
 
-test('what is about no peer is always told', () => {
+test('what is about no peer and no guest is always told', () => {
   for (let i = 0; i < 9000; i++) tell({ level: 'info', kind: 'restart-done', text: 'over' });
   expect(told).toHaveLength(9000);
+});
+
+test('a guest that comes and goes is told once a second, and other guests and peers as ever', () => {
+  const move = (guest: string): void =>
+    tell({ level: 'info', kind: 'guest-attached', text: `${guest} is here`, guest });
+  for (let ms = 0; ms < 30_000; ms += 2) {
+    now = 1000 + ms;
+    move('web1');
+    tell({ level: 'warning', kind: 'guest-refused', text: 'refused', interface: 'tap7' });
+    if (ms % 10_000 !== 0) continue;
+    move('web2');
+    flap('eth1');
+  }
+  const of = (guest: string): number => told.filter((event) => event.guest === guest).length;
+  expect([of('web1'), of('web2'), ofPeer('eth1')]).toEqual([100 + 29, 3, 3]);
+  expect(told.filter((event) => event.interface === 'tap7')).toHaveLength(100 + 29);
+  tell({ level: 'warning', kind: 'guest-frozen', text: 'frozen', guest: 'web1' });
+  expect(told.at(-1)!.kind).toBe('guest-frozen');
+  const counts = told.filter(({ kind }) => kind === 'events-left-out');
+  expect(
+    counts.every(({ text }) => /^(one event|\d+ events) of guests .*leafctl guests shows/.test(text)),
+  ).toBe(true);
+  expect(counts).toHaveLength(3);
+});
+
+test('a full hypervisor that starts is told whole', () => {
+  for (let i = 0; i < 2000; i++)
+    for (const address of ['192.0.2.1', '2001:db8::1'])
+      tell({ level: 'info', kind: 'guest-attached', text: '', guest: `vm${i}`, address });
+  expect(told).toHaveLength(4000);
 });
