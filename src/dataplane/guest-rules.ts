@@ -52,6 +52,7 @@ import {
   ETHERTYPE_RARP,
   etherType,
   FIELD,
+  frame,
   goTo,
   IPPROTO_FRAGMENT,
   IPPROTO_ICMP,
@@ -217,7 +218,7 @@ function judgeRules(intent: GuestPlaneIntent, hear: NftExpression[]): SharedChai
     ...hearRules(),
     arpRules(),
     ip4Rules(),
-    ...ip6Rules(intent.gateway6),
+    ...ip6Rules(intent),
     ...PORT_REASONS.map(dropRules),
   ];
 }
@@ -259,10 +260,11 @@ function ip4Rules(): SharedChain {
   };
 }
 
-function ip6Rules(gateway6: Uint8Array): SharedChain[] {
+function ip6Rules({ gateway6, gatewayMac }: GuestPlaneIntent): SharedChain[] {
   const own = [...SENDER, network(8, 16, R + 3), inSet('ip6')];
   const linkLocal = linkLocalAt(NFT_PAYLOAD_NETWORK_HEADER, 8, gateway6);
   const target = linkLocalAt(NFT_PAYLOAD_TRANSPORT_HEADER, 8, gateway6);
+  const neighbour = linkLocalAt(NFT_PAYLOAD_NETWORK_HEADER, 24, gateway6);
   const unspecified = [network(8, 16), is(new Uint8Array(16))];
   const icmp6: (readonly NftExpression[])[] = [
     [...icmpType(134), refuse('routerAdvertisement')],
@@ -280,6 +282,9 @@ function ip6Rules(gateway6: Uint8Array): SharedChain[] {
     {
       name: 'whole6',
       rules: [
+        // This machine would look for the neighbour, at all ports, for each that a guest makes up.
+        [...neighbour, frame(0, 6), is(gatewayMac), refuse('protocol')],
+        [...neighbour, meta(NFT_META_PKTTYPE), is(one(PACKET_HOST)), refuse('protocol')],
         [...protocol(IPPROTO_UDP), ...sourcePort(547), refuse('dhcpServer')],
         [...protocol(IPPROTO_ICMPV6), goTo('icmp6')],
         [...PARSED, goTo('source6')],

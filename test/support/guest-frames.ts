@@ -79,6 +79,7 @@ export const attacks: [string, () => Uint8Array, string][] = [
     () => six('fe80::a', fragment(60, Uint8Array.of(58, 0, 1, 4, 0, 0, 0, 0)), 44),
     'protocol',
   ],
+  ['a packet for a neighbour by way of the gateway', () => six(A6, udp(9, 9), 17, 'fe80::b'), 'protocol'],
   [
     'a question for groups',
     () => six('fe80::a', hopByHop(58, icmp6(130, new Uint8Array(20))), 0),
@@ -104,6 +105,10 @@ export const honest: [string, () => Uint8Array][] = [
   ['a RARP', () => frame(BROADCAST, MAC_A, 0x8035, arp(3, MAC_A, bytes('0.0.0.0'), bytes('0.0.0.0')))],
   ['a DHCP discover', () => frame(BROADCAST, MAC_A, 0x0800, dhcp())],
   ['a DHCPv6 solicit', () => six('fe80::a', udp(546, 547), 17, 'ff02::1:2')],
+  [
+    'a packet for a neighbour',
+    () => frame(ALL_NODES, MAC_A, 0x86dd, ip6(bytes(A6), bytes('fe80::b'), 17, udp(9, 9))),
+  ],
   ['a first fragment', () => six(A6, fragment(17, udp(9, 9, new Uint8Array(8))), 44)],
   ['duplicate address detection', () => six('::', neighbourMessage(135, bytes(A6)))],
   ['a router solicitation', () => six('fe80::a', icmp6(133, new Uint8Array(4)))],
