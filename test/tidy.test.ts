@@ -43,7 +43,7 @@ const pure = [
   /^src\/guests\/(binding|ports|table[a-z-]*|kept|dhcp[a-z0-9-]*|own-side|reserved|kernel-turn)\.ts$/,
   /^src\/dataplane\/guest-(wish|rules[a-z-]*|links-desired)\.ts$/,
   /^src\/(daemon\/event-limit|speaker\/neighbour-limit)\.ts$/,
-  /^src\/netlink\/(message|link|bridge|address|route|nexthop|neighbour|nft[a-z-]*|nflog-message)\.ts$/,
+  /^src\/netlink\/(message|link|link-settings|bridge|address|route|nexthop|neighbour|nft[a-z-]*|nflog-message)\.ts$/,
 ];
 
 const impure =

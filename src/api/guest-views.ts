@@ -219,24 +219,52 @@ function addressView(row: GuestAddressRow, wallMs: number): GuestAddressView {
   };
 }
 
+/** Of the whole machine, counted without a row for each. */
+export interface GuestSums {
+  bindings: number;
+  ports: number;
+  /** Addresses by their state; absent: none. */
+  addresses: Partial<Record<AddressState, number>>;
+  refused: Counts;
+  /** As in `GuestRows`. */
+  drops?: ReadonlyMap<number, Counts> | undefined;
+}
+
+/** As `guestSumsView`, of rows. */
+export function guestCounts(
+  rows: GuestRows,
+  failures?: readonly string[],
+  unheard?: number,
+): GuestCountsView {
+  const addresses: GuestSums['addresses'] = {};
+  for (const { state } of rows.addresses) addresses[state] = (addresses[state] ?? 0) + 1;
+  const { bindings, ports, drops } = rows;
+  const refused = rows.refused ?? sum(ports.map((port) => port.refused));
+  const sums = { bindings: bindings.length, ports: ports.length, addresses, refused, drops };
+  return guestSumsView(sums, failures, unheard);
+}
+
+const noAddresses: Readonly<Record<GuestStateView, number>> = {
+  attached: 0,
+  learned: 0,
+  waiting: 0,
+  expected: 0,
+  moved: 0,
+  frozen: 0,
+};
+
 /** Of the whole machine; `failures` are texts of what the kernel has not taken. */
-export function guestCounts(rows: GuestRows, failures: readonly string[] = [], unheard = 0): GuestCountsView {
-  const addresses: Record<GuestStateView, number> = {
-    attached: 0,
-    learned: 0,
-    waiting: 0,
-    expected: 0,
-    moved: 0,
-    frozen: 0,
-  };
-  for (const { state } of rows.addresses) addresses[state]++;
-  const { refused = {} } = countsOf('refused', rows.refused ?? sum(rows.ports.map((port) => port.refused)));
+export function guestSumsView(
+  { bindings, ports, addresses, refused, drops }: GuestSums,
+  failures: readonly string[] = [],
+  unheard = 0,
+): GuestCountsView {
   return {
-    bindings: rows.bindings.length,
-    ports: rows.ports.length,
-    addresses,
-    refused,
-    ...countsOf('dropped', sum([...(rows.drops?.values() ?? [])])),
+    bindings,
+    ports,
+    addresses: { ...noAddresses, ...addresses },
+    refused: countsOf('refused', refused).refused ?? {},
+    ...countsOf('dropped', sum([...(drops?.values() ?? [])])),
     ...(unheard > 0 && { unheard }),
     ...(failures.length > 0 && { failures: [...failures] }),
   };

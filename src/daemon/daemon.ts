@@ -35,6 +35,10 @@ import { createLog, eventOf, type Log, tellKernelFailures, tellRefusedRoutes } f
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
 import { notifySystemd } from './systemd.ts';
 
+/** After a link came, went or was renamed; after any other news of one. */
+const FOLLOW_DELAY_MS = 5;
+const FOLLOW_LATER_MS = 250;
+
 export class Daemon {
   readonly #configuration: Configuration;
   readonly #log: Log;
@@ -50,6 +54,8 @@ export class Daemon {
   readonly #api: ApiServer;
   readonly #subscriptions: { close(): void }[];
   #followed = '';
+  #following: NodeJS.Timeout | undefined;
+  #followDueMs = 0;
   #stopping = false;
 
   /** Starts everything; what was started is ended again when a later part fails. Throws LeafdError. */
@@ -123,7 +129,7 @@ export class Daemon {
         stateDir: options.state,
         event: tell,
         trouble: (error) => log.error(error),
-        kernelChanged: onChange,
+        kernelFailed: tellKernelFailures((event) => log.event(event)),
       });
       speakerOf.guests = guests;
       undo.push(() => guests.close());
@@ -188,9 +194,14 @@ export class Daemon {
     this.#guests = parts.guests;
     this.#api = parts.api;
     this.#subscriptions = [
-      this.#monitor.subscribe({ link: () => this.#followKernel() }),
+      this.#monitor.subscribe({
+        link: (link, change, before) => {
+          const isNews = change !== 'changed' || before?.name !== link.name;
+          this.#follow(isNews ? FOLLOW_DELAY_MS : FOLLOW_LATER_MS);
+        },
+      }),
       this.#feed.subscribe((route) => {
-        if (isRoutingDaemon(route.protocol)) this.#followKernel();
+        if (isRoutingDaemon(route.protocol)) this.#follow(FOLLOW_DELAY_MS);
       }),
     ];
     this.#configuration.onChange(({ intent, router }) => {
@@ -239,6 +250,19 @@ export class Daemon {
     this.#dataplane.close();
     this.#monitor.close();
     this.#rtnl.close();
+  }
+
+  /** Once for the thousands of links that a machine may start with. */
+  #follow(delayMs: number): void {
+    const dueMs = performance.now() + delayMs;
+    if (this.#following !== undefined && this.#followDueMs <= dueMs) return;
+    clearTimeout(this.#following);
+    this.#followDueMs = dueMs;
+    this.#following = setTimeout(() => {
+      this.#following = undefined;
+      if (!this.#stopping) this.#followKernel();
+    }, delayMs);
+    this.#following.unref();
   }
 
   /** Ports come and go, and so do other routing daemons: sysctls follow. */

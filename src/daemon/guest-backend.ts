@@ -2,7 +2,7 @@
 // the kernel when it is answered, and on disk.
 
 import type { AttachRequest, ExpectRequest, GuestsBackend } from '../api/backend.ts';
-import { type GuestRows, guestCounts, guestViews, guestWhy } from '../api/guest-views.ts';
+import { type GuestRows, guestSumsView, guestViews, guestWhy } from '../api/guest-views.ts';
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { Binding } from '../guests/binding.ts';
 import type { Guests } from '../guests/guests.ts';
@@ -12,8 +12,8 @@ export interface GuestBackendParts {
   guests: Guests;
   /** How long a guest is expected where nobody says. */
   expectForMs: number;
-  /** Of what was asked of the kernel. */
-  status(): ObjectStatus[];
+  /** What of what was asked of the kernel went wrong. */
+  failures(): ObjectStatus[];
   /** How often frames of guests were lost. */
   unheard(): number;
   /** Packets that the kernel dropped, by port and reason. */
@@ -26,20 +26,23 @@ export function guestBackend(parts: GuestBackendParts): GuestsBackend {
   const { guests, expectForMs } = parts;
   const { table } = guests;
   const counted = (): GuestRows => ({ ...rowsOf(table), drops: parts.drops() });
-  const one = (name: string) => guestViews(counted(), Date.now(), new Set([name]))[0];
+  const one = (name: string) => {
+    const names = new Set([name]);
+    if (table.binding(name) === undefined) return guestViews(counted(), Date.now(), names)[0];
+    return guestViews({ ...rowsOfBindings(table, names), drops: parts.drops() }, Date.now())[0];
+  };
   return {
     list: () => guestViews(counted(), Date.now()),
     one,
     counts: () => {
-      const failures = parts.status().filter(({ state }) => state === 'error');
-      const texts = failures.map(({ key, text }) => `${key}: ${text}`);
-      return guestCounts(counted(), texts, parts.unheard());
+      const failures = parts.failures().map(({ key, text }) => `${key}: ${text}`);
+      return guestSumsView({ ...table.sums(), drops: parts.drops() }, failures, parts.unheard());
     },
     attach: async (requests) => {
       guests.change(() => attachAll(table, requests, expectForMs));
       await guests.saved();
       const names = new Set(requests.map(({ binding }) => binding.name));
-      return guestViews(rowsOf(table), Date.now(), names);
+      return guestViews(rowsOfBindings(table, names), Date.now());
     },
     expect: async (name, binding, wish) => {
       const known = binding ?? table.binding(name)?.binding;
@@ -67,6 +70,16 @@ function rowsOf(table: Guests['table']): GuestRows {
   };
 }
 
+/** Only what is told of these bindings, in the order of the names. */
+function rowsOfBindings(table: Guests['table'], names: ReadonlySet<string>): GuestRows {
+  const bindings = [...names].flatMap((name) => table.binding(name) ?? []);
+  const ports = bindings.flatMap(({ port, binding }) => {
+    const name = port ?? binding.port;
+    return (name === undefined ? undefined : table.portNamed(name)) ?? [];
+  });
+  return { bindings, addresses: [], ports };
+}
+
 function whyOf({ guests: { table }, reserved }: GuestBackendParts, address: Uint8Array) {
   const row = table.look(address);
   const binding = row?.binding === undefined ? undefined : table.binding(row.binding)?.binding;
@@ -90,11 +103,13 @@ function expectedOf(binding: AttachRequest['binding'], wish: ExpectRequest, expe
 
 /** All, or none: what was attached before one that is refused is as it was again. */
 function attachAll(table: Guests['table'], requests: readonly AttachRequest[], expectForMs: number): void {
-  const before = new Map(table.bindings().map(({ binding }) => [binding.name, binding]));
+  const before = new Map<string, Binding | undefined>();
   const done: string[] = [];
   try {
     for (const { binding, expect, keepExpected } of requests) {
-      done.push(binding.name);
+      const { name } = binding;
+      if (!before.has(name)) before.set(name, table.binding(name)?.binding);
+      done.push(name);
       if (expect !== undefined) table.expect(expectedOf(binding, expect, expectForMs));
       else table.attach({ ...binding, sinceMs: Date.now() }, { keepExpected });
     }

@@ -29,7 +29,8 @@ export interface GuestKeeperParts {
   stateDir: string;
   event(event: NewEvent): void;
   trouble(error: LeafdError): void;
-  kernelChanged(status: readonly ObjectStatus[]): void;
+  /** What of the guests' part of the kernel went wrong. */
+  kernelFailed(failures: readonly ObjectStatus[]): void;
 }
 
 /** While it lives there are guests. */
@@ -55,7 +56,7 @@ export class GuestKeeper {
       stateDir: parts.stateDir,
       onDrop: (drop) => this.#care?.guests.dropped(drop),
       onHeard: (ifindex, bytes, length) => this.#care?.guests.heardFrame(ifindex, bytes, length),
-      onChange: (status) => parts.kernelChanged(status),
+      onChange: (failures) => parts.kernelFailed(failures),
     });
     this.#plane.setIntent(planeIntentOf(intent));
     if (intent.guests !== undefined) this.#begin(intent.guests);
@@ -92,7 +93,7 @@ export class GuestKeeper {
     return guestBackend({
       guests,
       expectForMs: intent.moves.expectForMs,
-      status: () => this.#plane.status(),
+      failures: () => this.#plane.failures(),
       drops: () => this.#plane.drops(),
       unheard: () => this.#plane.unheard(),
       reserved: this.#reserved,
@@ -174,7 +175,7 @@ export class GuestKeeper {
     const block = blockOf(address);
     if (block !== undefined) return block;
     if (bgp.loopbacks.some((one) => prefixContainsIp(one, address))) return 'a loopback of this machine';
-    const own = this.#parts.monitor.addresses().find(({ bytes }) => sameIp(bytes, address));
+    const own = this.#parts.monitor.addressOwned(address);
     if (own !== undefined) return `of this machine, on ${this.#parts.monitor.links.get(own.ifindex)?.name}`;
     for (const peer of this.#parts.router.directory.byIndex)
       if (peer?.remote !== undefined && sameIp(peer.remote, address)) return `the neighbour ${peer.name}`;

@@ -119,6 +119,8 @@ export class GuestFilter {
   #netdev: SharedRules | undefined;
   #inet: SharedRules | undefined;
   #links: readonly GuestLink[] = [];
+  /** These links, or what is known of the kernel, are others than when they were written. */
+  #linksDue = true;
   readonly #wishes = new Map<number, GuestPortWish>();
   /** Which port's chain is known to be right, by the link's name. */
   readonly #chains = new Map<string, number>();
@@ -138,6 +140,7 @@ export class GuestFilter {
   setIntent(intent: GuestPlaneIntent, guestLinks: readonly GuestLink[]): void {
     this.#intent = intent;
     this.#links = guestLinks;
+    this.#linksDue = true;
     this.#netdev = netdevRules(intent);
     this.#inet = inetRules(intent);
     if (!this.#open()) return;
@@ -183,6 +186,7 @@ export class GuestFilter {
   /** Removes what is ours and nobody has wished in this life. */
   sweep(): void {
     this.#swept = true;
+    this.#linksDue = true;
     if (!this.#open()) return;
     this.#writeShared(true);
     this.#read();
@@ -218,6 +222,13 @@ export class GuestFilter {
       else status.push({ key: `filter ${name}`, kind: 'filter', state: 'pending' });
     }
     return status;
+  }
+
+  /** What of it went wrong. */
+  failures(): ObjectStatus[] {
+    return this.#trouble.size + this.#portTrouble.size === 0
+      ? []
+      : this.status().filter(({ state }) => state === 'error');
   }
 
   /**
@@ -355,6 +366,7 @@ export class GuestFilter {
   #read(): void {
     try {
       this.#found = readFilter(this.#socket!, this.#writer);
+      this.#linksDue = true;
       this.#chains.clear();
     } catch (error) {
       const trouble = troubleOfError(error);
@@ -392,6 +404,7 @@ export class GuestFilter {
 
   /** Links that are no guests' any more stay until the first sweep: at the start not all are known at once. */
   #writeLinks(): void {
+    if (!this.#linksDue) return;
     const changes = (): NftChange[] => {
       const there = this.#found!.links;
       const wanted = new Set(this.#links.map((link) => link.ifindex));
@@ -402,6 +415,7 @@ export class GuestFilter {
     const trouble = this.#commitAgain(changes);
     this.#tell('filter guard', trouble);
     if (trouble !== undefined) return;
+    this.#linksDue = false;
     if (this.#swept) this.#found!.links.clear();
     for (const { ifindex } of this.#links) this.#found!.links.add(ifindex);
   }

@@ -15,7 +15,7 @@ import { matchesPattern } from '../intent/pattern.ts';
 import { formatPrefix } from '../net/prefix.ts';
 import { IFA_F_NODAD, type LinkAddress } from '../netlink/address.ts';
 import type { Link } from '../netlink/link.ts';
-import { hex, RTPROT_LEAFD } from '../netlink/message.ts';
+import { RTPROT_LEAFD } from '../netlink/message.ts';
 import { type DesiredSysctl, sysctl } from './desired.ts';
 import type { GuestBridgeWish, GuestPlaneIntent } from './guest-wish.ts';
 
@@ -25,7 +25,7 @@ const RT_SCOPE_LINK = 253;
 /** IFA_PROTO of link-local addresses that the kernel made. */
 const IFAPROT_KERNEL_LL = 3;
 /** The same of those made from a router advertisement. */
-const IFAPROT_KERNEL_RA = 2;
+export const IFAPROT_KERNEL_RA = 2;
 
 /** IFLA_IFALIAS of bridges that leafd made for guests. */
 export const GUEST_BRIDGE_ALIAS = 'leafd guests';
@@ -55,7 +55,8 @@ export type GuestChange =
   | { kind: 'addressAdd'; key: string; link: Link; address: LinkAddress }
   | { kind: 'addressRemove'; key: string; address: LinkAddress }
   | { kind: 'isolate'; key: string; link: Link }
-  | { kind: 'sysctlSet'; key: string; object: DesiredSysctl };
+  /** `before`: its value, undefined where there is no such key. */
+  | { kind: 'sysctlSet'; key: string; object: DesiredSysctl; before: string | undefined };
 
 export function roleOf(intent: GuestPlaneIntent, link: Link, links: ReadonlyMap<number, Link>): GuestRole {
   const bridge = (name: string): GuestBridgeWish | undefined =>
@@ -96,8 +97,8 @@ export function linkObjects(intent: GuestPlaneIntent, link: Link, role: GuestRol
     return [{ kind: 'notABridge', key: `link ${name}`, name }];
   if (role.kind === 'port') {
     const objects: GuestObject[] = [
-      sysctl('net.ipv6.conf.IF.addr_gen_mode', '1', name),
-      sysctl('net.ipv6.conf.IF.disable_ipv6', '1', name),
+      linkSysctl('ipv6', name, 'addr_gen_mode', '1'),
+      linkSysctl('ipv6', name, 'disable_ipv6', '1'),
     ];
     if (role.bridge.isolate) objects.push({ kind: 'port', key: `port ${name} isolated`, link });
     return objects;
@@ -114,31 +115,45 @@ export function linkObjects(intent: GuestPlaneIntent, link: Link, role: GuestRol
   ];
 }
 
-function gatewaySysctls(name: string): DesiredSysctl[] {
-  const wanted: [string, string][] = [
-    // Before IPv6 is switched on: 1 makes no link-local address.
-    ['ipv6.conf.IF.addr_gen_mode', '1'],
-    ['ipv6.conf.IF.accept_ra', '0'],
-    ['ipv6.conf.IF.accept_redirects', '0'],
-    ['ipv6.conf.IF.proxy_ndp', '0'],
-    ['ipv6.conf.IF.disable_ipv6', '0'],
-    ['ipv6.conf.IF.forwarding', '1'],
-    // A gateway whose MAC changes tells so: guests that were there before learn the new one at once.
-    ['ipv6.conf.IF.ndisc_notify', '1'],
-    ['ipv4.conf.IF.arp_notify', '1'],
-    ['ipv4.conf.IF.forwarding', '1'],
-    ['ipv4.conf.IF.rp_filter', '0'],
-    ['ipv4.conf.IF.send_redirects', '0'],
-    ['ipv4.conf.IF.accept_redirects', '0'],
-    ['ipv4.conf.IF.proxy_arp', '0'],
-    ['ipv4.conf.IF.proxy_arp_pvlan', '0'],
-    ['ipv4.conf.IF.arp_filter', '0'],
-    ['ipv4.conf.IF.arp_accept', '0'],
-    ['ipv4.conf.IF.arp_ignore', '1'],
-    // Asks for a guest from the gateway's address, not from whichever the packet has.
-    ['ipv4.conf.IF.arp_announce', '2'],
-  ];
-  return wanted.map(([key, value]) => sysctl(`net.${key}`, value, name));
+/** Keys and values below net.ipvX.conf.LINK. */
+const gatewaySettings: readonly (readonly ['ipv4' | 'ipv6', string, string])[] = [
+  // Before IPv6 is switched on: 1 makes no link-local address.
+  ['ipv6', 'addr_gen_mode', '1'],
+  ['ipv6', 'accept_ra', '0'],
+  ['ipv6', 'accept_redirects', '0'],
+  ['ipv6', 'proxy_ndp', '0'],
+  ['ipv6', 'disable_ipv6', '0'],
+  ['ipv6', 'forwarding', '1'],
+  // A gateway whose MAC changes tells so: guests that were there before learn the new one at once.
+  ['ipv6', 'ndisc_notify', '1'],
+  ['ipv4', 'arp_notify', '1'],
+  ['ipv4', 'forwarding', '1'],
+  ['ipv4', 'rp_filter', '0'],
+  ['ipv4', 'send_redirects', '0'],
+  ['ipv4', 'accept_redirects', '0'],
+  ['ipv4', 'proxy_arp', '0'],
+  ['ipv4', 'proxy_arp_pvlan', '0'],
+  ['ipv4', 'arp_filter', '0'],
+  ['ipv4', 'arp_accept', '0'],
+  ['ipv4', 'arp_ignore', '1'],
+  // Asks for a guest from the gateway's address, not from whichever the packet has.
+  ['ipv4', 'arp_announce', '2'],
+];
+
+function gatewaySysctls(link: string): DesiredSysctl[] {
+  return gatewaySettings.map(([family, key, value]) => linkSysctl(family, link, key, value));
+}
+
+/** As `sysctl` makes them, for thousands of links. */
+function linkSysctl(family: 'ipv4' | 'ipv6', link: string, key: string, value: string): DesiredSysctl {
+  const inKey = link.includes('.') ? link.replaceAll('.', '/') : link;
+  return {
+    kind: 'sysctl',
+    key: `net.${family}.conf.${inKey}.${key}`,
+    path: `net/${family}/conf/${link}/${key}`,
+    value,
+    link,
+  };
 }
 
 function gatewayAddress(link: Link, bytes: Uint8Array): GuestObject {
@@ -190,7 +205,8 @@ export function guestChanges(
   for (const object of objects) {
     const { key } = object;
     if (object.kind === 'sysctl') {
-      if (sysctls(object.path) !== object.value) changes.push({ kind: 'sysctlSet', key, object });
+      const before = sysctls(object.path);
+      if (before !== object.value) changes.push({ kind: 'sysctlSet', key, object, before });
     } else if (object.kind === 'bridge')
       changes.push({ kind: 'bridgeAdd', key, name: object.name, mac: object.mac });
     else if (object.kind === 'notABridge') changes.push({ ...NOT_A_BRIDGE, key });
@@ -231,5 +247,5 @@ function isLinkLocal(bytes: Uint8Array): boolean {
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && hex(a) === hex(b);
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

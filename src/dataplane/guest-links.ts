@@ -1,15 +1,16 @@
-// Reconciles bridges, routed taps and ports of guests with the kernel (guest-links-desired.ts says what is wanted):
-// reads what is, saves the originals, writes the difference. Events say which links to look at, a bounded number a
-// turn, because a machine may have thousands of taps; everything is looked at every 30 s, which finds sysctls that
-// somebody changed. What failed is tried again with growing delay. A bridge that is there is adopted.
+// Reconciles bridges, routed taps and ports of guests with the kernel (guest-links-desired.ts says what is wanted) in
+// two steps: links are looked at, which is cheap, and what is to be changed is planned; when all have been looked at,
+// the originals are written down once and the plan is carried out (guest-links-write.ts). Both take a bounded time a
+// turn, because a machine may have thousands of taps and each change waits for the kernel's one lock of all links.
+// Events say which links to look at; everything is looked at every 30 s, which finds sysctls that somebody changed.
+// What failed is tried again with growing delay. A bridge that is there is adopted.
 
-import { encodeAddressAdd, encodeAddressDelete, type LinkAddress } from '../netlink/address.ts';
-import { encodeBridgeAdd, encodePortIsolated } from '../netlink/bridge.ts';
-import { encodeLinkSet, type Link } from '../netlink/link.ts';
-import { hex, type MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
-import type { LinkMonitor } from '../netlink/monitor.ts';
+import type { LinkAddress } from '../netlink/address.ts';
+import { encodeLinkDump, type Link } from '../netlink/link.ts';
+import { decodeLinkSettings, type LinkSettings, settingOf } from '../netlink/link-settings.ts';
+import { RTM_NEWLINK } from '../netlink/message.ts';
+import type { Change, LinkMonitor } from '../netlink/monitor.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
-import { EEXIST, errnoName } from '../netlink/sys.ts';
 import type { ObjectStatus, SysctlView } from './dataplane.ts';
 import {
   GUEST_BRIDGE_ALIAS,
@@ -17,10 +18,12 @@ import {
   type GuestObject,
   globalObjects,
   guestChanges,
+  IFAPROT_KERNEL_RA,
   linkObjects,
   roleOf,
   uplinkObjects,
 } from './guest-links-desired.ts';
+import { type Fault, isSaved, type LinkedChange, Originals, writeChanges } from './guest-links-write.ts';
 import {
   EVERYTHING,
   type GuestKernel,
@@ -29,21 +32,22 @@ import {
   removeGuestBridges,
   restoreGuestLinks,
 } from './guest-restore.ts';
-import { forgetAbsent, isEmpty, loadGuestState, saveGuestState } from './guest-state.ts';
+import { isEmpty, loadGuestState, saveGuestState } from './guest-state.ts';
 import type { GuestPlaneIntent } from './guest-wish.ts';
 import { kernelSysctls, type SysctlPort } from './sysctl.ts';
 
 const FORWARDING = 'net.ipv6.conf.all.forwarding';
 const ALL_LINKS = 0;
-const EADDRNOTAVAIL = 99;
 const TURN_DELAY_MS = 5;
-/**
- * Links looked at in a turn: while others make links too, each change waits for the kernel's one lock of all links, a
- * few milliseconds a time; how many are looked at follows the time they took.
- */
-const LINKS_PER_TURN_LEAST = 4;
-const LINKS_PER_TURN_MOST = 64;
+/** Links looked at in a turn. */
+const LOOKED_AT_MOST = 256;
+/** Links changed at once: how many follows the time that it took. While others make links too, each waits for them. */
+const LINKS_AT_ONCE_LEAST = 4;
+const LINKS_AT_ONCE_MOST = 64;
 const TURN_MS = 15;
+/** With so many to look at, the settings of all links are asked for at once; what was told serves so long. */
+const SETTINGS_FROM = 16;
+const SETTINGS_FOR_MS = 1000;
 const CHECK_EVERY_MS = 30_000;
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 30_000;
@@ -67,35 +71,32 @@ export interface GuestLinksOptions {
   onGateways?: (gateways: readonly GatewayLink[]) => void;
 }
 
-interface LinkedChange {
-  /** 0: of no single link. */
-  ifindex: number;
-  change: GuestChange;
-}
-
-type Addresses = (ifindex: number) => readonly LinkAddress[];
-
-interface Fault {
-  errno: string;
-  text: string;
-}
+/** How closely a link is looked at: `whole` reads its sysctls too. */
+type Look = 'whole' | 'link';
 
 export class GuestLinks {
   readonly #options: GuestLinksOptions;
   readonly #kernel: GuestKernel;
+  readonly #originals: Originals;
   readonly #subscription: { close(): void };
   readonly #periodic: NodeJS.Timeout;
-  /** By ifindex; 0: of no single link. */
-  readonly #status = new Map<number, ObjectStatus[]>();
-  readonly #dirty = new Set<number>();
+  readonly #dirty = new Map<number, Look>();
+  /** Looked at, to be changed. */
+  readonly #planned = new Map<number, GuestChange[]>();
+  /** What went wrong, by ifindex (0: of no single link) and the object's key. */
+  readonly #faults = new Map<number, Map<string, Fault>>();
   /** To be tried again. */
   readonly #failed = new Set<number>();
+  /** Links as they were before we changed them: news of that are on their way. */
+  readonly #outdated = new WeakSet<Link>();
   #intent: GuestPlaneIntent | undefined;
   #gateways: GatewayLink[] = [];
+  #gatewaysDue = true;
+  #settings: { readMs: number; links: Map<number, LinkSettings> } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #retryMs = RETRY_FIRST_MS;
-  #linksPerTurn = LINKS_PER_TURN_LEAST;
+  #linksAtOnce = LINKS_AT_ONCE_LEAST;
   #closed = false;
 
   /** Changes nothing before the first `setIntent`. Throws LeafdError when the state file is damaged. */
@@ -104,30 +105,56 @@ export class GuestLinks {
     const { rtnl, links, stateDir } = options;
     const sysctls = options.sysctls ?? kernelSysctls(options.netns);
     this.#kernel = { rtnl, links, sysctls, state: loadGuestState(stateDir) };
+    this.#originals = new Originals(this.#kernel, stateDir);
     this.#subscription = links.subscribe({
       link: (link, change, before) => this.#linkChanged(link, change === 'removed', before),
-      address: ({ ifindex }) => this.#touch(ifindex),
+      address: (address, change) => this.#addressChanged(address, change),
     });
-    this.#periodic = setInterval(() => this.#touchAll(), CHECK_EVERY_MS);
+    this.#periodic = setInterval(() => {
+      this.#touchAll();
+      this.#schedule();
+    }, CHECK_EVERY_MS);
     this.#periodic.unref();
   }
 
   /** Sets what is wanted (undefined: no guests) and brings the kernel to it, as far as it goes. */
   setIntent(intent: GuestPlaneIntent | undefined): void {
     this.#intent = intent;
+    this.#gatewaysDue = true;
     this.reconcile();
   }
 
-  /** Looks at everything: reads, compares, writes. */
+  /** Looks at everything, at once where links are few; else the most of them in the turns that follow. */
   reconcile(): void {
     if (this.#closed) return;
     this.#dirty.clear();
-    const { links } = this.#kernel.links;
-    this.#pass([ALL_LINKS, ...links.keys()], true);
+    this.#planned.clear();
+    this.#touchAll();
+    this.#tellGateways();
+    // Without guests there are no turns: all is given back at once.
+    this.#look(this.#intent ? LINKS_AT_ONCE_MOST : Number.POSITIVE_INFINITY);
+    const first = [...this.#planned.keys()];
+    if (first.length > 0) this.#change(first);
+    this.#next();
   }
 
   status(): ObjectStatus[] {
-    return [...this.#status.values()].flat();
+    const status: ObjectStatus[] = [];
+    const { links } = this.#kernel.links;
+    const forwarded = this.#forwardedBefore();
+    for (const ifindex of [ALL_LINKS, ...links.keys()])
+      for (const object of this.#objectsOf(ifindex, forwarded)) {
+        // What a link has is shown with it, though uplinks are seen to before all else as well.
+        if (ifindex === ALL_LINKS && object.kind === 'sysctl' && object.link !== undefined) continue;
+        const fault = this.#faults.get(ifindex)?.get(object.key);
+        status.push(statusOf(object.key, object.kind, fault));
+      }
+    return status;
+  }
+
+  /** What of it went wrong, by the keys of `status`. */
+  failures(): ObjectStatus[] {
+    return this.#faults.size === 0 ? [] : this.status().filter(({ state }) => state === 'error');
   }
 
   /** Whether something is to be taken back. */
@@ -165,30 +192,57 @@ export class GuestLinks {
   }
 
   #linkChanged(link: Link, removed: boolean, before: Link | undefined): void {
+    const { ifindex } = link;
+    const isSame = !removed && before?.name === link.name && before.kind === link.kind;
+    if (!isSame || before.master !== link.master) this.#gatewaysDue = true;
     if (removed) {
-      this.#status.delete(link.ifindex);
-      this.#dirty.delete(link.ifindex);
+      this.#faults.delete(ifindex);
+      this.#dirty.delete(ifindex);
+      this.#planned.delete(ifindex);
+      this.#settings?.links.delete(ifindex);
       // A bridge of ours that somebody removed is made again.
-      this.#touch(ALL_LINKS);
+      this.#touch(ALL_LINKS, 'whole');
       return;
     }
-    this.#touch(link.ifindex);
-    if (before && before.name === link.name && before.kind === link.kind) return;
+    // The kernel forgets a link's settings when it becomes too small for IPv6, and may have when it comes up.
+    const isOld = isSame && before.master === link.master && before.mtu === link.mtu && before.up === link.up;
+    this.#touch(ifindex, isOld ? 'link' : 'whole');
+    if (isSame) return;
     // A link that is new, or has another name, may be a bridge whose ports were seen before it.
-    this.#touch(ALL_LINKS);
+    this.#touch(ALL_LINKS, 'whole');
+    if (link.kind !== 'bridge' && before?.kind !== 'bridge') return;
     for (const port of this.#kernel.links.links.values())
-      if (port.master === link.ifindex) this.#touch(port.ifindex);
+      if (port.master === ifindex) this.#touch(port.ifindex, 'whole');
   }
 
-  #touch(ifindex: number): void {
-    this.#dirty.add(ifindex);
+  /** The gateway's addresses, of which only the loss is news, and those that a router or the kernel itself made. */
+  #addressChanged({ ifindex, bytes, protocol }: LinkAddress, change: Change): void {
+    const { gateway4, gateway6 } = this.#intent ?? {};
+    const gateway = bytes.length === 4 ? gateway4 : gateway6;
+    const isGateway = gateway?.length === bytes.length && gateway.every((byte, i) => byte === bytes[i]);
+    if (isGateway) {
+      if (change === 'removed') this.#touch(ifindex, 'link');
+    } else if (change !== 'removed' && bytes.length === 16)
+      this.#touch(ifindex, protocol === IFAPROT_KERNEL_RA ? 'whole' : 'link');
+  }
+
+  #touch(ifindex: number, look: Look): void {
+    if (!this.#intent) return;
+    if (look === 'whole') this.#settings?.links.delete(ifindex);
+    const isWhole = look === 'whole' || this.#dirty.get(ifindex) === 'whole' || this.#planned.has(ifindex);
+    this.#planned.delete(ifindex);
+    this.#dirty.set(ifindex, isWhole ? 'whole' : 'link');
     this.#schedule();
   }
 
+  /** In the order in which they are looked at: what concerns all, bridges, which have the ports of many, others. */
   #touchAll(): void {
-    this.#dirty.add(ALL_LINKS);
-    for (const ifindex of this.#kernel.links.links.keys()) this.#dirty.add(ifindex);
-    this.#schedule();
+    const { links } = this.#kernel.links;
+    this.#settings = undefined;
+    this.#planned.clear();
+    this.#dirty.set(ALL_LINKS, 'whole');
+    for (const link of links.values()) if (link.kind === 'bridge') this.#dirty.set(link.ifindex, 'whole');
+    for (const ifindex of links.keys()) this.#dirty.set(ifindex, 'whole');
   }
 
   #schedule(): void {
@@ -201,9 +255,8 @@ export class GuestLinks {
     if (this.#closed || !this.#intent || this.#retryTimer) return;
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
-      for (const ifindex of this.#failed) this.#dirty.add(ifindex);
+      for (const ifindex of this.#failed) this.#touch(ifindex, 'whole');
       this.#failed.clear();
-      this.#schedule();
     }, this.#retryMs);
     this.#retryTimer.unref();
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
@@ -211,51 +264,95 @@ export class GuestLinks {
 
   #turn(): void {
     this.#timer = undefined;
-    const some: number[] = [];
-    for (const ifindex of this.#dirty) {
-      if (some.length === this.#linksPerTurn) break;
-      some.push(ifindex);
-    }
-    for (const ifindex of some) this.#dirty.delete(ifindex);
-    const began = performance.now();
-    if (some.length > 0) this.#pass(some, false);
-    const factor = performance.now() - began > TURN_MS ? 0.5 : 2;
-    const next = this.#linksPerTurn * factor;
-    this.#linksPerTurn = Math.min(Math.max(next, LINKS_PER_TURN_LEAST), LINKS_PER_TURN_MOST);
-    if (this.#dirty.size > 0) this.#schedule();
-  }
-
-  #pass(ifindexes: readonly number[], whole: boolean): void {
-    const wanted = new Set<string>();
-    const changes: LinkedChange[] = [];
-    const grouped = byLink(this.#kernel.links.addresses());
-    const addresses: Addresses = (ifindex) => grouped.get(ifindex) ?? [];
-    const forwarded = this.#forwardedBefore();
-    for (const ifindex of ifindexes) {
-      const objects = this.#objectsOf(ifindex, addresses, forwarded);
-      for (const { key } of objects) wanted.add(key);
-      this.#setStatus(ifindex, objects);
-      const found = guestChanges(objects, addresses, (path) => this.#kernel.sysctls.read(path));
-      for (const change of found) changes.push({ ifindex, change });
-    }
     this.#tellGateways();
-    const failed = this.#applyAll(changes);
-    const looked = new Set(ifindexes);
-    const restored = this.#restore({ wanted, has: (ifindex) => whole || looked.has(ifindex) });
-    for (const ifindex of failed) this.#failed.add(ifindex);
+    if (this.#dirty.size > 0) this.#look(LOOKED_AT_MOST);
+    const began = performance.now();
+    while (this.#dirty.size === 0 && this.#planned.size > 0) {
+      this.#change(firstOf(this.#planned.keys(), this.#linksAtOnce));
+      const tookMs = performance.now() - began;
+      const next = this.#linksAtOnce * (tookMs > TURN_MS ? 0.5 : 2);
+      this.#linksAtOnce = Math.min(Math.max(next, LINKS_AT_ONCE_LEAST), LINKS_AT_ONCE_MOST);
+      if (tookMs > TURN_MS / 2) break;
+    }
+    this.#next();
+  }
+
+  /** What is still to be done. */
+  #next(): void {
+    const isMore = this.#dirty.size > 0 || this.#planned.size > 0;
+    if (isMore) this.#schedule();
     if (this.#failed.size > 0) this.#retryLater();
-    else this.#retryMs = RETRY_FIRST_MS;
-    if (changes.length > 0 || restored) this.#options.onChange?.();
+    else if (!isMore) this.#retryMs = RETRY_FIRST_MS;
   }
 
-  #setStatus(ifindex: number, objects: readonly GuestObject[]): void {
-    // What a link has is shown with it, though uplinks are seen to before all else as well.
-    const own = objects.filter((o) => ifindex !== ALL_LINKS || o.kind !== 'sysctl' || o.link === undefined);
-    if (own.length === 0) this.#status.delete(ifindex);
-    else this.#status.set(ifindex, own.map(doneStatus));
+  /** Plans what is to be changed of so many links. */
+  #look(most: number): void {
+    this.#readSettings();
+    const wanted = new Set<string>();
+    const looked = new Set<number>();
+    const forwarded = this.#forwardedBefore();
+    let isAnyWhole = false;
+    for (const ifindex of firstOf(this.#dirty.keys(), most)) {
+      const objects = this.#objectsOf(ifindex, forwarded);
+      const faults = this.#faults.get(ifindex);
+      const isWhole = this.#dirty.get(ifindex) === 'whole' || faults !== undefined;
+      if (isWhole) isAnyWhole = true;
+      this.#dirty.delete(ifindex);
+      this.#faults.delete(ifindex);
+      looked.add(ifindex);
+      for (const { key } of objects) wanted.add(key);
+      const changes = this.#changesOf(ifindex, objects, isWhole);
+      for (const change of changes) this.#originals.remember({ ifindex, change });
+      if (changes.length > 0) this.#planned.set(ifindex, changes);
+    }
+    // What is wanted of a link changes with its name or its bridge.
+    if (!isAnyWhole) return;
+    const { links } = this.#kernel.links;
+    const restored = this.#restore({
+      wanted,
+      has: (i) => looked.has(i) || (i !== ALL_LINKS && !links.has(i)),
+    });
+    if (restored) this.#options.onChange?.();
   }
 
-  #objectsOf(ifindex: number, addresses: Addresses, forwarded: boolean): GuestObject[] {
+  #changesOf(ifindex: number, objects: readonly GuestObject[], isWhole: boolean): GuestChange[] {
+    const { links, sysctls } = this.#kernel;
+    const seen = isWhole ? objects : objects.filter(({ kind }) => kind !== 'sysctl');
+    if (seen.length === 0) return [];
+    const settings = this.#settings?.links.get(ifindex);
+    const read = (path: string): string | undefined =>
+      (settings && settingOf(settings, path)) ?? sysctls.read(path);
+    const changes = guestChanges(seen, (i) => links.addressesOf(i), read);
+    const link = links.links.get(ifindex);
+    return link && this.#outdated.has(link) ? changes.filter((change) => !isOfLink(change)) : changes;
+  }
+
+  /** For many links one answer of the kernel instead of a file for each setting. */
+  #readSettings(): void {
+    const nowMs = performance.now();
+    if (this.#settings && nowMs - this.#settings.readMs > SETTINGS_FOR_MS) this.#settings = undefined;
+    let unknown = 0;
+    for (const [ifindex, look] of this.#dirty)
+      if (look === 'whole' && this.#settings?.links.has(ifindex) !== true) unknown++;
+    if (unknown < SETTINGS_FROM) return;
+    const links = new Map<number, LinkSettings>();
+    this.#settings = { readMs: nowMs, links };
+    try {
+      this.#kernel.rtnl.dumpNow({
+        encode: encodeLinkDump,
+        onMessage: (type, _flags, bytes, start, end) => {
+          const settings = type === RTM_NEWLINK ? decodeLinkSettings(bytes, start, end) : undefined;
+          if (settings && this.#kernel.links.links.get(settings.ifindex)?.name === settings.name)
+            links.set(settings.ifindex, settings);
+        },
+      });
+    } catch {
+      // Then each is read from its file.
+      links.clear();
+    }
+  }
+
+  #objectsOf(ifindex: number, forwarded: boolean): GuestObject[] {
     const intent = this.#intent;
     if (!intent) return [];
     const { links } = this.#kernel.links;
@@ -263,21 +360,21 @@ export class GuestLinks {
       // Before forwarding is switched on: the kernel then drops what an uplink has learned.
       const uplinks = forwarded
         ? []
-        : [...links.values()].flatMap((link) => this.#uplinkObjects(intent, link, addresses));
+        : [...links.values()].flatMap((link) => this.#uplinkObjects(intent, link));
       return [...uplinks, ...globalObjects(intent, links)];
     }
     const link = links.get(ifindex);
     if (!link) return [];
     const role = roleOf(intent, link, links);
     if (role) return linkObjects(intent, link, role);
-    return forwarded ? [] : this.#uplinkObjects(intent, link, addresses);
+    return forwarded ? [] : this.#uplinkObjects(intent, link);
   }
 
-  #uplinkObjects(intent: GuestPlaneIntent, link: Link, addresses: Addresses): GuestObject[] {
+  #uplinkObjects(intent: GuestPlaneIntent, link: Link): GuestObject[] {
     const { sysctls, links } = this.#kernel;
     if (roleOf(intent, link, links.links)) return [];
     const acceptRa = () => sysctls.read(`net/ipv6/conf/${link.name}/accept_ra`);
-    return uplinkObjects(link, acceptRa, addresses(link.ifindex));
+    return uplinkObjects(link, acceptRa, links.addressesOf(link.ifindex));
   }
 
   /** Whether this machine forwarded before leafd, for the guests, switched it on. */
@@ -287,6 +384,8 @@ export class GuestLinks {
   }
 
   #tellGateways(): void {
+    if (!this.#gatewaysDue) return;
+    this.#gatewaysDue = false;
     const { links } = this.#kernel.links;
     const gateways: GatewayLink[] = [];
     for (const link of links.values()) {
@@ -300,125 +399,40 @@ export class GuestLinks {
     this.#options.onGateways?.(gateways);
   }
 
-  /** The links with which something went wrong. */
-  #applyAll(changes: readonly LinkedChange[]): Set<number> {
-    const unsaved = this.#saveOriginals(changes);
-    const failed = new Set<number>();
+  /** Carries out what is planned of these links. */
+  #change(ifindexes: readonly number[]): void {
+    const unsaved = this.#originals.save();
+    const changes: LinkedChange[] = [];
+    for (const ifindex of ifindexes) {
+      for (const change of this.#planned.get(ifindex)!) changes.push({ ifindex, change });
+      this.#planned.delete(ifindex);
+      // What was told of the settings of all links is not so any more: some follow those of `all`.
+      if (ifindex === ALL_LINKS) this.#settings = undefined;
+      else this.#settings?.links.delete(ifindex);
+    }
+    const some = unsaved ? changes.filter(({ change }) => !isSaved(change)) : changes;
+    const faults = writeChanges(
+      this.#kernel,
+      some.map(({ change }) => change),
+    );
     for (const { ifindex, change } of changes) {
-      const fault = (isSaved(change) ? unsaved : undefined) ?? this.#apply(change);
-      if (!fault) continue;
-      failed.add(ifindex);
-      const status = this.#status.get(ifindex)?.find(({ key }) => key === change.key);
-      if (status) Object.assign(status, { state: 'error', ...fault });
+      const fault = faults.get(change) ?? (isSaved(change) ? unsaved : undefined);
+      if (fault) this.#refused(ifindex, change.key, fault);
+      else if (isOfLink(change)) this.#outdated.add(change.link);
     }
-    return failed;
+    this.#options.onChange?.();
   }
 
-  #apply(change: GuestChange): Fault | undefined {
-    try {
-      switch (change.kind) {
-        case 'refused':
-          return { errno: change.errno, text: change.text };
-        case 'sysctlSet':
-          return this.#setSysctl(change.object.path, change.object.value);
-        case 'bridgeAdd':
-          return this.#addBridge(change.name, change.mac);
-        case 'macSet': {
-          const { ifindex } = change.link;
-          return this.#write((w, seq) => encodeLinkSet(w, seq, { ifindex, mac: change.mac }));
-        }
-        case 'linkUp':
-          return this.#write((w, seq) => encodeLinkSet(w, seq, { ifindex: change.link.ifindex, up: true }));
-        case 'isolate':
-          return this.#write((w, seq) => encodePortIsolated(w, seq, change.link.ifindex, true));
-        case 'addressAdd': {
-          const add = (w: MessageWriter, seq: number) =>
-            encodeAddressAdd(w, seq, NLM_F_CREATE | NLM_F_EXCL, change.address);
-          return this.#write(add, EEXIST);
-        }
-        case 'addressRemove':
-          return this.#write((w, seq) => encodeAddressDelete(w, seq, change.address), EADDRNOTAVAIL);
-      }
-    } catch (error) {
-      return { errno: (error as NodeJS.ErrnoException).code ?? 'unknown', text: (error as Error).message };
-    }
-  }
-
-  #setSysctl(path: string, value: string): Fault | undefined {
-    // A kernel without the key has nothing to set; the status says so.
-    if (this.#kernel.sysctls.read(path) === undefined)
-      return { errno: 'ENOENT', text: 'the kernel has no such key' };
-    this.#kernel.sysctls.write(path, value);
-    return undefined;
-  }
-
-  // The mark comes second: in one batch a bridge of somebody else's would get it when the name is taken.
-  #addBridge(name: string, mac: Uint8Array): Fault | undefined {
-    const fault = this.#write((w, seq) => encodeBridgeAdd(w, seq, name, mac));
-    if (fault) return fault;
-    return this.#write((w, seq) => encodeLinkSet(w, seq, { ifindex: 0, name, alias: GUEST_BRIDGE_ALIAS }));
-  }
-
-  #write(encode: (writer: MessageWriter, seq: number) => void, harmless = 0): Fault | undefined {
-    const { outcome, failed } = this.#kernel.rtnl.write(encode);
-    if (outcome === 'unknown') return { errno: 'ETIMEDOUT', text: 'no answer from the kernel' };
-    const failure = failed[0];
-    if (!failure || failure.errno === harmless) return undefined;
-    return { errno: errnoName(failure.errno), text: failure.text || errnoName(failure.errno) };
-  }
-
-  /** Writes down what is about to change. What cannot be written down is not changed; the fault is returned. */
-  #saveOriginals(changes: readonly LinkedChange[]): Fault | undefined {
-    const { state } = this.#kernel;
-    const former = { ...state, sysctls: new Map(state.sysctls), macs: new Map(state.macs) };
-    former.isolated = new Set(state.isolated);
-    former.addresses = new Map(state.addresses);
-    let isNew = false;
-    for (const { ifindex, change } of changes) if (this.#remember(ifindex, change)) isNew = true;
-    if (!isNew) return undefined;
-    forgetAbsent(state, (ifindex) => this.#kernel.links.links.has(ifindex));
-    try {
-      saveGuestState(this.#options.stateDir, state);
-      return undefined;
-    } catch (error) {
-      Object.assign(state, former);
-      return { errno: (error as NodeJS.ErrnoException).code ?? 'unknown', text: (error as Error).message };
-    }
-  }
-
-  #remember(about: number, change: GuestChange): boolean {
-    const { state, links, sysctls } = this.#kernel;
-    if (change.kind === 'sysctlSet') {
-      const { path, value, link } = change.object;
-      const ifindex = link === undefined ? 0 : about || (links.linkByName(link)?.ifindex ?? 0);
-      const saved = state.sysctls.get(change.key);
-      if (saved?.ifindex === ifindex && saved.now === value) return false;
-      const before = saved?.ifindex === ifindex ? saved.before : sysctls.read(path);
-      if (before !== undefined) state.sysctls.set(change.key, { path, before, now: value, ifindex });
-      return before !== undefined;
-    }
-    if (change.kind === 'macSet') {
-      const { ifindex, mac, alias } = change.link;
-      const before = state.macs.get(ifindex)?.before ?? hex(mac);
-      if (alias !== GUEST_BRIDGE_ALIAS) state.macs.set(ifindex, { before, now: hex(change.mac) });
-      return true;
-    }
-    if (change.kind === 'isolate') {
-      const fresh = !state.isolated.has(change.link.ifindex);
-      state.isolated.add(change.link.ifindex);
-      return fresh;
-    }
-    if (change.kind !== 'addressAdd') return false;
-    const { ifindex, bytes, prefixLength } = change.address;
-    if (state.addresses.get(change.key)?.ifindex === ifindex) return false;
-    state.addresses.set(change.key, { ifindex, address: hex(bytes), prefixLength });
-    return true;
+  #refused(ifindex: number, key: string, { errno, text }: Fault): void {
+    this.#failed.add(ifindex);
+    const faults = this.#faults.get(ifindex) ?? new Map<string, Fault>();
+    this.#faults.set(ifindex, faults.set(key, { errno, text }));
   }
 
   #restore(scope: RestoreScope): boolean {
     const kernel = this.#kernel;
     let restored = restoreGuestLinks(kernel, scope, { bridges: 0, addresses: 0, restored: 0 });
-    if (restored) this.#saveIfPossible();
+    if (restored) this.#originals.saveIfPossible();
     if (scope.has(ALL_LINKS) && this.#removeUnwantedBridges() > 0) restored = true;
     return restored;
   }
@@ -431,14 +445,6 @@ export class GuestLinks {
     for (const { master } of links.values()) used.add(master);
     return removeGuestBridges(this.#kernel, (link) => names.has(link.name) || used.has(link.ifindex));
   }
-
-  #saveIfPossible(): void {
-    try {
-      saveGuestState(this.#options.stateDir, this.#kernel.state);
-    } catch {
-      // The next change of a setting tries again, and tells when it cannot.
-    }
-  }
 }
 
 /** Takes back everything leafd did to links of guests, with or without a running daemon. */
@@ -450,23 +456,26 @@ export function flushGuestLinks(kernel: GuestKernel, stateDir: string): GuestLin
   return done;
 }
 
-function byLink(addresses: readonly LinkAddress[]): Map<number, LinkAddress[]> {
-  const grouped = new Map<number, LinkAddress[]>();
-  for (const address of addresses) {
-    const those = grouped.get(address.ifindex);
-    if (those) those.push(address);
-    else grouped.set(address.ifindex, [address]);
+function firstOf(keys: Iterable<number>, most: number): number[] {
+  const some: number[] = [];
+  for (const key of keys) {
+    if (some.length === most) break;
+    some.push(key);
   }
-  return grouped;
+  return some;
 }
 
-function isSaved({ kind }: GuestChange): boolean {
-  return kind === 'sysctlSet' || kind === 'macSet' || kind === 'isolate' || kind === 'addressAdd';
+/** Changes that news of the link itself follow. */
+function isOfLink(change: GuestChange): change is GuestChange & { link: Link } {
+  return change.kind === 'macSet' || change.kind === 'linkUp' || change.kind === 'isolate';
 }
 
-function doneStatus(object: GuestObject): ObjectStatus {
-  const { key, kind } = object;
-  if (kind === 'sysctl' || kind === 'address' || kind === 'mac' || kind === 'port')
-    return { key, kind, state: 'done' };
-  return { key, kind: kind === 'noAutomaticAddress' ? 'address' : 'link', state: 'done' };
+function statusOf(key: string, kind: GuestObject['kind'], fault: Fault | undefined): ObjectStatus {
+  const done: ObjectStatus = { key, kind: shownKind(kind), state: 'done' };
+  return fault ? { ...done, state: 'error', ...fault } : done;
+}
+
+function shownKind(kind: GuestObject['kind']): ObjectStatus['kind'] {
+  if (kind === 'sysctl' || kind === 'address' || kind === 'mac' || kind === 'port') return kind;
+  return kind === 'noAutomaticAddress' ? 'address' : 'link';
 }

@@ -25,7 +25,6 @@ const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 30_000;
 const ENOENT = 2;
 const ENODEV = 19;
-/** struct ndmsg's ifindex in a message. */
 
 interface Wished {
   key: string;
@@ -51,6 +50,8 @@ export class GuestNeighbours {
   /** Ours, as far as we know. */
   readonly #present = new Map<string, Present>();
   readonly #dirty = new Set<string>();
+  /** Those that could not be written, and perhaps some that were since. */
+  readonly #faulty = new Set<string>();
   readonly #onChange: (() => void) | undefined;
   readonly #periodic: NodeJS.Timeout;
   readonly #listener: { close(): void };
@@ -107,12 +108,18 @@ export class GuestNeighbours {
   }
 
   status(): ObjectStatus[] {
-    return [...this.#wished.values()].map(({ ifindex, address, fault }) => ({
-      key: `neighbour ${formatIp(address)} on link ${ifindex}`,
-      kind: 'neighbour',
-      state: fault === undefined ? 'done' : fault.errno === 'ENODEV' ? 'pending' : 'error',
-      ...fault,
-    }));
+    return [...this.#wished.values()].map(statusOf);
+  }
+
+  /** What of it went wrong. */
+  failures(): ObjectStatus[] {
+    const failures: ObjectStatus[] = [];
+    for (const key of this.#faulty) {
+      const wished = this.#wished.get(key);
+      if (wished?.fault === undefined) this.#faulty.delete(key);
+      else failures.push(statusOf(wished));
+    }
+    return failures.filter(({ state }) => state === 'error');
   }
 
   /** Reads the kernel's table and repairs what differs. */
@@ -226,6 +233,7 @@ export class GuestNeighbours {
         const name = unknown ? 'ETIMEDOUT' : errnoName(errno);
         const text = unknown ? 'no answer from the kernel' : faults.get(i)!.text || name;
         wished.fault = { errno: name, text };
+        this.#faulty.add(key);
         failed = true;
       } else {
         delete wished.fault;
@@ -264,6 +272,15 @@ function eachOfOurs(rtnl: Rtnl, callback: (neighbour: Neighbour) => void): void 
       if (neighbour && isOurs(neighbour)) callback(neighbour);
     },
   });
+}
+
+function statusOf({ ifindex, address, fault }: Wished): ObjectStatus {
+  return {
+    key: `neighbour ${formatIp(address)} on link ${ifindex}`,
+    kind: 'neighbour',
+    state: fault === undefined ? 'done' : fault.errno === 'ENODEV' ? 'pending' : 'error',
+    ...fault,
+  };
 }
 
 function isOurs({ protocol, state, address }: Neighbour): boolean {

@@ -62,6 +62,7 @@ const filter = (): GuestFilterPort => ({
   sweep: () => void asked.push('sweep'),
   reconcile: () => {},
   status: () => [],
+  failures: () => [],
   drops: () => new Map(),
   unheard: 0,
   close: () => {},

@@ -27,8 +27,8 @@ export interface GuestPlaneOptions {
   onDrop?: (drop: GuestDrop) => void;
   /** A frame that tells who is behind a port: bytes[0, length), used again. */
   onHeard?: (ifindex: number, bytes: Uint8Array, length: number) => void;
-  /** Told after each change of what the kernel has, or failure. */
-  onChange?: (status: readonly ObjectStatus[]) => void;
+  /** Told after changes what went wrong: everything that is wrong now. */
+  onChange?: (failures: readonly ObjectStatus[]) => void;
 }
 
 /** What is asked of the filter. */
@@ -40,6 +40,7 @@ export type GuestFilterPort = Pick<
   | 'sweep'
   | 'reconcile'
   | 'status'
+  | 'failures'
   | 'drops'
   | 'unheard'
   | 'close'
@@ -138,6 +139,15 @@ export class GuestPlane {
     ];
   }
 
+  /** What of `status` went wrong, without the rest, which may be tens of thousands. */
+  failures(): ObjectStatus[] {
+    return [
+      ...this.#links.failures(),
+      ...(this.#neighbours?.failures() ?? []),
+      ...(this.#filter?.failures() ?? []),
+    ];
+  }
+
   /** The sysctls that leafd has changed for the guests. */
   sysctls(): SysctlView[] {
     return this.#links.sysctls();
@@ -207,14 +217,14 @@ export class GuestPlane {
     this.#filter.setIntent(this.#intent, [...gateways, ...this.#guarded]);
   }
 
-  /** Once a turn: a status of thousands of ports is not made for each of them. */
+  /** Once a turn. */
   #changed(): void {
     const { onChange } = this.#options;
     if (!onChange || this.#told) return;
     this.#told = true;
     setImmediate(() => {
       this.#told = false;
-      onChange(this.status());
+      onChange(this.failures());
     });
   }
 }

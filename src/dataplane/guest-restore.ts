@@ -64,7 +64,7 @@ function succeeds(rtnl: Rtnl, encode: (writer: MessageWriter, seq: number) => vo
 
 function restoreMacs({ rtnl, links, state }: GuestKernel, scope: RestoreScope, done: GuestLinksFlushed) {
   let any = false;
-  for (const [ifindex, saved] of [...state.macs]) {
+  for (const [ifindex, saved] of state.macs) {
     const link = links.links.get(ifindex);
     if (!scope.has(ifindex) || (link && scope.wanted.has(`mac ${link.name}`))) continue;
     state.macs.delete(ifindex);
@@ -78,12 +78,12 @@ function restoreMacs({ rtnl, links, state }: GuestKernel, scope: RestoreScope, d
 
 function removeAddresses({ rtnl, links, state }: GuestKernel, scope: RestoreScope, done: GuestLinksFlushed) {
   let any = false;
-  for (const [key, saved] of [...state.addresses]) {
+  for (const [key, saved] of state.addresses) {
     if (!scope.has(saved.ifindex) || scope.wanted.has(key)) continue;
     state.addresses.delete(key);
     any = true;
     const found = links
-      .addresses(saved.ifindex)
+      .addressesOf(saved.ifindex)
       .find((a) => hex(a.bytes) === saved.address && a.prefixLength === saved.prefixLength);
     // A kernel that marks addresses says whose it is; an older one does not, and then the file counts.
     if (!found || (found.protocol !== RTPROT_LEAFD && found.protocol !== 0)) continue;
@@ -94,7 +94,7 @@ function removeAddresses({ rtnl, links, state }: GuestKernel, scope: RestoreScop
 
 function restorePorts({ rtnl, links, state }: GuestKernel, scope: RestoreScope, done: GuestLinksFlushed) {
   let any = false;
-  for (const ifindex of [...state.isolated]) {
+  for (const ifindex of state.isolated) {
     const link = links.links.get(ifindex);
     if (!scope.has(ifindex) || (link && scope.wanted.has(`port ${link.name} isolated`))) continue;
     state.isolated.delete(ifindex);
@@ -112,7 +112,7 @@ function restoreSysctls(
 ) {
   let any = false;
   // In the order they were set: what is for all links first, because the kernel copies it to each.
-  for (const [key, saved] of [...state.sysctls]) {
+  for (const [key, saved] of state.sysctls) {
     if (!scope.has(saved.ifindex) || scope.wanted.has(key)) continue;
     state.sysctls.delete(key);
     any = true;

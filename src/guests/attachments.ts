@@ -8,6 +8,9 @@ import { writeWholeLater } from '../lib/atomic-file-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 
 const RETRY_MS = 5000;
+/** Between two writes: what changes meanwhile is one. Nobody waits, or somebody does. */
+const PAUSE_MS = 100;
+const PAUSE_WHILE_WAITING_MS = 10;
 
 export interface AttachmentsOptions {
   path: string;
@@ -30,6 +33,8 @@ export class Attachments {
   #isChanged = false;
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #pause: NodeJS.Timeout | undefined;
+  #writtenMs = Number.NEGATIVE_INFINITY;
   #isTroubled = false;
   #closed = false;
 
@@ -67,6 +72,7 @@ export class Attachments {
     if (!this.#isChanged && !this.#isWriting) return Promise.resolve();
     return new Promise((done, failed) => {
       this.#waiting.push({ done, failed });
+      this.#shortenPause();
       // Somebody waits: a disk that failed before is tried at once.
       clearTimeout(this.#timer);
       this.#timer = undefined;
@@ -116,8 +122,25 @@ export class Attachments {
 
   #begin(): true {
     // Not now: what else changes in this turn belongs to the same write.
-    setImmediate(() => void this.#write());
+    const pauseMs = this.#waiting.length > 0 ? PAUSE_WHILE_WAITING_MS : PAUSE_MS;
+    const waitMs = this.#writtenMs + pauseMs - performance.now();
+    if (waitMs <= 0) setImmediate(() => void this.#write());
+    else this.#pause = setTimeout(() => this.#endPause(), waitMs);
     return true;
+  }
+
+  #endPause(): void {
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
+    void this.#write();
+  }
+
+  /** Somebody waits now. */
+  #shortenPause(): void {
+    if (this.#pause === undefined) return;
+    clearTimeout(this.#pause);
+    const waitMs = this.#writtenMs + PAUSE_WHILE_WAITING_MS - performance.now();
+    this.#pause = setTimeout(() => this.#endPause(), Math.max(0, waitMs));
   }
 
   async #write(): Promise<void> {
@@ -140,6 +163,7 @@ export class Attachments {
       for (const { failed } of waiting) failed(failure);
     }
     this.#isWriting = false;
+    this.#writtenMs = performance.now();
     if (this.#closed || !this.#isChanged) return;
     if (!this.#isTroubled || this.#waiting.length > 0) this.#isWriting = this.#begin();
     else this.#retryLater();

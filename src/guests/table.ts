@@ -8,7 +8,7 @@
 
 import { LeafdError } from '../lib/leafd-error.ts';
 import { parseIp } from '../net/ip.ts';
-import type { Binding, Expectation, KeptAddress, Refusal } from './binding.ts';
+import type { AddressState, Binding, Expectation, KeptAddress, Refusal } from './binding.ts';
 import type { GuestHost, GuestPort, Heard, Sighting } from './ports.ts';
 import { arrive, forget, judgeLearned, settle, settleAll } from './table-addresses.ts';
 import {
@@ -413,6 +413,24 @@ export class GuestTable {
   port(ifindex: number): PortLook | undefined {
     const entry = this.#state.ports.get(ifindex);
     return entry === undefined ? undefined : lookAtPort(this.#state, entry);
+  }
+
+  portNamed(name: string): PortLook | undefined {
+    const entry = this.#state.portByName.get(name);
+    return entry === undefined ? undefined : lookAtPort(this.#state, entry);
+  }
+
+  /** How many there are of all, addresses by their state; refusals since the start. */
+  sums(): {
+    bindings: number;
+    ports: number;
+    addresses: Partial<Record<AddressState, number>>;
+    refused: Counts;
+  } {
+    const { bindings, shadowed, ports } = this.#state;
+    const addresses: Partial<Record<AddressState, number>> = {};
+    for (const { state } of this.#state.addresses.values()) addresses[state] = (addresses[state] ?? 0) + 1;
+    return { bindings: bindings.size + shadowed.size, ports: ports.size, addresses, refused: this.refused() };
   }
 
   /** All addresses that the table knows. */

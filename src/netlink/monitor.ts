@@ -36,7 +36,12 @@ export class LinkMonitor {
   /** By ifindex. */
   readonly links: ReadonlyMap<number, Link>;
   readonly #links = new Map<number, Link>();
+  readonly #byName = new Map<string, number>();
   readonly #addresses = new Map<string, LinkAddress>();
+  /** By the address, then as above: many links may have the same. */
+  readonly #sameAddresses = new Map<string, Map<string, LinkAddress>>();
+  /** By ifindex; a list is never changed, but replaced. */
+  readonly #addressesOf = new Map<number, readonly LinkAddress[]>();
   readonly #neighbours = new Map<string, Neighbour>();
   readonly #subscribers = new Set<LinkSubscriber>();
   readonly #rtnl: Rtnl;
@@ -82,14 +87,23 @@ export class LinkMonitor {
   }
 
   linkByName(name: string): Link | undefined {
-    for (const link of this.#links.values()) if (link.name === name) return link;
-    return undefined;
+    const ifindex = this.#byName.get(name);
+    return ifindex === undefined ? undefined : this.#links.get(ifindex);
   }
 
   /** All addresses, or those of one link. */
   addresses(ifindex?: number): LinkAddress[] {
-    const all = [...this.#addresses.values()];
-    return ifindex === undefined ? all : all.filter((address) => address.ifindex === ifindex);
+    return ifindex === undefined ? [...this.#addresses.values()] : [...this.addressesOf(ifindex)];
+  }
+
+  /** Those of one link, not to be changed. */
+  addressesOf(ifindex: number): readonly LinkAddress[] {
+    return this.#addressesOf.get(ifindex) ?? NO_ADDRESSES;
+  }
+
+  /** Where this machine has an address, whatever its prefix length; the first of them. */
+  addressOwned(bytes: Uint8Array): LinkAddress | undefined {
+    return this.#sameAddresses.get(hex(bytes))?.values().next().value;
   }
 
   neighbours(ifindex?: number): Neighbour[] {
@@ -139,7 +153,7 @@ export class LinkMonitor {
       }
     }
     for (const [key, address] of [...this.#addresses]) {
-      if (!seen.has(key)) this.#forget(this.#addresses, key, () => this.#tellAddress(address, 'removed'));
+      if (!seen.has(key)) this.#forgetAddress(key, address);
     }
     if (!this.#withNeighbours) return;
     for (const [key, neighbour] of [...this.#neighbours]) {
@@ -180,6 +194,10 @@ export class LinkMonitor {
   #linkSeen(link: Link): void {
     const before = this.#links.get(link.ifindex);
     this.#links.set(link.ifindex, link);
+    if (before?.name !== link.name) {
+      if (before && this.#byName.get(before.name) === link.ifindex) this.#byName.delete(before.name);
+      this.#byName.set(link.name, link.ifindex);
+    }
     if (before && sameLink(before, link)) return;
     for (const s of this.#subscribers) s.link?.(link, before ? 'changed' : 'added', before);
   }
@@ -197,26 +215,41 @@ export class LinkMonitor {
       if (neighbour.ifindex !== ifindex) continue;
       this.#forget(this.#neighbours, key, () => this.#tellNeighbour(neighbour, 'removed'));
     }
-    for (const [key, address] of [...this.#addresses]) {
-      if (address.ifindex !== ifindex) continue;
-      this.#forget(this.#addresses, key, () => this.#tellAddress(address, 'removed'));
-    }
+    for (const address of this.addressesOf(ifindex)) this.#forgetAddress(keyOf(address), address);
     this.#links.delete(ifindex);
+    if (this.#byName.get(link.name) === ifindex) this.#byName.delete(link.name);
     for (const s of this.#subscribers) s.link?.(link, 'removed', link);
   }
 
   #addressEvent(address: LinkAddress, present: boolean): string {
-    const key = `${address.ifindex}/${hex(address.bytes)}/${address.prefixLength}`;
+    const key = keyOf(address);
     const before = this.#addresses.get(key);
     if (!present) {
-      if (before) this.#forget(this.#addresses, key, () => this.#tellAddress(before, 'removed'));
+      if (before) this.#forgetAddress(key, before);
       return key;
     }
     this.#addresses.set(key, address);
-    const same = before && before.flags === address.flags && before.scope === address.scope;
-    if (!same || before.protocol !== address.protocol)
+    const others = this.addressesOf(address.ifindex).filter((one) => one !== before);
+    this.#addressesOf.set(address.ifindex, [...others, address]);
+    const same = hex(address.bytes);
+    const those = this.#sameAddresses.get(same);
+    if (those) those.set(key, address);
+    else this.#sameAddresses.set(same, new Map([[key, address]]));
+    const isSame = before && before.flags === address.flags && before.scope === address.scope;
+    if (!isSame || before.protocol !== address.protocol)
       this.#tellAddress(address, before ? 'changed' : 'added');
     return key;
+  }
+
+  #forgetAddress(key: string, address: LinkAddress): void {
+    const { ifindex } = address;
+    const others = this.addressesOf(ifindex).filter((one) => one !== address);
+    if (others.length === 0) this.#addressesOf.delete(ifindex);
+    else this.#addressesOf.set(ifindex, others);
+    const same = hex(address.bytes);
+    const those = this.#sameAddresses.get(same);
+    if (those?.delete(key) && those.size === 0) this.#sameAddresses.delete(same);
+    this.#forget(this.#addresses, key, () => this.#tellAddress(address, 'removed'));
   }
 
   #neighbourEvent(neighbour: Neighbour, present: boolean): string {
@@ -241,6 +274,12 @@ export class LinkMonitor {
   #tellNeighbour(neighbour: Neighbour, change: Change): void {
     for (const s of this.#subscribers) s.neighbour?.(neighbour, change);
   }
+}
+
+const NO_ADDRESSES: readonly LinkAddress[] = [];
+
+function keyOf({ ifindex, bytes, prefixLength }: LinkAddress): string {
+  return `${ifindex}/${hex(bytes)}/${prefixLength}`;
 }
 
 function sameLink(a: Link, b: Link): boolean {
