@@ -32,6 +32,8 @@ export interface Binding {
 export interface Expectation {
   /** Node it comes from, for people. */
   from?: string;
+  /** When it was told; set by the table. */
+  sinceMs?: number;
   untilMs: number;
   /** A QMP socket that tells RESUME. */
   qmp?: string;

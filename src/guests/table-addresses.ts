@@ -5,8 +5,8 @@
 // attaches says that the guest is here, and takes it at once.
 
 import { isIp4Mapped, isLinkLocal6, isLoopback6, isMulticast6, isUnspecified } from '../net/ip.ts';
-import { type Prefix, prefixContainsIp } from '../net/prefix.ts';
-import type { AddressReason } from './binding.ts';
+import { type Prefix, prefixContains, prefixContainsIp } from '../net/prefix.ts';
+import type { AddressReason, Binding } from './binding.ts';
 import {
   bind,
   bindFree,
@@ -36,7 +36,8 @@ export type Proof = 'none' | 'operator' | 'expected';
 
 /** What may be learned on a port. */
 export function allowedOn(state: TableState, port: PortEntry): readonly Prefix[] {
-  if (port.binding !== undefined) return port.binding.binding.allowed;
+  const binding = port.binding?.binding;
+  if (binding !== undefined) return binding.allowed.filter((prefix) => isWithin(state, binding, prefix));
   const bridge = state.options.bridges.find(({ name }) => name === port.port.bridge);
   return bridge?.allowed ?? state.options.allowed;
 }
@@ -59,6 +60,12 @@ function isHostAddress(address: Uint8Array): boolean {
   return !special && !isIp4Mapped(address);
 }
 
+/** Whether a binding may name a prefix: the configuration's may name any, the others what it leaves to them. */
+export function isWithin({ options }: TableState, { source }: Binding, prefix: Prefix): boolean {
+  const { within } = options;
+  return source === 'config' || within === undefined || within.some((one) => prefixContains(one, prefix));
+}
+
 /** Puts all that a binding names into the state that its port allows now. */
 export function settleAll(
   state: TableState,
@@ -78,7 +85,9 @@ export function settle(state: TableState, entry: AddressEntry, proof: Proof, rea
     wait(state, entry, port === undefined ? 'noPort' : 'noCarrier');
     return;
   }
-  const obstacle = reservedFor(state, entry.address) !== undefined ? 'reserved' : undefined;
+  const host = { bytes: entry.address, length: entry.address.length * 8 };
+  const isOpen = reservedFor(state, entry.address) === undefined && isWithin(state, binding.binding, host);
+  const obstacle = isOpen ? undefined : 'reserved';
   if (obstacle !== undefined || port.mac === undefined) {
     wait(state, entry, obstacle ?? 'noMac');
     if (obstacle === undefined) probeSoon(state, port);

@@ -1,7 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { LeafdError } from '../lib/leafd-error.ts';
 import type { Binding } from './binding.ts';
-import { binding, frame, ip, mac, port, World } from './fake-host.test-data.ts';
+import { binding, frame, ip, mac, port, prefix, World } from './fake-host.test-data.ts';
 
 const codeOf = (action: () => void): string => {
   try {
@@ -317,4 +317,82 @@ test('2000 ports with two addresses each: attached in no time', () => {
     return tookMs;
   });
   expect(Math.min(...took)).toBeLessThan(200);
+});
+
+describe('a binding with only a MAC', () => {
+  const byMac = binding('vm', { mac: mac(1), addresses: ['10.0.0.1'] });
+  const flap = (world: World, n: number): void => {
+    world.table.portChanged(port(n, { carrier: false }));
+    world.pass(2000);
+    world.table.portChanged(port(n));
+  };
+
+  test('does not go to a port that has shown another MAC, whatever its carrier did', () => {
+    const world = new World();
+    world.table.attach(byMac);
+    world.table.portUp(port(2));
+    world.table.sighted(2, frame('rarp', mac(9)));
+    flap(world, 2);
+    world.table.sighted(2, frame('rarp', mac(1)));
+    expect([world.host.bound.size, world.events()]).toEqual([0, ['refused otherGuest']]);
+    world.table.portUp(port(1));
+    world.table.sighted(1, frame('rarp', mac(1)));
+    expect(world.host.bound.get('10.0.0.1')!.port.name).toBe('tap1');
+  });
+
+  test('that is expected goes to a port that came after, for its guest was not here before', () => {
+    const world = new World();
+    world.host.others.set('10.0.0.1', { sequence: 4 });
+    world.table.portUp(port(2));
+    world.pass(1000);
+    world.table.expect({ ...byMac, expected: { untilMs: world.host.wallMs() + 60_000 } });
+    world.table.sighted(2, frame('rarp', mac(1)));
+    expect(world.calls().filter((call) => call.startsWith('bind'))).toEqual([]);
+    world.pass(1000);
+    world.table.portUp(port(1));
+    world.table.sighted(1, frame('rarp', mac(1)));
+    expect(world.calls()).toContain('bind 10.0.0.1 tap1 5 fresh');
+  });
+});
+
+describe('what hooks and drivers may name', () => {
+  const within = [prefix('10.0.0.0/24')];
+  const asked = (addresses: string[], source: Binding['source'] = 'proxmox') =>
+    binding('vm', { port: 'tap1', mac: mac(1), addresses, source });
+
+  test('is within the prefixes of the configuration, whose own bindings may name any', () => {
+    const world = new World({ within });
+    world.table.attach(asked(['10.0.0.1']));
+    expect(() => world.table.attach(asked(['10.0.1.1']))).toThrow(/10\.0\.1\.1\/32 is outside/);
+    expect(() => world.table.attach(binding('wide', { port: 'tap2', allowed: ['10.0.0.0/16'] }))).toThrow(
+      /10\.0\.0\.0\/16 is outside/,
+    );
+    world.table.configure({ ...world.given, within }, [asked(['10.0.1.1'], 'config')]);
+    world.table.portUp(port(1));
+    expect([...world.host.bound.keys()]).toEqual(['10.0.1.1']);
+  });
+
+  test('ends where the configuration narrows it', () => {
+    const world = new World();
+    world.table.attach(asked(['10.0.1.1']));
+    world.table.portUp(port(1));
+    expect(world.state('10.0.1.1')).toBe('attached bound*');
+    world.table.configure({ ...world.given, within }, []);
+    expect(world.state('10.0.1.1')).toBe('waiting reserved');
+  });
+
+  test('takes nothing from another node before the guest shows itself; an operator does at once', () => {
+    const attached = (source: Binding['source']): World => {
+      const world = new World();
+      world.host.others.set('10.0.0.1', { sequence: 4 });
+      world.table.portUp(port(1));
+      world.table.attach(asked(['10.0.0.1'], source));
+      return world;
+    };
+    expect(attached('api').state('10.0.0.1')).toBe('attached bound*');
+    const world = attached('lxd');
+    expect(world.state('10.0.0.1')).toBe('moved otherNode');
+    world.table.sighted(1, frame('arp', mac(1), '10.0.0.1'));
+    expect(world.host.bound.get('10.0.0.1')!.sequence).toBe(5);
+  });
 });

@@ -8,9 +8,9 @@
 import { LeafdError } from '../lib/leafd-error.ts';
 import { formatIp } from '../net/ip.ts';
 import { formatMac } from '../net/mac.ts';
-import { samePrefix } from '../net/prefix.ts';
+import { prefixText, samePrefix } from '../net/prefix.ts';
 import type { Binding } from './binding.ts';
-import { claim, judgeLearned, release, reservedFor, settle, wait } from './table-addresses.ts';
+import { claim, isWithin, judgeLearned, release, reservedFor, settle, wait } from './table-addresses.ts';
 import { evict, plug, portFor, setMac, unplug } from './table-macs.ts';
 import { tellAddress } from './table-moves.ts';
 import { probeSoon, seek } from './table-probes.ts';
@@ -45,6 +45,14 @@ export function judgeReserved(state: TableState, binding: Binding): void {
         `binding ${binding.name}: ${formatIp(address)} is reserved: ${whose}`,
       );
   }
+  const named = binding.addresses.map((bytes) => ({ bytes, length: bytes.length * 8 }));
+  for (const prefix of [...named, ...binding.allowed])
+    if (!isWithin(state, binding, prefix))
+      throw new LeafdError(
+        'bad-request',
+        `binding ${binding.name}: ${prefixText(prefix)} is outside of what may be attached`,
+        { hint: 'guests.within of the configuration lists what may' },
+      );
 }
 
 /** What two bindings cannot both have. */

@@ -4,7 +4,8 @@
 // keeps it while his port is up, but a binding that says port and MAC always gets it.
 //
 // A binding with a port has the port of that name. A binding with only a MAC stays at the first port where a frame
-// shows the MAC, while that port is up, and never gets a port that another binding names.
+// shows the MAC, while that port is up, and never gets a port that another binding names. A port that has shown another
+// MAC before is another guest's; and who was there before a guest was expected is not that guest.
 
 import type { Refusal } from './binding.ts';
 import { forget, judgeLearned, settleAll, wait } from './table-addresses.ts';
@@ -27,7 +28,8 @@ export function portFor(state: TableState, entry: BindingEntry): PortEntry | und
   const fits = (port: PortEntry): boolean =>
     sameBytes(port.mac, mac) &&
     (bridge === undefined || port.port.bridge === bridge) &&
-    (port.binding === undefined || port.binding === entry);
+    (port.binding === undefined || port.binding === entry) &&
+    mayLand(entry, port, mac!);
   if (entry.port !== undefined && fits(entry.port)) return entry.port;
   if (bridge === undefined) {
     for (const port of state.ports.values()) if (port.up && fits(port)) return port;
@@ -125,6 +127,7 @@ function strangerTo(state: TableState, port: PortEntry, mac: Uint8Array): Refusa
   for (const entry of state.bindingsByMac.get(keyOf(mac)) ?? []) {
     if (entry === port.binding || !isInScope(entry, port)) continue;
     if (entry.binding.port !== undefined || port.binding !== undefined) return 'otherGuest';
+    if (!mayLand(entry, port, mac)) return 'otherGuest';
     if (entry.port !== undefined && entry.port !== port && entry.port.up)
       if (entry.confirmed || isDefended(state, entry.port)) return 'otherGuest';
   }
@@ -148,6 +151,14 @@ function isDefended(state: TableState, owner: PortEntry): boolean {
   return nowMs < owner.defendedUntilMs;
 }
 
+/** Whether a binding with only a MAC can have come to a port that shows the MAC. */
+function mayLand(entry: BindingEntry, port: PortEntry, mac: Uint8Array): boolean {
+  if (entry.port === port) return true;
+  if (port.firstMac !== undefined && !sameBytes(port.firstMac, mac)) return false;
+  const { expected } = entry.binding;
+  return expected?.sinceMs === undefined || port.sinceMs >= expected.sinceMs;
+}
+
 function isInScope(entry: BindingEntry, port: PortEntry): boolean {
   const { bridge, port: name } = entry.binding;
   if (bridge !== undefined) return bridge === port.port.bridge;
@@ -161,6 +172,7 @@ function adopt(state: TableState, port: PortEntry, mac: Uint8Array): void {
   if (owner !== undefined && owner !== port && owner.binding?.binding.port === undefined && owner.binding)
     unplug(state, owner.binding);
   setMac(state, port, mac, true);
+  port.firstMac ??= mac.slice();
   const found = port.binding === undefined ? byMac(state, port, mac) : undefined;
   if (found !== undefined) {
     if (found.port !== undefined && found.port !== port) unplug(state, found);
@@ -176,5 +188,7 @@ function adopt(state: TableState, port: PortEntry, mac: Uint8Array): void {
 
 function byMac(state: TableState, port: PortEntry, mac: Uint8Array): BindingEntry | undefined {
   const entries = state.bindingsByMac.get(keyOf(mac)) ?? [];
-  return entries.find((entry) => entry.binding.port === undefined && isInScope(entry, port));
+  return entries.find(
+    (entry) => entry.binding.port === undefined && isInScope(entry, port) && mayLand(entry, port, mac),
+  );
 }

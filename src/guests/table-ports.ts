@@ -54,6 +54,8 @@ function newPort(state: TableState, port: GuestPort, alarm: number): PortEntry {
     downAtMs: Number.POSITIVE_INFINITY,
     binding: undefined,
     mac: undefined,
+    firstMac: undefined,
+    sinceMs: state.host.wallMs(),
     macSettled: false,
     defendedUntilMs: undefined,
     learned: new Set(),
@@ -127,6 +129,7 @@ function restoreMac(state: TableState, entry: PortEntry, kept: readonly KeptAddr
     if (mac === undefined || judgeMac(state, entry, mac) !== undefined) continue;
     // The first frame may still say otherwise: the guest may be another one than before.
     entry.macSettled = false;
+    entry.firstMac = undefined;
     if (entry.binding !== undefined) entry.binding.confirmed = false;
     return;
   }

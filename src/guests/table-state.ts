@@ -14,6 +14,8 @@ import type { GuestHost, GuestPort, Heard } from './ports.ts';
 export interface GuestTableOptions {
   /** No guest's frame carries it as its source. */
   gatewayMac: Uint8Array;
+  /** What bindings of others than the configuration may name; absent: anything. */
+  within?: readonly Prefix[];
   allowed: readonly Prefix[];
   bridges: readonly { name: string; allowed?: readonly Prefix[] }[];
   learn: GuestLearnIntent;
@@ -83,6 +85,10 @@ export interface PortEntry {
   binding: BindingEntry | undefined;
   /** The one source MAC of its frames. */
   mac: Uint8Array | undefined;
+  /** The first one that its frames have shown since it was made, whatever its carrier did. */
+  firstMac: Uint8Array | undefined;
+  /** Wall time at which it was made, as far as is known here. */
+  readonly sinceMs: number;
   /** A frame has shown `mac` since the port came up, or the binding says it: no other is taken. */
   macSettled: boolean;
   /** Another port has shown `mac` while it was not settled: until then it is not given away. */

@@ -144,7 +144,10 @@ export class GuestTable {
     const next = expected === undefined ? binding : { ...binding, expected: lasting(expected) };
     state.shadowed.delete(binding.name);
     if (known !== undefined && !isLanding && isSameBinding(known.binding, next)) return;
-    putBinding(state, next, isLanding ? 'expected' : 'operator');
+    // A driver repeats what its hypervisor's database says, and whoever may edit that need be no operator of the
+    // network: the guest has to show itself before it takes what another node announces.
+    const proof = binding.source === 'api' ? 'operator' : 'none';
+    putBinding(state, next, isLanding ? 'expected' : proof);
     this.#bringBack();
   }
 
@@ -173,7 +176,8 @@ export class GuestTable {
     const isConfigured = known?.binding.source === 'config';
     if (!isConfigured) this.#judge(binding);
     const isAlone = known === undefined || known.binding.expected?.alone === true;
-    const now: Expectation = isAlone ? { ...expected, alone: true } : lasting(expected);
+    const told = { ...lasting(expected), sinceMs: state.host.wallMs() };
+    const now: Expectation = isAlone ? { ...told, alone: true } : told;
     const before = known?.binding.expected?.qmp;
     if (!isConfigured) state.shadowed.delete(binding.name);
     const entry = putBinding(state, { ...(isConfigured ? known.binding : binding), expected: now }, 'none');

@@ -19,6 +19,7 @@ const settings: readonly Setting[] = [
   ['gateways', (g) => `${formatIp(g.gateway4)} ${formatIp(g.gateway6)}`],
   ['taps', (g) => list(g.taps)],
   ['allowed', (g) => prefixList(g.allowed)],
+  ['within', (g) => g.within && prefixList(g.within)],
   ['reserved', (g) => prefixList(g.reserved)],
   ['learn', (g) => onOff(g.learn.enabled)],
   ['learn.maxAddresses', (g) => String(g.learn.maxAddresses)],

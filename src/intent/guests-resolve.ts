@@ -52,6 +52,8 @@ export function resolveGuests(config: GuestsConfig, around: AroundGuests, findin
     metric: config.metric ?? 1024,
     freshMetric: config.freshMetric ?? 512,
   };
+  if (config.within !== undefined)
+    intent.within = prefixesOf(config.within, [...root, 'within'], findings, whyNoGuest);
   const dhcp = resolveDhcp(config, findings);
   if (dhcp !== undefined) intent.dhcp = dhcp;
   if (config.policy !== undefined) intent.policy = chainOf(config.policy);

@@ -15,6 +15,8 @@ export interface GuestsIntent {
   taps: readonly string[];
   /** What may be learned on ports that no binding is for; nothing unless set. */
   allowed: readonly Prefix[];
+  /** What hooks, drivers and the API may attach or allow; absent: anything that is not reserved. */
+  within?: readonly Prefix[];
   /** Never a guest's, beside what leafd knows itself: gateways, own addresses, neighbours. */
   reserved: readonly Prefix[];
   /** The operator's bindings, of source `config`. */

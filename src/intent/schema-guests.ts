@@ -133,6 +133,9 @@ export const guestsSection = section({
   allowed: prefixes
     .meta({ description: 'What may be learned on ports that no binding is for; default: nothing' })
     .optional(),
+  within: prefixes
+    .meta({ description: 'All that hooks, drivers and the API may attach; default: what is not reserved' })
+    .optional(),
   reserved: prefixes.meta({ description: "Never a guest's" }).optional(),
   bind: z.array(bind).max(MAX_BINDINGS).optional(),
   learn: learn.optional(),
