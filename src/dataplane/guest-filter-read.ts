@@ -19,12 +19,12 @@ import {
   elementId,
   INET_TABLE,
   ifindexOf,
-  LINKS_SET,
   NETDEV_TABLE,
   type OwnedElement,
   PORT_SETS,
 } from './guest-rules.ts';
 import { type FilterFound, type TableFound, tableNotFound } from './guest-rules-delta.ts';
+import { LINKS_SET } from './guest-rules-guard.ts';
 
 const ENOENT = 2;
 

@@ -32,9 +32,7 @@ import {
   elementId,
   INET_TABLE,
   ifindexOf,
-  inetRules,
   LINK_REASONS,
-  linkElement,
   NETDEV_TABLE,
   NFLOG_GROUP,
   netdevRules,
@@ -56,6 +54,7 @@ import {
   sharedChanges,
   sharedIsThere,
 } from './guest-rules-delta.ts';
+import { inetRules, linkElement } from './guest-rules-guard.ts';
 import { HEARD_GROUP } from './guest-rules-hear.ts';
 import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
 

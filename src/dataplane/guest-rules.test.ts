@@ -8,7 +8,6 @@ import {
   elementChanges,
   elementId,
   INET_TABLE,
-  inetRules,
   linkOfPortChain,
   NETDEV_TABLE,
   netdevRules,
@@ -31,6 +30,7 @@ import {
   type TableFound,
   tableNotFound,
 } from './guest-rules-delta.ts';
+import { inetRules } from './guest-rules-guard.ts';
 import type { GuestPlaneIntent } from './guest-wish.ts';
 
 const bytes = (address: string) => parseIp(address)!;
