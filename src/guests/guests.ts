@@ -29,6 +29,9 @@ const HEARD_BEFORE: ReadonlySet<string> = new Set<Refusal>([
   'dhcpServer',
 ]);
 
+/** What the filter dropped so soon after a frame was understood was most likely that frame. */
+const JUDGED_MS = 250;
+
 /** How long the kernel is given to have the route of a guest before its question is answered all the same. */
 const ANSWER_WAIT_MS = 3;
 const ANSWER_TRIES = 20;
@@ -65,6 +68,8 @@ export class Guests {
   readonly #resumes = new Map<string, ResumeWatch>();
   /** Ports whose question for the gateway is answered soon. */
   readonly #unanswered = new Set<number>();
+  /** By port: when a frame of it was understood last. */
+  readonly #judgedAtMs = new Map<number, number>();
   #intent: GuestsIntent;
   #flushDue = false;
   #timer: NodeJS.Timeout | undefined;
@@ -152,13 +157,18 @@ export class Guests {
     const { reason, mac } = drop;
     // The guard of this machine sees the bridge that a packet came in by: whose it is the MAC says.
     const ifindex = this.#turn.portBehind(drop.ifindex, mac) ?? drop.ifindex;
-    if (wasHeard(drop) || !isRefusal(reason)) return;
+    if (!isRefusal(reason) || (wasHeard(drop) && this.#hasJudged(ifindex))) return;
     // Dropped before the guest was known, told after: that is no offence.
     if (reason === 'otherMac' && mac !== undefined && this.#turn.mayHave(ifindex, mac)) return;
     const address = isSpoofed(reason) ? sourceOf(drop.packet) : undefined;
     if (address !== undefined && this.#turn.portOf(address) === ifindex) return;
     const about = { ...(mac === undefined ? {} : { mac }), ...(address === undefined ? {} : { address }) };
     this.#do(() => this.table.forbidden(ifindex, reason, about));
+  }
+
+  /** Whether a frame of the port was understood a moment ago; the filter tells a little later than the log. */
+  #hasJudged(ifindex: number): boolean {
+    return this.#world.nowMs() - (this.#judgedAtMs.get(ifindex) ?? Number.NEGATIVE_INFINITY) < JUDGED_MS;
   }
 
   /** There are to be no guests: all are withdrawn. To be closed next. */
@@ -255,6 +265,7 @@ export class Guests {
     if (port.asItIs) this.#guard();
     this.#do(() => {
       this.table.portGone(port.ifindex);
+      this.#judgedAtMs.delete(port.ifindex);
       this.#turn.forget(port.ifindex);
     });
   }
@@ -262,6 +273,7 @@ export class Guests {
   #frame(port: GuestPort, bytes: Uint8Array, length: number): void {
     const news = readFrame(bytes, length, this.#intent);
     if (news === undefined) return;
+    this.#judgedAtMs.set(port.ifindex, this.#world.nowMs());
     switch (news.kind) {
       case 'sighting':
         this.#sighted(port, news.sighting);
