@@ -9,6 +9,7 @@ import { type FakeBackend, fakeBackend } from '../api/fake-backend.ts';
 import { type ApiServer, startApi } from '../api/server.ts';
 import type { GuestsView } from '../api/views.ts';
 import { run } from './main.ts';
+import { guestsTrouble } from './render-guests.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'leafd-cli-guests-'));
 const socket = join(folder, 'leafd.sock');
@@ -306,4 +307,12 @@ test('completion knows guests, frozen addresses and formats', async () => {
     'ifupdown',
     'cloud-init',
   ]);
+});
+
+test('of many failures the status shows the first ones, and how many more', () => {
+  const failures = [1, 2, 3, 4, 5].map((at) => `address vmbr${at}: EROFS`);
+  const counts = { failures, refused: {} } as Parameters<typeof guestsTrouble>[0];
+  const text = guestsTrouble(counts, false as never)!;
+  expect(text).toContain('vmbr3: EROFS; and 2 more');
+  expect(text).not.toContain('vmbr4');
 });

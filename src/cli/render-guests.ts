@@ -99,7 +99,10 @@ export function guestsSummary(counts: GuestCountsView, ink: Ink): string {
 /** What is not as it should be, for the status; undefined where all is well. */
 export function guestsTrouble(counts: GuestCountsView, ink: Ink): string | undefined {
   const { failures, refused, dropped, unheard } = counts;
-  if (failures !== undefined) return paint(ink, 'red', failures.join('; '));
+  if (failures !== undefined) {
+    const more = failures.length > 3 ? [`and ${failures.length - 3} more`] : [];
+    return paint(ink, 'red', [...failures.slice(0, 3), ...more].join('; '));
+  }
   const parts = [
     Object.keys(refused).length > 0 && `refused ${countsText(refused)}`,
     dropped !== undefined && `dropped ${countsText(dropped)}`,
