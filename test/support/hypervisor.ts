@@ -24,11 +24,21 @@ export const hypervisors = ['hv1', 'hv2', 'hv3'] as const;
 export type Router = (typeof routers)[number];
 export type Hypervisor = (typeof hypervisors)[number];
 
-/** The example, with reverse path filtering set the way distributions do before leafd starts. */
-export function hypervisorFabric(title: string, moreGuests: Record<string, unknown> = {}): Fabric {
+/**
+ * The example, with reverse path filtering set the way distributions do before leafd starts, and with `more` in the
+ * guests section of each hypervisor.
+ */
+export function hypervisorFabric(
+  title: string,
+  moreGuests: Record<string, unknown> = {},
+  more: Readonly<Record<string, unknown>> = {},
+): Fabric {
   const strict = 'sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1';
   const text = editConfig(exampleText('hypervisors'), (lab) => {
-    for (const name of hypervisors) lab.nodes[name].commands = [strict];
+    for (const name of hypervisors) {
+      lab.nodes[name].commands = [strict];
+      Object.assign(lab.nodes[name].config.guests, more);
+    }
     // What is too many is asked for at once.
     lab.nodes.hv3.config.guests.learn = { perSecond: 1000 };
     Object.assign(lab.guests, moreGuests);
