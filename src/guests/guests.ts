@@ -72,6 +72,8 @@ export class Guests {
   readonly #judgedAtMs = new Map<number, number>();
   #intent: GuestsIntent;
   #flushDue = false;
+  /** There are more ports than the table takes. */
+  #isFull = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #advertising: NodeJS.Timeout | undefined;
@@ -85,7 +87,7 @@ export class Guests {
     this.#turn = new KernelTurn(world.plane, world.routes, metricOf);
     this.#ports = new GuestPorts(world.monitor, {
       portUp: (port) => this.#portUp(port),
-      portChanged: (port) => this.#do(() => this.table.portChanged(port)),
+      portChanged: (port) => this.#do(() => this.#takePort(port)),
       portGone: (port) => this.#portGone(port),
     });
     const send: SendFrame = (ifindex, frame, length) => world.plane.send(ifindex, frame, length);
@@ -252,7 +254,19 @@ export class Guests {
 
   #portUp(port: GuestPort): void {
     if (port.asItIs) this.#guard();
-    this.#do(() => this.table.portUp(port));
+    this.#do(() => this.#takePort(port));
+  }
+
+  /** A port beyond the table's limit is shut, which is told once; it is taken when another has gone. */
+  #takePort(port: GuestPort): void {
+    try {
+      this.table.portUp(port);
+    } catch (error) {
+      if (!(error instanceof LeafdError)) throw error;
+      this.#turn.admit(port, []);
+      if (!this.#isFull) this.#world.trouble(error);
+      this.#isFull = true;
+    }
   }
 
   /** What guests may reach on this machine is limited on these links too. */
@@ -267,7 +281,14 @@ export class Guests {
       this.table.portGone(port.ifindex);
       this.#judgedAtMs.delete(port.ifindex);
       this.#turn.forget(port.ifindex);
+      if (this.#isFull) this.#takeLeftOut();
     });
+  }
+
+  #takeLeftOut(): void {
+    this.#isFull = false;
+    for (const port of this.#ports.ports.values())
+      if (this.table.portNamed(port.name) === undefined) this.#takePort(port);
   }
 
   #frame(port: GuestPort, bytes: Uint8Array, length: number): void {

@@ -34,7 +34,9 @@ export function portUp(state: TableState, port: GuestPort): void {
   const before = state.portByName.get(port.name);
   if (before !== undefined && before.port.ifindex !== port.ifindex) portGone(state, before);
   if (state.ports.size >= limits.ports)
-    throw new LeafdError('too-many', `${port.name}: there are ${limits.ports} guest ports already`);
+    throw new LeafdError('too-many', `${port.name}: there are ${limits.ports} guest ports already`, {
+      hint: 'it is shut until another port has gone',
+    });
   const entry = state.alarms.add((alarm) => newPort(state, port, alarm));
   state.ports.set(port.ifindex, entry);
   state.portByName.set(port.name, entry);
