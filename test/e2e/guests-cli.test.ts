@@ -23,7 +23,8 @@ import {
 import { describePing, pingsDuring } from '../support/pinger.ts';
 import { bootGuest } from '../support/qemu.ts';
 
-const fabric = hypervisorFabric('by-hand', {}, { taps: ['vif*'] });
+const within = ['192.0.2.0/24', '198.18.0.0/16', '2001:db8:100::/48', '2001:db8:200::/48'];
+const fabric = hypervisorFabric('by-hand', {}, { taps: ['vif*'], within });
 const web1 = ['192.0.2.11', '2001:db8:100::11'];
 
 beforeAll(async () => {
@@ -66,6 +67,7 @@ describe('leafctl', () => {
       expect(await says('hv2', 'attach', 'other', '--address', guest.addresses[0]!)).toMatch(/^2 /);
       const twice = ['attach', 'other', '--mac', '02:00:00:00:77:01', '--address', guest.addresses[0]!];
       expect(await says('hv2', ...twice)).toMatch(/^5 .*192\.0\.2\.71/s);
+      expect(await says('hv2', ...twice.slice(0, -1), '203.0.113.1')).toMatch(/^2 .*outside/);
       expect(await says('hv2', ...twice.slice(0, -1), '169.254.0.1')).toMatch(/^2 .*link-local/);
       expect(await says('hv2', 'guests', 'clear', guest.addresses[0]!)).toMatch(/^1 /);
       expect((await run(['bin/leafctl', '-s', '/nowhere.sock', 'guests'])).exitCode).toBe(3);
@@ -89,7 +91,7 @@ describe('leafctl', () => {
       expect(await says('hv3', 'guests', guest.name)).toMatch(/^1 .*expected/s);
       await until(
         () => says('hv3', 'guests', guest.name),
-        (text) => /^1 .*not.found|^1 .*no guest/is.test(text),
+        (text) => /^1 leafctl: .*no guest/.test(text),
         {
           timeoutMs: 3000,
           what: 'the end of the expectation',
