@@ -6,7 +6,7 @@ import { type GuestRows, guestSumsView, guestViews, guestWhy } from '../api/gues
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { Binding } from '../guests/binding.ts';
 import type { Guests } from '../guests/guests.ts';
-import { LeafdError } from '../lib/leafd-error.ts';
+import type { AttachOrder } from '../guests/table.ts';
 
 export interface GuestBackendParts {
   guests: Guests;
@@ -39,7 +39,7 @@ export function guestBackend(parts: GuestBackendParts): GuestsBackend {
       return guestSumsView({ ...table.sums(), drops: parts.drops() }, failures, parts.unheard());
     },
     attach: async (requests) => {
-      guests.change(() => attachAll(table, requests, expectForMs));
+      guests.change(() => table.attachAll(requests.map((request) => orderOf(request, expectForMs))));
       await guests.saved();
       const names = new Set(requests.map(({ binding }) => binding.name));
       return guestViews(rowsOfBindings(table, names), Date.now());
@@ -87,6 +87,14 @@ function whyOf({ guests: { table }, reserved }: GuestBackendParts, address: Uint
   return guestWhy(address, { row, binding, reserved: reserved(address), refusals }, Date.now());
 }
 
+function orderOf({ binding, expect, keepExpected }: AttachRequest, expectForMs: number): AttachOrder {
+  if (expect !== undefined) return { binding: expectedOf(binding, expect, expectForMs) };
+  return {
+    binding: { ...binding, sinceMs: Date.now() },
+    ...(keepExpected !== undefined && { keepExpected }),
+  };
+}
+
 function expectedOf(binding: AttachRequest['binding'], wish: ExpectRequest, expectForMs: number): Binding {
   const { from, forMs, qmp } = wish;
   const sinceMs = Date.now();
@@ -99,28 +107,4 @@ function expectedOf(binding: AttachRequest['binding'], wish: ExpectRequest, expe
       ...(qmp === undefined ? {} : { qmp }),
     },
   };
-}
-
-/** All, or none: what was attached before one that is refused is as it was again. */
-function attachAll(table: Guests['table'], requests: readonly AttachRequest[], expectForMs: number): void {
-  const before = new Map<string, Binding | undefined>();
-  const done: string[] = [];
-  try {
-    for (const { binding, expect, keepExpected } of requests) {
-      const { name } = binding;
-      if (!before.has(name)) before.set(name, table.binding(name)?.binding);
-      done.push(name);
-      if (expect !== undefined) table.expect(expectedOf(binding, expect, expectForMs));
-      else table.attach({ ...binding, sinceMs: Date.now() }, { keepExpected });
-    }
-  } catch (error) {
-    if (!(error instanceof LeafdError)) throw error;
-    for (const name of done.reverse()) {
-      const former = before.get(name);
-      if (former === undefined) table.detach(name);
-      else if (former.expected !== undefined) table.expect(former);
-      else table.attach(former);
-    }
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { LeafdError } from '../lib/leafd-error.ts';
+import { formatIp } from '../net/ip.ts';
 import type { Binding } from './binding.ts';
 import { binding, frame, ip, mac, port, prefix, World } from './fake-host.test-data.ts';
 
@@ -394,5 +395,62 @@ describe('what hooks and drivers may name', () => {
     expect(world.state('10.0.0.1')).toBe('moved otherNode');
     world.table.sighted(1, frame('arp', mac(1), '10.0.0.1'));
     expect(world.host.bound.get('10.0.0.1')!.sequence).toBe(5);
+  });
+});
+
+describe('all of a request, or none', () => {
+  const refused = binding('more', { port: 'tap1' });
+
+  const all = (world: World): unknown => {
+    const looks = world.table.bindings();
+    const addresses = world.table
+      .addresses()
+      .map(({ address }) => `${formatIp(address)} ${world.state(formatIp(address))}`);
+    return [looks.map(({ binding: one, shadowedBy }) => [one, shadowedBy]), addresses];
+  };
+
+  const refuse = (world: World, ...bindings: Binding[]): void => {
+    const before = all(world);
+    const orders = [...bindings, refused].map((one) => ({ binding: one }));
+    expect(codeOf(() => world.table.attachAll(orders))).toMatch(/conflict.*more.*tap1.*web/);
+    expect(all(world)).toEqual(before);
+  };
+
+  test('what was new goes, what was replaced is as it was and stays announced', () => {
+    const world = new World();
+    world.table.attach(web);
+    world.table.attach(binding('db', { port: 'tap2', mac: mac(2), addresses: ['192.0.2.2', '192.0.2.3'] }));
+    for (const n of [1, 2]) world.table.portUp(port(n));
+    world.calls();
+    refuse(
+      world,
+      binding('new', { port: 'tap9', addresses: ['192.0.2.9'] }),
+      binding('db', { port: 'tap2', mac: mac(2), addresses: ['192.0.2.2'] }),
+      binding('other', { port: 'tap8', addresses: ['192.0.2.3'] }),
+    );
+    expect(world.calls()).toEqual(['unbind 192.0.2.3', 'bind 192.0.2.3 tap2 0']);
+  });
+
+  test('one that the configuration beats is so again', () => {
+    const world = new World();
+    world.table.attach(binding('vm', { port: 'tap1', addresses: ['192.0.2.5'] }));
+    world.table.configure(world.given, [{ ...web, source: 'config' }]);
+    expect(world.table.binding('vm')?.shadowedBy).toBe('web');
+    refuse(
+      world,
+      binding('vm', { port: 'tap5', addresses: ['192.0.2.5'] }),
+      binding('new', { port: 'tap9' }),
+    );
+  });
+
+  test('an expectation that had ended is there again, with its time and its socket', () => {
+    const world = new World();
+    world.table.attach(web);
+    const expected = { untilMs: world.host.wallMs() + 5000, qmp: '/run/a' };
+    world.table.expect(binding('vm', { port: 'tap5', addresses: ['192.0.2.5'], expected }));
+    world.host.qmps = [];
+    refuse(world, binding('vm', { port: 'tap5', addresses: ['192.0.2.5'] }));
+    expect(world.host.qmps).toEqual(['vm -', 'vm /run/a']);
+    expect(world.table.nextDeadlineMs()).toBe(world.host.now + 5000);
   });
 });

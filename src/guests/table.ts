@@ -65,6 +65,12 @@ export type { AddressLook, BindingLook, PortLook, RefusedLook } from './table-vi
 /** Below this a wall clock that is set is asked again when the time of an expectation seems to be over. */
 const WALL_RETRY_MS = 50;
 
+/** What `attach` is asked for; with `binding.expected`, what `expect` is. */
+export interface AttachOrder {
+  binding: Binding;
+  keepExpected?: boolean;
+}
+
 export class GuestTable {
   readonly #state: TableState;
 
@@ -148,6 +154,36 @@ export class GuestTable {
     // network: the guest has to show itself before it takes what another node announces.
     const proof = binding.source === 'api' ? 'operator' : 'none';
     putBinding(state, next, isLanding ? 'expected' : proof);
+    this.#bringBack();
+  }
+
+  /** All of them, in their order, or none: before one that is refused is thrown, the others are as they were. */
+  attachAll(orders: readonly AttachOrder[]): void {
+    const before: { name: string; look: BindingLook | undefined }[] = [];
+    try {
+      for (const { binding, keepExpected = false } of orders) {
+        const { name } = binding;
+        const look = this.binding(name);
+        this.attach(binding, { keepExpected });
+        before.push({ name, look });
+      }
+    } catch (error) {
+      for (const { name, look } of before.reverse()) this.#putBack(name, look);
+      throw error;
+    }
+  }
+
+  /** Not an order: nobody is asked whether it may be, and nothing is taken from other nodes once more. */
+  #putBack(name: string, before: BindingLook | undefined): void {
+    const state = this.#state;
+    const now = state.bindings.get(name);
+    if (before !== undefined && before.shadowedBy === undefined) {
+      const { expected } = before.binding;
+      if (now?.binding.expected?.qmp !== expected?.qmp) state.host.qmp(name, expected?.qmp);
+      this.#armExpectation(putBinding(state, before.binding, 'none'));
+    } else if (now !== undefined) dropBinding(state, now, 'detached');
+    if (before?.shadowedBy !== undefined)
+      state.shadowed.set(name, shadowOf(state, before.binding, before.shadowedBy));
     this.#bringBack();
   }
 
