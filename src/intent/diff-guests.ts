@@ -12,6 +12,8 @@ import type { GuestBindingIntent, GuestBridgeIntent, GuestsIntent } from './gues
 type Setting = readonly [name: string, show: (guests: GuestsIntent) => string | undefined];
 
 const list = (words: readonly (string | number)[]): string => (words.length === 0 ? 'none' : words.join(' '));
+const listOrNothing = (words: readonly string[] = []): string | undefined =>
+  words.length === 0 ? undefined : words.join(' ');
 const prefixList = (prefixes: readonly Prefix[]): string => list(prefixes.map(prefixText));
 
 const settings: readonly Setting[] = [
@@ -32,7 +34,7 @@ const settings: readonly Setting[] = [
   ['moves.duplicateWithin', (g) => formatDuration(g.moves.duplicateWithinMs)],
   ['moves.freshPreference', (g) => String(g.moves.freshPreference)],
   ['dhcp', (g) => onOff(g.dhcp !== undefined)],
-  ['dhcp.dns', (g) => g.dhcp && list(g.dhcp.dns.map((one) => formatIp(one)))],
+  ['dhcp.dns', (g) => listOrNothing(g.dhcp?.dns.map((one) => formatIp(one)))],
   ['dhcp.domain', (g) => g.dhcp?.domain],
   ['dhcp.leaseTime', (g) => g.dhcp && formatDuration(g.dhcp.leaseTimeMs)],
   ['reach.tcp', (g) => list(g.reach.tcp)],
