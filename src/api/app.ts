@@ -8,7 +8,7 @@ import { parseIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import type { Backend, ConfigAnswer } from './backend.ts';
 import type { EventRing } from './events.ts';
-import { addGuests, explained, withGuests } from './guests-routes.ts';
+import { addGuests, explained, withGuests } from './guest-rest.ts';
 import {
   actionOf,
   actionText,

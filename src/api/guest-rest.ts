@@ -1,4 +1,4 @@
-// The routes about guests. Where the configuration has none they are there all the same and say so: a hook that
+// REST about guests. Where the configuration has none the paths are there all the same and say so: a hook that
 // attaches must tell "no such thing" from "wrong address".
 
 import type { FastifyInstance } from 'fastify';
