@@ -36,13 +36,16 @@ export function judgeBinding(binding: Binding): void {
 /** Refuses what nobody may have, where an operator asks for it now. Throws LeafdError `bad-request`. */
 export function judgeReserved(state: TableState, binding: Binding): void {
   if (sameBytes(binding.mac, state.options.gatewayMac))
-    throw new LeafdError('bad-request', `binding ${binding.name}: the MAC is the gateway's`);
+    throw new LeafdError('bad-request', `binding ${binding.name}: the MAC is the gateway's`, {
+      hint: 'a guest has a MAC of its own; gatewayMac is that of all hypervisors',
+    });
   for (const address of binding.addresses) {
     const whose = reservedFor(state, address);
     if (whose !== undefined)
       throw new LeafdError(
         'bad-request',
         `binding ${binding.name}: ${formatIp(address)} is reserved: ${whose}`,
+        { hint: 'give the guest another address' },
       );
   }
   const named = binding.addresses.map((bytes) => ({ bytes, length: bytes.length * 8 }));
@@ -89,11 +92,13 @@ export function judgeConflicts(state: TableState, binding: Binding): void {
     throw new LeafdError(
       'too-many',
       `binding ${binding.name}: there are ${limits.bindings} bindings already`,
+      { hint: 'detach those of guests that are no more' },
     );
   if (state.addresses.size + binding.addresses.length - (known?.keys.length ?? 0) > limits.allAddresses)
     throw new LeafdError(
       'too-many',
       `binding ${binding.name}: there are ${limits.allAddresses} addresses already`,
+      { hint: 'detach those of guests that are no more' },
     );
 }
 

@@ -73,14 +73,21 @@ export async function migrateGuest(
   const node = guestNamed(state, name);
   const target = nodeNamed(state.topology, to);
   const place = state.guests?.find((one) => one.name === name);
-  if (place === undefined) throw new LeafdError('lab-guest-absent', `${name} is not running`);
+  if (place === undefined)
+    throw new LeafdError('lab-guest-absent', `${name} is not running`, {
+      hint: 'the lab did not come up whole',
+    });
   if (target?.kind !== 'hypervisor')
-    throw new LeafdError('lab-node-invalid', `${to} is no hypervisor of this lab`);
+    throw new LeafdError('lab-node-invalid', `${to} is no hypervisor of this lab`, {
+      hint: `hypervisors: ${hypervisorsOf(state).join(', ')}`,
+    });
   if (place.on === to) throw new LeafdError('lab-node-invalid', `${name} is on ${to} already`);
   if (options.cold === true && options.cancel === true)
-    throw new LeafdError('usage', 'only a live migration can be cancelled');
+    throw new LeafdError('usage', 'only a live migration can be cancelled', { hint: 'leave --cold out' });
   if (!(target.bridges ?? []).includes(node.guest!.bridge))
-    throw new LeafdError('lab-node-invalid', `${to} has no bridge ${node.guest!.bridge}`);
+    throw new LeafdError('lab-node-invalid', `${to} has no bridge ${node.guest!.bridge}`, {
+      hint: 'bridges: of the hypervisor in the file of the lab',
+    });
   const startedMs = performance.now();
   const kind = options.cold ? 'cold' : options.cancel ? 'cancelled' : 'live';
   const move = { state, node, from: place.on, to, place };
@@ -170,6 +177,10 @@ async function sayAgain(voice: Voice): Promise<void> {
     await delay(delayMs);
     voice.speak();
   }
+}
+
+function hypervisorsOf({ topology }: LabState): string[] {
+  return topology.nodes.filter(({ kind }) => kind === 'hypervisor').map(({ name }) => name);
 }
 
 function guestNodes(state: LabState): LabNode[] {
