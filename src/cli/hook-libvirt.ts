@@ -22,7 +22,7 @@ import {
   unique,
 } from './hook-body.ts';
 
-export const GUEST_NAMESPACE = 'https://leafd.dev/guest/1';
+const GUEST_NAMESPACE = 'https://leafd.dev/guest/1';
 /** Where the guest's element is, as DomainReader writes paths. */
 const GUEST = 'domain/metadata/{guest}guest';
 /** Elements within each other at most. */

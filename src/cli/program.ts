@@ -27,9 +27,6 @@ import {
 import type { SimOptions } from './sim.ts';
 import type { Terminal } from './terminal.ts';
 
-/** What a command does: its exit code. */
-export type Action = (context: Context, ...words: never[]) => Promise<number> | number;
-
 export interface Program {
   command: Command;
   /** The exit code of the command that ran; 0 before. */

@@ -20,9 +20,6 @@ export const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
 
 export const NFT_CMP_EQ = 0;
 export const NFT_CMP_NEQ = 1;
-export const NFT_CMP_LT = 2;
-export const NFT_CMP_LTE = 3;
-export const NFT_CMP_GT = 4;
 export const NFT_CMP_GTE = 5;
 
 const NFT_DYNSET_OP_UPDATE = 1;

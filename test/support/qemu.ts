@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run, runOrThrow, until } from './fabric.ts';
+import { until } from './fabric.ts';
 import { guestImage } from './guest-image.ts';
 import { Qmp, type QmpEvent } from './qmp.ts';
 
@@ -204,15 +204,4 @@ export async function migrationProgress(source: QemuGuest): Promise<{ status: st
   type Answer = { status: string; ram?: { transferred: number } };
   const { status, ram } = await source.qmp.ask<Answer>('query-migrate');
   return { status, transferred: ram?.transferred ?? 0 };
-}
-
-/** Whether a link is there in a namespace. */
-export async function hasLink(netns: string, name: string): Promise<boolean> {
-  return (await run(['ip', '-n', netns, 'link', 'show', name])).exitCode === 0;
-}
-
-/** A bridge of the test's own, where no lab makes one. */
-export async function makeBridge(netns: string, bridge: string): Promise<void> {
-  await runOrThrow(['ip', '-n', netns, 'link', 'add', bridge, 'type', 'bridge']);
-  await runOrThrow(['ip', '-n', netns, 'link', 'set', bridge, 'up']);
 }
