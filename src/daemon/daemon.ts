@@ -133,6 +133,7 @@ export class Daemon {
       });
       speakerOf.guests = guests;
       undo.push(() => guests.close());
+      await guests.begin();
       // What is a guest's is wanted again before anything of the former life is swept.
       while (router.work());
       if (ranLately && restarting) log.info('graceful restart: neighbours may have routes of a former life');

@@ -33,6 +33,9 @@ export interface GuestKeeperParts {
   kernelFailed(failures: readonly ObjectStatus[]): void;
 }
 
+/** Frames that are kept while guests are being taken up. */
+const EARLY_FRAMES = 1024;
+
 /** While it lives there are guests. */
 interface Care {
   intent: GuestsIntent;
@@ -45,8 +48,10 @@ export class GuestKeeper {
   readonly #plane: GuestPlane;
   #intent: Intent;
   #care: Care | undefined;
+  /** Frames that came while the guests were being taken up. */
+  #early: { ifindex: number; bytes: Uint8Array }[] | undefined;
 
-  /** Takes up what a former life left. Throws LeafdError. */
+  /** Brings bridges and taps to what is wanted; `begin` takes up the guests. Throws LeafdError. */
   constructor(intent: Intent, parts: GuestKeeperParts) {
     this.#parts = parts;
     this.#intent = intent;
@@ -55,11 +60,19 @@ export class GuestKeeper {
       links: parts.monitor,
       stateDir: parts.stateDir,
       onDrop: (drop) => this.#care?.guests.dropped(drop),
-      onHeard: (ifindex, bytes, length) => this.#care?.guests.heardFrame(ifindex, bytes, length),
+      onHeard: (ifindex, bytes, length) => this.#heard(ifindex, bytes, length),
       onChange: (failures) => parts.kernelFailed(failures),
     });
+    if (intent.guests !== undefined) this.#early = [];
     this.#plane.setIntent(planeIntentOf(intent));
-    if (intent.guests !== undefined) this.#begin(intent.guests);
+  }
+
+  /** Takes up the guests of a former life. Others have their turns meanwhile. Throws LeafdError. */
+  async begin(): Promise<void> {
+    const { guests } = this.#intent;
+    if (guests === undefined) return;
+    await new Promise((done) => setImmediate(done));
+    await this.#begin(guests);
   }
 
   /** Follows a changed configuration. */
@@ -67,10 +80,11 @@ export class GuestKeeper {
     this.#intent = intent;
     const { guests } = intent;
     if (guests === undefined) await this.#end();
+    else if (this.#care === undefined) this.#early = [];
     this.#plane.setIntent(planeIntentOf(intent));
     if (guests === undefined) return;
     if (this.#care === undefined) {
-      this.#begin(guests);
+      await this.#begin(guests);
       return;
     }
     this.#care.guests.configure(guests, configured(guests));
@@ -110,7 +124,13 @@ export class GuestKeeper {
     this.#plane.close();
   }
 
-  #begin(intent: GuestsIntent): void {
+  #heard(ifindex: number, bytes: Uint8Array, length: number): void {
+    if (this.#early === undefined) this.#care?.guests.heardFrame(ifindex, bytes, length);
+    else if (this.#early.length < EARLY_FRAMES)
+      this.#early.push({ ifindex, bytes: Uint8Array.from(bytes.subarray(0, length)) });
+  }
+
+  async #begin(intent: GuestsIntent): Promise<void> {
     const { monitor, router, stateDir, trouble } = this.#parts;
     const guests = new Guests(intent, configured(intent), {
       monitor,
@@ -124,6 +144,10 @@ export class GuestKeeper {
       path: `${stateDir}/guests.json`,
     });
     this.#care = { intent, guests, lxd: this.#drive(guests, intent) };
+    await guests.begin();
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const { ifindex, bytes } of early) guests.heardFrame(ifindex, bytes, bytes.length);
   }
 
   #drive(guests: Guests, intent: GuestsIntent): LxdDriver | undefined {

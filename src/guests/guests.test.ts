@@ -60,6 +60,7 @@ test('ports beyond the limit are shut, told once, and taken when others have gon
     trouble: ({ code, message }) => troubles.push(`${code} ${message}`),
     path: join(directory, 'guests.json'),
   });
+  await guests.begin();
   try {
     expect(troubles).toEqual([`too-many tap${most}: there are ${most} guest ports already`]);
     expect(guests.table.sums().ports).toBe(most);

@@ -3,7 +3,8 @@
 // kernel-turn.ts. Everything the table asks for within a turn of the event loop is done at its end.
 //
 // Start: what the file keeps is given to the table before the ports are, so that what a former life left in the kernel
-// is wanted again before anything is swept, and no route goes away in between.
+// is wanted again before anything is swept, and no route goes away in between. With thousands of guests each step takes
+// a while: others get their turn in between.
 
 import type { GuestDrop } from '../dataplane/guest-wish.ts';
 import type { GuestsIntent } from '../intent/guests.ts';
@@ -79,7 +80,7 @@ export class Guests {
   #advertising: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Takes up what was left by a former life. */
+  /** Knows what was left by a former life; `begin` takes it up. */
   constructor(intent: GuestsIntent, configured: readonly Binding[], world: GuestsWorld) {
     this.#world = world;
     this.#intent = intent;
@@ -103,10 +104,20 @@ export class Guests {
     if (kept !== undefined)
       for (const lost of this.table.restore(kept.addresses, kept.bindings))
         world.trouble(new LeafdError('attachment-lost', `${world.path}: ${lost}`));
+  }
+
+  /** Takes up what was left by a former life; frames of guests are to be kept until it is done. */
+  async begin(): Promise<void> {
+    await othersTurn();
+    if (this.#closed) return;
     this.#ports.take(this.#routedNics());
-    this.#ports.follow(intent);
+    this.#flushDue = true;
+    this.#ports.follow(this.#intent);
+    await othersTurn();
     this.#flush();
-    world.plane.sweep();
+    await othersTurn();
+    if (this.#closed) return;
+    this.#world.plane.sweep();
     this.#advertiseFromNow();
   }
 
@@ -365,6 +376,8 @@ export class Guests {
     this.#advertising.unref();
   }
 }
+
+const othersTurn = (): Promise<void> => new Promise((done) => setImmediate(done));
 
 /** The source address of a packet that begins with its network header. */
 function sourceOf(packet: Uint8Array): Uint8Array | undefined {

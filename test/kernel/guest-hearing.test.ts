@@ -438,6 +438,7 @@ describe.skipIf(!root)('a port that has just come', () => {
       },
       path: join(stateDir, 'guests.json'),
     });
+    await guests.begin();
     try {
       ip(A, 'link add eth0 type veth peer name far');
       ip(A, 'link set eth0 up');
