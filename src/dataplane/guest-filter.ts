@@ -10,7 +10,6 @@
 import { LeafdError } from '../lib/leafd-error.ts';
 import { MessageWriter, u32 } from '../netlink/message.ts';
 import { type CommitResult, commit, openNetfilter, readChain } from '../netlink/netfilter.ts';
-import { listenFrames, listenNflog } from '../netlink/nflog.ts';
 import {
   NFT_MSG_DELCHAIN,
   NFT_MSG_DELRULE,
@@ -25,6 +24,7 @@ import { eachElement, encodeElementDump, familyOf, tableOf } from '../netlink/nf
 import { listen, NETLINK_NETFILTER, type NetlinkSocket } from '../netlink/socket.ts';
 import { errnoName, SysError } from '../netlink/sys.ts';
 import type { ObjectStatus } from './dataplane.ts';
+import { type FilterLog, GuestFilterLogs, type GuestFilterLogsOptions } from './guest-filter-logs.ts';
 import { dumpOrNothing, readFilter } from './guest-filter-read.ts';
 import {
   dropSet,
@@ -34,7 +34,6 @@ import {
   ifindexOf,
   LINK_REASONS,
   NETDEV_TABLE,
-  NFLOG_GROUP,
   netdevRules,
   type OwnedElement,
   PORT_CHAIN_VERSION,
@@ -55,8 +54,7 @@ import {
   sharedIsThere,
 } from './guest-rules-delta.ts';
 import { inetRules, linkElement } from './guest-rules-guard.ts';
-import { HEARD_GROUP } from './guest-rules-hear.ts';
-import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
+import type { GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
 
 const NFNLGRP_NFTABLES = 7;
 const PORTS_IN_BATCH = 512;
@@ -64,14 +62,10 @@ const ATTEMPTS = 3;
 const REPAIR_DELAY_MS = 50;
 /** Whoever changes our tables again and again does not keep us busy. */
 const REPAIR_EVERY_MS = 1000;
-/** A leafd that ends may have a log a moment longer. */
-const LISTEN_AGAIN_MS = 1000;
 const DROP_SETS = [
   ...PORT_REASONS.map((reason) => ({ table: NETDEV_TABLE, reason })),
   ...LINK_REASONS.map((reason) => ({ table: INET_TABLE, reason })),
 ];
-/** Others may log to the group too. */
-const REASONS = new Set<string>(DROP_SETS.map(({ reason }) => reason));
 /** Changes of others to our tables that are looked at; elements that rules add are not told. */
 const TOLD = new Set([
   NFT_MSG_DELTABLE,
@@ -87,14 +81,7 @@ export interface GuestLink {
   name: string;
 }
 
-export interface GuestFilterOptions {
-  netns?: string;
-  onDrop?: (drop: GuestDrop) => void;
-  /** A frame that tells who is behind a port, before the filter judges it: bytes[0, length), used again. */
-  onHeard?: (ifindex: number, bytes: Uint8Array, length: number) => void;
-}
-
-type Shared = 'filter rules' | 'filter guard' | 'filter log' | 'filter hearing';
+type Shared = 'filter rules' | 'filter guard' | FilterLog;
 
 interface Trouble {
   errno: string;
@@ -103,13 +90,10 @@ interface Trouble {
 
 /** No method throws for what the kernel refuses: `status` tells it. */
 export class GuestFilter {
-  readonly #options: GuestFilterOptions;
+  readonly #netns: string | undefined;
+  readonly #logs: GuestFilterLogs;
   readonly #writer = new MessageWriter(new Uint8Array(1 << 16));
   #socket: NetlinkSocket | undefined;
-  #log: { close(): void } | undefined;
-  #hearing: { close(): void } | undefined;
-  #listenAgain: NodeJS.Timeout | undefined;
-  #unheard = 0;
   #events: { close(): void } | undefined;
   #repair: NodeJS.Timeout | undefined;
   #repairedMs = -REPAIR_EVERY_MS;
@@ -131,8 +115,12 @@ export class GuestFilter {
   #swept = false;
   #closed = false;
 
-  constructor(options: GuestFilterOptions) {
-    this.#options = options;
+  constructor(options: GuestFilterLogsOptions) {
+    this.#netns = options.netns;
+    this.#logs = new GuestFilterLogs(options, (log, error) => {
+      if (error === undefined) this.#trouble.delete(log);
+      else this.#trouble.set(log, troubleOfError(error));
+    });
   }
 
   /** The rules of all ports, and the guard for these bridges and routed taps. */
@@ -143,7 +131,7 @@ export class GuestFilter {
     this.#netdev = netdevRules(intent);
     this.#inet = inetRules(intent);
     if (!this.#open()) return;
-    this.#openLogs();
+    this.#logs.open();
     this.#writeShared(false);
     this.#writePorts([...this.#wishes.values()].filter((wish) => !this.#written.has(wish.ifindex)));
     if (this.#swept && this.#sweepChanges().length > 0) this.sweep();
@@ -197,7 +185,7 @@ export class GuestFilter {
   /** Reads what is there and makes it right, whoever changed it. */
   reconcile(): void {
     if (this.#intent === undefined || !this.#open()) return;
-    this.#openLogs();
+    this.#logs.open();
     this.#read();
     this.#writeShared(true);
     this.#writePorts([...this.#wishes.values()]);
@@ -250,21 +238,17 @@ export class GuestFilter {
 
   /** How often frames were lost, because more came than were read. */
   get unheard(): number {
-    return this.#unheard;
+    return this.#logs.unheard;
   }
 
   /** Leaves the kernel as it is: the guests' traffic goes on. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#repair);
-    clearTimeout(this.#listenAgain);
     this.#repair = undefined;
-    this.#log?.close();
-    this.#hearing?.close();
+    this.#logs.close();
     this.#events?.close();
     this.#socket?.close();
-    this.#log = undefined;
-    this.#hearing = undefined;
     this.#events = undefined;
     this.#socket = undefined;
   }
@@ -291,7 +275,7 @@ export class GuestFilter {
   #open(): boolean {
     if (this.#closed) return false;
     try {
-      this.#socket ??= openNetfilter(this.#options.netns);
+      this.#socket ??= openNetfilter(this.#netns);
       this.#events ??= this.#listen(this.#socket.portId);
       if (this.#found === undefined) this.#read();
     } catch (error) {
@@ -302,42 +286,9 @@ export class GuestFilter {
     return this.#found !== undefined;
   }
 
-  #openLogs(): void {
-    const { netns, onDrop, onHeard } = this.#options;
-    if (onDrop !== undefined)
-      this.#log ??= this.#tryToListen('filter log', () =>
-        listenNflog({
-          netns,
-          group: NFLOG_GROUP,
-          onPacket: ({ prefix, ifindex, mac, packet }) => {
-            if (REASONS.has(prefix))
-              onDrop({ ifindex, reason: prefix, packet, ...(mac !== undefined && { mac }) });
-          },
-        }),
-      );
-    if (onHeard !== undefined)
-      this.#hearing ??= this.#tryToListen('filter hearing', () =>
-        listenFrames({ netns, group: HEARD_GROUP, onFrame: onHeard, onLost: () => this.#unheard++ }),
-      );
-  }
-
-  #tryToListen(what: Shared, listener: () => { close(): void }): { close(): void } | undefined {
-    try {
-      const log = listener();
-      this.#trouble.delete(what);
-      return log;
-    } catch (error) {
-      this.#trouble.set(what, troubleOfError(error));
-    }
-    clearTimeout(this.#listenAgain);
-    this.#listenAgain = setTimeout(() => this.#openLogs(), LISTEN_AGAIN_MS);
-    this.#listenAgain.unref();
-    return undefined;
-  }
-
   #listen(ownPortId: number): { close(): void } {
     return listen({
-      netns: this.#options.netns,
+      netns: this.#netns,
       protocol: NETLINK_NETFILTER,
       groups: [NFNLGRP_NFTABLES],
       ignorePortIds: [ownPortId],
