@@ -1,11 +1,14 @@
-// Guests by hand: the built leafctl against running hypervisors, with the exit codes that scripts go by; a guest with a
-// tap of its own and no bridge; an arrival that only QEMU's monitor tells of; two guests with one address on two
-// hypervisors; and two thousand guests in one request.
+// Guests by hand: the built leafctl against running hypervisors, with the exit codes that scripts go by; what hooks of
+// Proxmox and libvirt say, and what the configuration does; a guest with a tap of its own and no bridge; an arrival
+// that only QEMU's monitor tells of; two guests with one address on two hypervisors; two thousand in one request.
 
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EventView, GuestsView, GuestView } from '../../src/api/views.ts';
 import { claim } from '../support/attacks.ts';
-import { type Result, run, runOrThrow, scratchFile, until } from '../support/fabric.ts';
+import { editConfig, type Result, root, run, runOrThrow, scratchFile, until } from '../support/fabric.ts';
 import {
   ask,
   everywhere,
@@ -25,6 +28,7 @@ import { bootGuest } from '../support/qemu.ts';
 
 const within = ['192.0.2.0/24', '198.18.0.0/16', '2001:db8:100::/48', '2001:db8:200::/48'];
 const fabric = hypervisorFabric('by-hand', {}, { taps: ['vif*'], within });
+const directory = mkdtempSync(join(tmpdir(), 'leafd-by-hand-'));
 const web1 = ['192.0.2.11', '2001:db8:100::11'];
 
 beforeAll(async () => {
@@ -32,8 +36,17 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  rmSync(directory, { recursive: true, force: true });
   expect(await fabric.down()).toEqual([]);
 });
+
+/** A folder as /etc/pve, with one file in it. */
+function proxmoxFolder(file: string, text: string): string {
+  const folder = mkdtempSync(join(directory, 'pve-'));
+  mkdirSync(join(folder, dirname(file)), { recursive: true });
+  writeFileSync(join(folder, file), text);
+  return folder;
+}
 
 /** What a command on a hypervisor says, after its exit code. */
 async function says(node: Hypervisor, ...words: string[]): Promise<string> {
@@ -46,6 +59,16 @@ const guestOf = (node: Hypervisor, name: string) => fabric.get<GuestView>(node, 
 async function received(node: string, address: string): Promise<string> {
   const { stdout } = await fabric.inside(node, 'ping', '-nqc', '2', '-i', '0.05', '-W', '1', address);
   return /\d+ received/.exec(stdout)?.[0] ?? stdout;
+}
+
+/** What a guest does with its link. */
+async function setUp(netns: string, addresses: readonly string[]): Promise<void> {
+  const commands = [
+    ...['link set lo up', 'link set eth0 up'],
+    ...addresses.map((address) => `addr add ${prefixOf(address)} dev eth0 nodad`),
+    ...['route add default via 169.254.0.1 dev eth0 onlink', 'route replace ::/0 via fe80::1 dev eth0'],
+  ];
+  await runOrThrow(['ip', '-n', netns, '-batch', '-'], { input: `${commands.join('\n')}\n` });
 }
 
 describe('leafctl', () => {
@@ -170,12 +193,7 @@ it('a guest on a tap of its own, without a bridge', async () => {
       netns,
     );
     await host('link', 'set', 'vif75', 'up');
-    const commands = [
-      ...['link set lo up', 'link set eth0 up'],
-      ...addresses.map((address) => `addr add ${prefixOf(address)} dev eth0 nodad`),
-      ...['route add default via 169.254.0.1 dev eth0 onlink', 'route replace ::/0 via fe80::1 dev eth0'],
-    ];
-    await runOrThrow(['ip', '-n', netns, '-batch', '-'], { input: `${commands.join('\n')}\n` });
+    await setUp(netns, addresses);
     expect(await says('hv3', 'attach', 'routed', '--port', 'vif75', '--address', ...addresses)).toMatch(
       /^0 /,
     );
@@ -258,6 +276,126 @@ it('of two guests with one address the newcomer is frozen, and the first one has
       await fabric.leafctl(node, 'detach', both[index]!.name);
       await both[index]!.remove();
     }
+  }
+});
+
+describe('the hooks of hypervisors', () => {
+  /** Runs a script of the package as the hypervisor does, for the leafd of a node; it must not take a second. */
+  async function hook(
+    node: Hypervisor,
+    words: readonly string[],
+    options: { input?: string; env?: Record<string, string> } = {},
+  ): Promise<string> {
+    const [script, ...rest] = words;
+    const env = {
+      PATH: `${join(root, 'bin')}:${process.env.PATH}`,
+      LEAFCTL_SOCKET: fabric.socket(node),
+      ...options.env,
+    };
+    const set = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    const startedMs = performance.now();
+    const { exitCode, stdout, stderr } = await run(
+      ['env', ...set, join(root, 'packaging', 'hooks', script!), ...rest],
+      { input: options.input ?? '' },
+    );
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    return `${exitCode} ${stdout}${stderr}`;
+  }
+
+  it('Proxmox: a guest is expected, announced when it is there, attached at once when it only starts', async () => {
+    const addresses = ['192.0.2.77', '2001:db8:100::77'];
+    // Without addresses it answers nobody who asks for them.
+    const guest = await looseGuest(fabric, 'hv2', [], { plugged: false });
+    const vmid = /^tap(\d+)i0$/.exec(guest.tap)![1]!;
+    const name = `vm${vmid}-net0`;
+    const text = `net0: virtio=${guest.mac},bridge=vmbr1\nipconfig0: ip=192.0.2.77/32,ip6=2001:db8:100::77/128\n`;
+    // While it migrates its configuration is with the node that it comes from.
+    const [pve, other] = [
+      proxmoxFolder(`qemu-server/${vmid}.conf`, text),
+      proxmoxFolder(`nodes/pve1/qemu-server/${vmid}.conf`, text),
+    ];
+    const migrating = { LEAFD_PVE_DIR: other, PVE_MIGRATED_FROM: 'pve1' };
+    const phase = (word: string, env: Record<string, string>) =>
+      hook('hv2', ['leafd-proxmox-hook', vmid, word], { env });
+    try {
+      expect(await phase('pre-start', migrating)).toMatch(/^0 .*expected/s);
+      await guest.plug();
+      expect(await phase('post-start', migrating)).toMatch(/^0 .*expected/s);
+      expect(await guestOf('hv2', name)).toMatchObject({
+        state: 'expected',
+        port: guest.tap,
+        expected: { from: 'pve1' },
+      });
+      for (const address of addresses) expect(await pathsTo(fabric, 'spine1', address)).toEqual([]);
+      const own = await macOfLink(guest.netns, 'eth0');
+      await setUp(guest.netns, addresses);
+      sendFrames(
+        guest.netns,
+        'eth0',
+        addresses.map((address) => claim(own, address)),
+      );
+      await everywhere(fabric, addresses, 'hv2', 1000);
+      expect(await phase('post-stop', {})).toMatch(/^0 .*detached/s);
+      await nowhere(fabric, addresses, 1000);
+      await fabric.get<GuestView>('hv2', `/v1/guests/${name}`).then(
+        () => expect.unreachable(),
+        (error: Error) => expect(error.message).toContain('404'),
+      );
+      expect(await phase('post-start', { LEAFD_PVE_DIR: pve })).toMatch(/^0 .*192\.0\.2\.77/s);
+      await everywhere(fabric, addresses, 'hv2', 1000);
+      expect(await received('web1', addresses[0]!)).toBe('2 received');
+      // Without leafd a guest starts, unless the operator wants it otherwise.
+      const down = { LEAFD_PVE_DIR: pve, LEAFCTL_SOCKET: '/nowhere.sock' };
+      expect(await phase('post-start', down)).toMatch(/^0 .*ENOENT/s);
+      expect(await phase('post-start', { ...down, LEAFD_HOOK_STRICT: '1' })).toMatch(/^[1-9]/);
+    } finally {
+      await fabric.leafctl('hv2', 'detach', name);
+      await guest.remove();
+    }
+  });
+
+  it('libvirt: started, asked again, stopped; nothing on stdout', async () => {
+    const address = '192.0.2.78';
+    const guest = await looseGuest(fabric, 'hv2', [address]);
+    const input = `<domain><name>web7</name><metadata><leafd:guest xmlns:leafd="https://leafd.dev/guest/1">
+      <leafd:address>${address}</leafd:address></leafd:guest></metadata><devices><interface type="bridge">
+      <mac address="${guest.mac}"/><source bridge="vmbr1"/><target dev="${guest.tap}"/></interface></devices></domain>`;
+    const operation = (word: string) =>
+      hook('hv2', ['leafd-libvirt-hook', 'web7', word, 'begin', '-'], { input });
+    try {
+      for (const word of ['started', 'reconnect']) {
+        expect(await operation(word)).toBe(`0 leafctl: web7-net0 attached: ${address}\n`);
+        await everywhere(fabric, [address], 'hv2', 1000);
+      }
+      expect(await operation('stopped')).toBe('0 leafctl: web7-net0 detached\n');
+      await nowhere(fabric, [address], 1000);
+    } finally {
+      await fabric.leafctl('hv2', 'detach', 'web7-net0');
+      await guest.remove();
+    }
+  });
+});
+
+it('a guest of the configuration comes and goes with it, and by nothing else', async () => {
+  const addresses = ['192.0.2.79', '2001:db8:100::79'];
+  const guest = await looseGuest(fabric, 'hv1', addresses);
+  const before = readFileSync(fabric.configOf('hv1'), 'utf8');
+  const bound = { name: guest.name, port: guest.tap, addresses };
+  const after = editConfig(before, (config) => {
+    config.guests.bind = [bound];
+  });
+  try {
+    expect(await says('hv1', 'apply', scratchFile('with.yaml', after))).toMatch(/^0 /);
+    await everywhere(fabric, addresses, 'hv1', 3000);
+    for (const address of addresses) expect(await received('spine1', address)).toBe('2 received');
+    expect(await guestOf('hv1', guest.name)).toMatchObject({ source: 'config', state: 'attached' });
+    expect(await says('hv1', 'detach', guest.name)).toMatch(/^5 .*configuration/s);
+    expect(await says('hv1', 'apply', scratchFile('without.yaml', before))).toMatch(/^0 /);
+    await nowhere(fabric, addresses, 1000);
+    expect(await says('hv1', 'guests', guest.name)).toMatch(/^1 /);
+  } finally {
+    await fabric.leafctl('hv1', 'apply', scratchFile('without.yaml', before));
+    await guest.remove();
   }
 });
 
