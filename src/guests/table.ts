@@ -131,9 +131,10 @@ export class GuestTable {
   }
 
   /**
-   * An operator or driver says that the guest is here: its addresses are announced as soon as its port is there, also
-   * where another node has them now. The same name replaces; the same again changes nothing. An expectation ends
-   * unless `keepExpected`. Throws LeafdError `conflict`, `bad-request`, `too-many`.
+   * An operator or driver says that the guest is here: its addresses are announced as soon as its port is there; where
+   * another node has them now only by an operator's word, else when the guest shows itself. The same name replaces;
+   * the same again changes nothing. An expectation ends unless `keepExpected`. Throws LeafdError `conflict`,
+   * `bad-request`, `too-many`.
    */
   attach(binding: Binding, options: { keepExpected?: boolean } = {}): void {
     if (binding.expected !== undefined) {
