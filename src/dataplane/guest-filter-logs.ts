@@ -1,6 +1,6 @@
 // What the filter of guests logs: packets that it dropped, and whole frames that tell who is behind a port
-// (docs/decisions/0018-guests-are-heard-by-the-log.md). The kernel has one listener a group; who is refused, for a leafd
-// that ends may have a log a moment longer, tries again.
+// (docs/decisions/0018-guests-are-heard-by-the-log.md). The kernel has one listener a group; who is refused tries
+// again, for a leafd that ends may have a log a moment longer.
 
 import { listenFrames, listenNflog } from '../netlink/nflog.ts';
 import { LINK_REASONS, NFLOG_GROUP, PORT_REASONS } from './guest-rules.ts';
