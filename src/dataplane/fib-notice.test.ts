@@ -1,7 +1,7 @@
 // What others who read our routes are told beside the kernel's own events, over the fake kernel, which is as silent
 // about IPv4 routes that go with their link as the real one; and ids of nexthop objects that FRR's zebra understands.
 
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeKernel } from '../netlink/fake-kernel.ts';
 import { RTM_DELROUTE, RTM_NEWROUTE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE } from '../netlink/message.ts';
 import { newRouteRecord, readRoute } from '../netlink/route.ts';
@@ -51,7 +51,10 @@ beforeEach(() => {
   });
 });
 
-afterEach(() => fib.close());
+afterEach(async () => {
+  vi.useRealTimers();
+  await fib.close();
+});
 
 test('a route that goes with its link is told, and nothing of it is left', async () => {
   await start(true);
@@ -89,6 +92,7 @@ test('nothing of this where nobody reads', async () => {
 });
 
 test('ids are below 250000000, without the bits 28 and 29, and none of a former life; links stay', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
   await start(true);
   await route(1, 1024);
   const [first] = kernel.nexthops.keys();
@@ -101,7 +105,7 @@ test('ids are below 250000000, without the bits 28 and 29, and none of a former 
   await fib.close();
   kernel.setCarrier(tap, true);
   // A life begins in another second.
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  vi.setSystemTime(Date.now() + 1000);
   await start(true);
   await route(1, 1024);
   expect([...kernel.nexthops.keys()][0]).toBeLessThan(first!);
