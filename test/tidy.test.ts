@@ -40,7 +40,7 @@ const pure = [
   /^src\/bfd\/(packet|engine|session-table|row-index)\.ts$/,
   /^src\/dataplane\/(desired|delta|fib-state|fib-event|fib-objects|fib-table|fib-ops|fib-notice)\.ts$/,
   /^src\/lab\/(topology|clos|fabric-config|layout|graph)\.ts$/,
-  /^src\/guests\/(binding|ports|table[a-z-]*|kept|dhcp[a-z0-9-]*|own-side|reserved|kernel-turn)\.ts$/,
+  /^src\/guests\/(binding|ports|table[a-z-]*|kept|dhcp[a-z0-9-]*|own-side|kernel-turn)\.ts$/,
   /^src\/dataplane\/guest-(wish|rules[a-z-]*|links-desired)\.ts$/,
   /^src\/(daemon\/event-limit|speaker\/neighbour-limit)\.ts$/,
   /^src\/netlink\/(message|link|link-settings|bridge|address|route|nexthop|neighbour|nft[a-z-]*|nflog-message)\.ts$/,
