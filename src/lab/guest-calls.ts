@@ -17,9 +17,14 @@ export async function expect(socket: string, guest: LabNode, from: string): Prom
   await call(socket, 'POST', `/v1/guests/${guest.name}/expect`, { ...placeOf(guest), from });
 }
 
-/** The guest is not here any more; harmless when leafd knows that already. */
+/** The guest is not here any more; harmless when leafd knows that already, or is dead: then its tap alone tells. */
 export async function detach(socket: string, guest: LabNode): Promise<void> {
-  await call(socket, 'DELETE', `/v1/guests/${guest.name}`, undefined, [404]);
+  try {
+    await call(socket, 'DELETE', `/v1/guests/${guest.name}`, undefined, [404]);
+  } catch (error) {
+    const { code } = ((error as LeafdError).cause ?? {}) as { code?: string };
+    if (code !== 'ECONNREFUSED' && code !== 'ENOENT') throw error;
+  }
 }
 
 function placeOf({ name, addresses, guest }: LabNode) {

@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { leafctl, type Running, run, runOrThrow, start, until } from '../support/fabric.ts';
+import { type Running, run, runOrThrow, start, until } from '../support/fabric.ts';
 import { ask, everywhere, hypervisorFabric, looseGuest, pathsTo } from '../support/hypervisor.ts';
 
 const terms = { dns: ['192.0.2.2', '2001:db8::53'], domain: 'example.net', leaseTime: '60s' };
@@ -156,7 +156,7 @@ it('give a guest its addresses and its way out, and another hypervisor renews th
   await fabric.lab('stop', 'hv2', '--kill');
   const told = four.text().length;
   await six.stop();
-  await leafctl('lab', 'migrate', fabric.name, 'db1', 'hv3');
+  await fabric.lab('migrate', 'db1', 'hv3');
   for (const address of db1)
     await until(
       () => pathsTo(fabric, 'spine1', address),
@@ -202,15 +202,15 @@ it('give a guest its addresses and its way out, and another hypervisor renews th
 
 it('give nothing to a MAC that nobody has told of, nor to one that is not of its binding', async () => {
   const guest = await looseGuest(fabric, 'hv3', ['192.0.2.90']);
-  const once = () => run(guarded(guest.netns, [...udhcpc, '-t', '2', '-n', '-q']));
+  const once = (...words: string[]) => run(guarded(guest.netns, [...udhcpc, '-n', '-q', ...words]));
   const attach = (mac: string) =>
     ask(fabric, 'hv3', 'POST', '/v1/guests', { ...guest.binding, mac, addresses: ['192.0.2.89'] });
   try {
     await runOrThrow(['ip', '-n', guest.netns, 'addr', 'flush', 'dev', 'eth0']);
-    const stranger = await once();
+    const stranger = await once('-t', '1');
     expect([stranger.exitCode, stranger.stderr]).toEqual([1, expect.stringContaining('no lease')]);
     await attach('02:00:00:00:99:ff');
-    const other = await once();
+    const other = await once('-t', '1');
     expect([other.exitCode, other.stderr]).toEqual([1, expect.stringContaining('no lease')]);
     await attach(guest.mac);
     const known = await once();
