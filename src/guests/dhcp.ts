@@ -3,6 +3,7 @@
 // answers a renewal as the one before the guest's move did, and a restart loses no lease.
 
 import { sameIp } from '../net/ip.ts';
+import { sameMac } from '../net/mac.ts';
 import type { Sighting } from '../wire/lan/sighting.ts';
 
 /** The same on all hypervisors, or renewals after a move would meet a stranger. */
@@ -65,7 +66,7 @@ export function silence(why: DhcpSilence): DhcpAnswer {
 export function refusesGuest(sighting: Sighting, guest: DhcpGuest | undefined): DhcpSilence | undefined {
   if (sighting.claimsMac !== undefined) return 'otherMac';
   if (guest === undefined) return 'unknown';
-  return guest.mac !== undefined && !sameIp(guest.mac, sighting.mac) ? 'unknown' : undefined;
+  return guest.mac !== undefined && !sameMac(guest.mac, sighting.mac) ? 'unknown' : undefined;
 }
 
 /** Whether an address is among others. */

@@ -5,7 +5,7 @@
 
 import type { GuestPortWish } from '../dataplane/guest-wish.ts';
 import { hexText } from '../net/hex.ts';
-import { sameIp } from '../net/ip.ts';
+import { sameMac } from '../net/mac.ts';
 import type { BoundAddress, GuestPort } from './ports.ts';
 
 /** The kernel's part; GuestPlane in the daemon. */
@@ -113,14 +113,14 @@ export class KernelTurn {
   /** Whether a MAC is let through on a port, or nobody's is yet. */
   mayHave(ifindex: number, mac: Uint8Array): boolean {
     const macs = this.#ports.get(ifindex)?.macs ?? [];
-    return macs.length === 0 || macs.some((one) => sameIp(one, mac));
+    return macs.length === 0 || macs.some((one) => sameMac(one, mac));
   }
 
   /** The port of a bridge behind which a MAC is let through. */
   portBehind(gatewayIfindex: number, mac: Uint8Array | undefined): number | undefined {
     if (mac === undefined || this.#ports.has(gatewayIfindex)) return undefined;
     for (const [ifindex, { port, macs }] of this.#ports)
-      if (port.gatewayIfindex === gatewayIfindex && macs.some((one) => sameIp(one, mac))) return ifindex;
+      if (port.gatewayIfindex === gatewayIfindex && macs.some((one) => sameMac(one, mac))) return ifindex;
     return undefined;
   }
 

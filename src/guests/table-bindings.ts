@@ -7,7 +7,7 @@
 
 import { LeafdError } from '../lib/leafd-error.ts';
 import { formatIp } from '../net/ip.ts';
-import { formatMac } from '../net/mac.ts';
+import { formatMac, isStationMac } from '../net/mac.ts';
 import { prefixText, samePrefix } from '../net/prefix.ts';
 import type { Binding } from './binding.ts';
 import { claim, isWithin, judgeLearned, release, reservedFor, settle, wait } from './table-addresses.ts';
@@ -27,8 +27,7 @@ export function judgeBinding(binding: Binding): void {
   };
   if (name === '') fail('has no name');
   if (port === undefined && mac === undefined) fail('has neither a port nor a MAC', 'give one of them');
-  if (mac !== undefined && ((mac[0]! & 1) !== 0 || mac.every((byte) => byte === 0)))
-    fail(`${formatMac(mac)} is not the MAC of a guest`);
+  if (mac !== undefined && !isStationMac(mac)) fail(`${formatMac(mac)} is not the MAC of a guest`);
   if (addresses.length > limits.addresses) tooMany(`more than ${limits.addresses} addresses`);
   if (allowed.length > limits.allowed) tooMany(`more than ${limits.allowed} allowed prefixes`);
 }

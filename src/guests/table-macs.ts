@@ -7,6 +7,7 @@
 // shows the MAC, while that port is up, and never gets a port that another binding names. A port that has shown another
 // MAC before is another guest's; and who was there before a guest was expected is not that guest.
 
+import { isStationMac } from '../net/mac.ts';
 import type { Refusal } from './binding.ts';
 import { forget, judgeLearned, settleAll, wait } from './table-addresses.ts';
 import { bindAgain } from './table-moves.ts';
@@ -107,7 +108,7 @@ export function dropMac(state: TableState, port: PortEntry): void {
 /** Whether a frame with this source MAC is the port's; learns the MAC and finds the binding where both are open. */
 export function judgeMac(state: TableState, port: PortEntry, mac: Uint8Array): Refusal | undefined {
   if (sameBytes(port.mac, mac) && port.macSettled) return undefined;
-  if ((mac[0]! & 1) !== 0 || mac.every((byte) => byte === 0)) return 'otherMac';
+  if (!isStationMac(mac)) return 'otherMac';
   if (sameBytes(mac, state.options.gatewayMac)) return 'reserved';
   const wanted = port.binding?.binding.mac;
   if (wanted !== undefined && !sameBytes(wanted, mac)) {

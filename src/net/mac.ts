@@ -40,6 +40,20 @@ export function isGroupMac(mac: Uint8Array): boolean {
   return (mac[0]! & 1) === 1;
 }
 
+/** Whether the 6 bytes at `start` can be a station's own: neither a group's nor zero. */
+export function isStationMac(bytes: Uint8Array, start = 0): boolean {
+  if ((bytes[start]! & 1) !== 0) return false;
+  for (let i = 0; i < MAC_LENGTH; i++) if (bytes[start + i] !== 0) return true;
+  return false;
+}
+
+/** Whether both are the same; what is no MAC by its length is none of these. */
+export function sameMac(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== MAC_LENGTH || b.length !== MAC_LENGTH) return false;
+  for (let i = 0; i < MAC_LENGTH; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** Whether all six bytes are zero. */
 export function isZeroMac(mac: Uint8Array): boolean {
   return mac.every((byte) => byte === 0);

@@ -3,7 +3,7 @@
 // hides behind one is not what the port's filter judged.
 
 import { type ByteWriter, readU16 } from '../../lib/bytes.ts';
-import { MAC_LENGTH } from '../../net/mac.ts';
+import { isStationMac, MAC_LENGTH } from '../../net/mac.ts';
 
 export const ETHERNET_HEADER_LENGTH = 14;
 
@@ -24,13 +24,6 @@ export function etherTypeOf(bytes: Uint8Array, length: number): number {
 /** A copy of the source address of a frame. */
 export function sourceMacOf(bytes: Uint8Array): Uint8Array {
   return bytes.slice(MAC_LENGTH, 2 * MAC_LENGTH);
-}
-
-/** Whether the 6 bytes at `start` are the address of one station: neither a group's nor all zero. */
-export function isStationMac(bytes: Uint8Array, start = 0): boolean {
-  if ((bytes[start]! & 1) !== 0) return false;
-  for (let i = 0; i < MAC_LENGTH; i++) if (bytes[start + i] !== 0) return true;
-  return false;
 }
 
 /** The group address of an IPv6 group (RFC 2464 section 7): 33:33 and its last four bytes. */

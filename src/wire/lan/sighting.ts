@@ -13,6 +13,7 @@
 // Link-local IPv6 addresses are every guest's own matter and are left out, but for the gateway's.
 
 import { isLinkLocal6, isUnspecified, sameIp } from '../../net/ip.ts';
+import { sameMac } from '../../net/mac.ts';
 import { ARP_REPLY, ARP_REQUEST, type ArpMessage, isUnspecified4, RARP_REQUEST, readArp } from './arp.ts';
 import { DHCP4_CLIENT_PORT, DHCP4_SERVER_PORT, type Dhcp4Message, readDhcp4 } from './dhcp4.ts';
 import {
@@ -218,7 +219,7 @@ function dhcpDatagram(
 
 function begin(kind: Sighting['kind'], bytes: Uint8Array, named: Uint8Array | undefined): Sighting {
   const mac = sourceMacOf(bytes);
-  return named === undefined || sameIp(named, mac) ? { kind, mac } : { kind, mac, claimsMac: named };
+  return named === undefined || sameMac(named, mac) ? { kind, mac } : { kind, mac, claimsMac: named };
 }
 
 function forbidden(what: 'routerAdvertisement' | 'redirect' | 'dhcpServer', bytes: Uint8Array): FrameNews {
