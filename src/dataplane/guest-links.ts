@@ -84,7 +84,7 @@ export class GuestLinks {
   /** Looked at, to be changed. */
   readonly #planned = new Map<number, GuestChange[]>();
   /** What went wrong, by ifindex (0: of no single link) and the object's key. */
-  readonly #faults = new Map<number, Map<string, Fault>>();
+  readonly #faults = new Map<number, Map<string, ObjectStatus>>();
   /** To be tried again. */
   readonly #failed = new Set<number>();
   /** Links as they were before we changed them: news of that are on their way. */
@@ -142,19 +142,25 @@ export class GuestLinks {
     const status: ObjectStatus[] = [];
     const { links } = this.#kernel.links;
     const forwarded = this.#forwardedBefore();
-    for (const ifindex of [ALL_LINKS, ...links.keys()])
-      for (const object of this.#objectsOf(ifindex, forwarded)) {
+    for (const ifindex of [ALL_LINKS, ...links.keys()]) {
+      const faults = this.#faults.get(ifindex);
+      const isUnknown = this.#dirty.get(ifindex) === 'whole';
+      const planned = new Set(this.#planned.get(ifindex)?.map(({ key }) => key));
+      for (const { key, kind, ...object } of this.#objectsOf(ifindex, forwarded)) {
         // What a link has is shown with it, though uplinks are seen to before all else as well.
-        if (ifindex === ALL_LINKS && object.kind === 'sysctl' && object.link !== undefined) continue;
-        const fault = this.#faults.get(ifindex)?.get(object.key);
-        status.push(statusOf(object.key, object.kind, fault));
+        if (ifindex === ALL_LINKS && kind === 'sysctl' && 'link' in object) continue;
+        const state = isUnknown || planned.has(key) ? 'pending' : 'done';
+        status.push(faults?.get(key) ?? { key, kind: shownKind[kind], state });
       }
+    }
     return status;
   }
 
-  /** What of it went wrong, by the keys of `status`. */
+  /** What of it went wrong. */
   failures(): ObjectStatus[] {
-    return this.#faults.size === 0 ? [] : this.status().filter(({ state }) => state === 'error');
+    const failures = new Map<string, ObjectStatus>();
+    for (const faults of this.#faults.values()) for (const [key, fault] of faults) failures.set(key, fault);
+    return [...failures.values()];
   }
 
   /** Whether something is to be taken back. */
@@ -417,16 +423,17 @@ export class GuestLinks {
     );
     for (const { ifindex, change } of changes) {
       const fault = faults.get(change) ?? (isSaved(change) ? unsaved : undefined);
-      if (fault) this.#refused(ifindex, change.key, fault);
+      if (fault) this.#refused(ifindex, change, fault);
       else if (isOfLink(change)) this.#outdated.add(change.link);
     }
     this.#options.onChange?.();
   }
 
-  #refused(ifindex: number, key: string, { errno, text }: Fault): void {
+  #refused(ifindex: number, { key, kind }: GuestChange, { errno, text }: Fault): void {
     this.#failed.add(ifindex);
-    const faults = this.#faults.get(ifindex) ?? new Map<string, Fault>();
-    this.#faults.set(ifindex, faults.set(key, { errno, text }));
+    const faults = this.#faults.get(ifindex) ?? new Map<string, ObjectStatus>();
+    const status: ObjectStatus = { key, kind: changedKind[kind], state: 'error', errno, text };
+    this.#faults.set(ifindex, faults.set(key, status));
   }
 
   #restore(scope: RestoreScope): boolean {
@@ -470,12 +477,24 @@ function isOfLink(change: GuestChange): change is GuestChange & { link: Link } {
   return change.kind === 'macSet' || change.kind === 'linkUp' || change.kind === 'isolate';
 }
 
-function statusOf(key: string, kind: GuestObject['kind'], fault: Fault | undefined): ObjectStatus {
-  const done: ObjectStatus = { key, kind: shownKind(kind), state: 'done' };
-  return fault ? { ...done, state: 'error', ...fault } : done;
-}
-
-function shownKind(kind: GuestObject['kind']): ObjectStatus['kind'] {
-  if (kind === 'sysctl' || kind === 'address' || kind === 'mac' || kind === 'port') return kind;
-  return kind === 'noAutomaticAddress' ? 'address' : 'link';
-}
+/** As the status shows what is wanted, and what is changed. */
+const shownKind: Readonly<Record<GuestObject['kind'], ObjectStatus['kind']>> = {
+  sysctl: 'sysctl',
+  bridge: 'link',
+  notABridge: 'link',
+  up: 'link',
+  address: 'address',
+  noAutomaticAddress: 'address',
+  mac: 'mac',
+  port: 'port',
+};
+const changedKind: Readonly<Record<GuestChange['kind'], ObjectStatus['kind']>> = {
+  sysctlSet: 'sysctl',
+  bridgeAdd: 'link',
+  refused: 'link',
+  linkUp: 'link',
+  addressAdd: 'address',
+  addressRemove: 'address',
+  macSet: 'mac',
+  isolate: 'port',
+};

@@ -56,6 +56,28 @@ test('a change while a write is under way is written after it', async () => {
   expect(readFileSync(path, 'utf8')).toBe('second');
 });
 
+test('changes soon after a write are one more, at once for those who wait', async () => {
+  const { attachments, path, state } = store('soon');
+  attachments.load(decode);
+  attachments.changed();
+  await attachments.saved();
+  for (let i = 0; i < 10; i++) {
+    state.text = `${i}`;
+    attachments.changed();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(state.texts).toBe(1);
+  const beganMs = performance.now();
+  await Promise.all([attachments.saved(), attachments.saved()]);
+  expect(performance.now() - beganMs).toBeLessThan(90);
+  expect(state.texts).toBe(2);
+  expect(readFileSync(path, 'utf8')).toBe('9');
+  state.text = 'later';
+  attachments.changed();
+  await expect.poll(() => readFileSync(path, 'utf8')).toBe('later');
+  expect(state.texts).toBe(3);
+});
+
 test('where the disk fails who waits is told, the old file stays, and the next try succeeds', async () => {
   const { attachments, path, troubles, state } = store('three');
   attachments.load(decode);

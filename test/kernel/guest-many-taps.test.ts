@@ -115,11 +115,14 @@ describe.skipIf(!root)('many routed taps', () => {
     const plane = begin();
     plane.setIntent(intent);
     expect(served()).toBeLessThan(TAPS);
+    const pending = () => plane.status().filter(({ state }) => state === 'pending');
+    expect(pending().length).toBeGreaterThan(0);
     await until(
       () => [served(), gateways()],
       (seen) => seen.every((count) => count === TAPS),
       quick,
     );
+    await until(pending, ({ length }) => length === 0, quick);
     expect(plane.failures()).toEqual([]);
     end();
     expect(existsSync(join(stateDir, 'guests-kernel.json'))).toBe(true);
