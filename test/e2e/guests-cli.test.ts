@@ -255,6 +255,10 @@ it('of two guests with one address the newcomer is frozen, and the first one has
     expect(row).toMatchObject({ state: 'frozen', reason: { code: 'duplicate' } });
     expect([(await frozen('hv1')).length, (await frozen('hv2')).length]).toEqual([0, 1]);
     expect(await says('hv2', 'guests', second.name)).toMatch(/^1 .*frozen/s);
+    // It knows that in its next life too.
+    await fabric.lab('stop', 'hv2', '--kill');
+    await fabric.lab('restart', 'hv2');
+    await fabric.allSessions();
     // Both go on speaking; the first one is unharmed.
     const { reports } = await pingsDuring([{ netns: fabric.netns('spine1'), to: address }], async () => {
       for (let round = 0; round < 10; round++) {
