@@ -403,6 +403,43 @@ it('a guest of the configuration comes and goes with it, and by nothing else', a
   }
 });
 
+it('addresses of neighbours, of the machine and of its reserved list are nobody’s, though they are allowed', async () => {
+  const [peer, listed, own, free] = ['192.0.2.57', '192.0.2.58', '192.0.2.59', '192.0.2.60'] as const;
+  const guest = await looseGuest(fabric, 'hv3', []);
+  const before = readFileSync(fabric.configOf('hv3'), 'utf8');
+  const after = editConfig(before, ({ bgp, guests }) => {
+    bgp.peers.push({ address: peer, remoteAs: 65001 });
+    guests.reserved.push(prefixOf(listed));
+  });
+  try {
+    await fabric.out('hv3', 'ip', 'addr', 'add', prefixOf(own), 'dev', 'lo');
+    expect(await says('hv3', 'apply', scratchFile('reserved.yaml', after))).toMatch(/^0 /);
+    const mac = await macOfLink(guest.netns, 'eth0');
+    sendFrames(
+      guest.netns,
+      'eth0',
+      [peer, listed, own, free].map((address) => claim(mac, address)),
+    );
+    // Claims are judged in the order they are made: the last one was let through.
+    await everywhere(fabric, [free], 'hv3', 1000);
+    for (const [address, whose] of [
+      [peer, 'neighbour'],
+      [listed, 'leafd.yaml'],
+      [own, 'on lo'],
+    ] as const) {
+      expect(await says('hv3', 'why', address)).toMatch(new RegExp(`^0 .*${whose}.*reserved +1 `, 's'));
+      expect(await pathsTo(fabric, 'spine1', address)).toEqual([]);
+    }
+    const { addresses, refused } = await guestOf('hv3', guest.tap);
+    expect(addresses.map(({ address }) => address)).toEqual([free]);
+    expect(refused).toEqual({ reserved: 3 });
+  } finally {
+    await fabric.leafctl('hv3', 'apply', scratchFile('before.yaml', before));
+    await fabric.out('hv3', 'ip', 'addr', 'del', prefixOf(own), 'dev', 'lo');
+    await guest.remove();
+  }
+});
+
 it('two thousand guests in one request, all or none; more than there may be are refused', async () => {
   const bodies = (count: number) =>
     Array.from({ length: count }, (_, index) => {
