@@ -133,9 +133,11 @@ export class Daemon {
       });
       speakerOf.guests = guests;
       undo.push(() => guests.close());
+      // What is a guest's is wanted again before neighbours hear that this is all, and before anything is swept.
+      router.restart.hold();
       await guests.begin();
-      // What is a guest's is wanted again before anything of the former life is swept.
       while (router.work());
+      router.restart.release();
       if (ranLately && restarting) log.info('graceful restart: neighbours may have routes of a former life');
       else if (restarting) log.info(`graceful restart: ${found} routes of a former life are kept`);
       else fib?.sweep();

@@ -146,6 +146,30 @@ test('a restarting router says so, is silent until all have spoken, then tells o
   expect(findViolation(world, 'oracle')).toBeUndefined();
 });
 
+test('while routes of our own are still to come nobody is told that this is all', () => {
+  const world = row('abc');
+  world.run(UP_MS);
+  world.node('b').crash(false);
+  world.node('b').start(true);
+  const { router } = world.node('b');
+  router!.restart.hold();
+  world.run(10_000);
+  expect([state(world, 'b', 'eth1'), router!.restart.waitingFor()]).toEqual(['established', []]);
+  expect(router!.restart.isDeferring).toBe(true);
+  expect(world.peer('a', 'eth2').restart.endOfRibReceived).toBe(0);
+  expect(prefixes(world, 'a')).toContain('10.0.0.2/32');
+  router!.restart.release();
+  world.run(1000);
+  expect(router!.isFinishing).toBe(false);
+  expect(world.peer('a', 'eth2').restart.endOfRibReceived).not.toBe(0);
+  // Whoever forgets to let go does not keep it from ending either.
+  world.node('b').crash(false);
+  world.node('b').start(true);
+  world.node('b').router!.restart.hold();
+  world.run(61_000);
+  expect(world.router('b').isFinishing).toBe(false);
+});
+
 test('a peer that never speaks does not keep a restart from ending', () => {
   const world = row('abc');
   world.run(UP_MS);

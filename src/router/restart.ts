@@ -59,6 +59,7 @@ export class Restart {
   #longLivedStaleTimeMs = 0;
   #enabled = false;
   #hasBegun = false;
+  #isHeld = false;
   /** By index in the peer table: the peers that are waited for, and until when. */
   readonly #waited: (Peer | undefined)[] = [];
   readonly #deadlines = new Deadlines();
@@ -89,6 +90,16 @@ export class Restart {
     this.#keepUntilMs = nowMs + COMMON_RESTART_MS;
   }
 
+  /** Routes of our own are still to come, such as those of guests: nobody is told that this is all, before `release`. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.#host.wake();
+  }
+
   /** Whether decisions wait for the peers to tell all they know. */
   get isDeferring(): boolean {
     return this.#deferUntilMs !== 0;
@@ -108,6 +119,7 @@ export class Restart {
   get maySweep(): boolean {
     const nowMs = this.#host.nowMs();
     if (nowMs >= this.#sweepUntilMs) return true;
+    if (this.#isHeld) return false;
     const alone = this.#allHave((peer) => peer.negotiated?.gracefulRestart?.restartState !== true);
     return (alone || nowMs >= this.#keepUntilMs) && this.#allHave((peer) => this.#hasToldAll(peer));
   }
@@ -129,7 +141,7 @@ export class Restart {
   endIfDue(): 'allHaveSpoken' | 'timeIsUp' | undefined {
     if (!this.isDeferring) return undefined;
     const nowMs = this.#host.nowMs();
-    if (nowMs < this.#settleAtMs) return undefined;
+    if (nowMs < this.#settleAtMs || (this.#isHeld && nowMs < this.#deferUntilMs)) return undefined;
     const allHaveSpoken = this.#allHave((peer) => this.#hasSpoken(peer));
     if (nowMs < this.#deferUntilMs && !allHaveSpoken) return undefined;
     this.#deferUntilMs = 0;
