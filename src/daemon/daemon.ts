@@ -213,7 +213,12 @@ export class Daemon {
       this.#fib?.setPrefSrc(0, source4);
       this.#fib?.setPrefSrc(1, source6);
       this.#speaker.configure(router);
-      void this.#guests.configure(intent);
+      this.#guests.configure(intent).catch((error: unknown) => {
+        const hint = `${String(error)}; start leafd anew`;
+        this.#log.error(
+          new LeafdError('guests-left-behind', 'guests do not follow the configuration', { hint }),
+        );
+      });
       this.#validation.configure(intent.rpki);
       this.#log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
     });

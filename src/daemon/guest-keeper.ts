@@ -10,15 +10,15 @@ import type { Binding } from '../guests/binding.ts';
 import { Guests } from '../guests/guests.ts';
 import { LxdDriver } from '../guests/lxd.ts';
 import type { GuestEvent, Heard } from '../guests/ports.ts';
-import { blockOf } from '../intent/guest-address.ts';
+import { whoseAddress } from '../guests/reserved.ts';
 import type { GuestsIntent } from '../intent/guests.ts';
 import type { Intent } from '../intent/intent.ts';
 import { realClock } from '../lib/clock-real.ts';
 import type { LeafdError } from '../lib/leafd-error.ts';
 import { formatIp, sameIp } from '../net/ip.ts';
-import { prefixContainsIp } from '../net/prefix.ts';
 import type { LinkMonitor } from '../netlink/monitor.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
+import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { guestBackend } from './guest-backend.ts';
 
@@ -194,20 +194,22 @@ export class GuestKeeper {
   /** Whose an address is that no guest may have. */
   readonly #reserved = (address: Uint8Array): string | undefined => {
     const { guests, bgp } = this.#intent;
-    if (guests !== undefined && [guests.gateway4, guests.gateway6].some((one) => sameIp(one, address)))
-      return 'the gateway';
-    const block = blockOf(address);
-    if (block !== undefined) return block;
-    if (bgp.loopbacks.some((one) => prefixContainsIp(one, address))) return 'a loopback of this machine';
-    const own = this.#parts.monitor.addressOwned(address);
-    if (own !== undefined) return `of this machine, on ${this.#parts.monitor.links.get(own.ifindex)?.name}`;
-    for (const peer of this.#parts.router.directory.byIndex)
-      if (peer?.remote !== undefined && sameIp(peer.remote, address)) return `the neighbour ${peer.name}`;
-    return guests?.reserved.some((one) => prefixContainsIp(one, address))
-      ? 'reserved by leafd.yaml'
-      : undefined;
+    const { monitor, router } = this.#parts;
+    return whoseAddress(address, {
+      gateways: guests === undefined ? [] : [guests.gateway4, guests.gateway6],
+      loopbacks: bgp.loopbacks,
+      reserved: guests?.reserved ?? [],
+      ownLink: (own) => {
+        const found = monitor.addressOwned(own);
+        return found && (monitor.links.get(found.ifindex)?.name ?? `link ${found.ifindex}`);
+      },
+      neighbour: (remote) => router.directory.byIndex.find((peer) => isRemote(peer, remote))?.name,
+    });
   };
 }
+
+const isRemote = (peer: Peer | undefined, address: Uint8Array): boolean =>
+  peer?.remote !== undefined && sameIp(peer.remote, address);
 
 function configured(intent: GuestsIntent): Binding[] {
   return intent.bindings.map((binding) => ({ ...binding, source: 'config', sinceMs: Date.now() }));

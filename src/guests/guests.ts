@@ -13,22 +13,15 @@ import type { LinkMonitor } from '../netlink/monitor.ts';
 import { readFrame } from '../wire/lan/sighting.ts';
 import { GuestAnswers, type SendFrame } from './answers.ts';
 import { Attachments } from './attachments.ts';
-import { type Binding, type Refusal, refusals } from './binding.ts';
+import type { Binding } from './binding.ts';
 import type { DhcpGuest } from './dhcp.ts';
+import { type DropContext, offenceOf } from './drops.ts';
 import { GuestPorts } from './guest-ports.ts';
 import { decodeKept, encodeKept } from './kept.ts';
 import { KernelTurn, type PortPlane, type RoutePlane } from './kernel-turn.ts';
 import type { GuestEvent, GuestHost, GuestPort, Heard, Sighting } from './ports.ts';
 import { ResumeWatch } from './qmp.ts';
 import { GuestTable } from './table.ts';
-
-/** Reasons of frames that were heard before they were dropped: the table has judged them, or been told of them. */
-const HEARD_BEFORE: ReadonlySet<string> = new Set<Refusal>([
-  'spoofedArp',
-  'spoofedNd',
-  'routerAdvertisement',
-  'dhcpServer',
-]);
 
 /** What the filter dropped so soon after a frame was understood was most likely that frame. */
 const JUDGED_MS = 250;
@@ -71,6 +64,7 @@ export class Guests {
   readonly #unanswered = new Set<number>();
   /** By port: when a frame of it was understood last. */
   readonly #judgedAtMs = new Map<number, number>();
+  readonly #dropContext: DropContext;
   #intent: GuestsIntent;
   #flushDue = false;
   /** There are more ports than the table takes. */
@@ -91,6 +85,14 @@ export class Guests {
       portChanged: (port) => this.#do(() => this.#takePort(port)),
       portGone: (port) => this.#portGone(port),
     });
+    this.#dropContext = {
+      portBehind: (ifindex, mac) => this.#turn.portBehind(ifindex, mac),
+      mayHave: (ifindex, mac) => this.#turn.mayHave(ifindex, mac),
+      portOf: (address) => this.#turn.portOf(address),
+      // The filter tells a little later than the log.
+      hasJudged: (ifindex) =>
+        world.nowMs() - (this.#judgedAtMs.get(ifindex) ?? Number.NEGATIVE_INFINITY) < JUDGED_MS,
+    };
     const send: SendFrame = (ifindex, frame, length) => world.plane.send(ifindex, frame, length);
     this.#answers = new GuestAnswers(intent, send);
     this.#attachments = new Attachments({
@@ -167,21 +169,9 @@ export class Guests {
 
   /** What the kernel's filter dropped. */
   dropped(drop: GuestDrop): void {
-    const { reason, mac } = drop;
-    // The guard of this machine sees the bridge that a packet came in by: whose it is the MAC says.
-    const ifindex = this.#turn.portBehind(drop.ifindex, mac) ?? drop.ifindex;
-    if (!isRefusal(reason) || (wasHeard(drop) && this.#hasJudged(ifindex))) return;
-    // Dropped before the guest was known, told after: that is no offence.
-    if (reason === 'otherMac' && mac !== undefined && this.#turn.mayHave(ifindex, mac)) return;
-    const address = isSpoofed(reason) ? sourceOf(drop.packet) : undefined;
-    if (address !== undefined && this.#turn.portOf(address) === ifindex) return;
-    const about = { ...(mac === undefined ? {} : { mac }), ...(address === undefined ? {} : { address }) };
-    this.#do(() => this.table.forbidden(ifindex, reason, about));
-  }
-
-  /** Whether a frame of the port was understood a moment ago; the filter tells a little later than the log. */
-  #hasJudged(ifindex: number): boolean {
-    return this.#world.nowMs() - (this.#judgedAtMs.get(ifindex) ?? Number.NEGATIVE_INFINITY) < JUDGED_MS;
+    const offence = offenceOf(drop, this.#dropContext);
+    if (offence === undefined) return;
+    this.#do(() => this.table.forbidden(offence.ifindex, offence.refusal, offence.about));
   }
 
   /** There are to be no guests: all are withdrawn. To be closed next. */
@@ -378,19 +368,3 @@ export class Guests {
 }
 
 const othersTurn = (): Promise<void> => new Promise((done) => setImmediate(done));
-
-/** The source address of a packet that begins with its network header. */
-function sourceOf(packet: Uint8Array): Uint8Array | undefined {
-  const version = (packet[0] ?? 0) >> 4;
-  if (version === 4 && packet.length >= 20) return packet.slice(12, 16);
-  return version === 6 && packet.length >= 40 ? packet.slice(8, 24) : undefined;
-}
-
-const wasHeard = ({ reason, packet }: GuestDrop): boolean =>
-  HEARD_BEFORE.has(reason) || (reason === 'redirect' && (packet[0] ?? 0) >> 4 === 6);
-
-const isSpoofed = (reason: Refusal): boolean => reason === 'spoofed4' || reason === 'spoofed6';
-
-function isRefusal(reason: string): reason is Refusal {
-  return (refusals as readonly string[]).includes(reason);
-}

@@ -90,7 +90,7 @@ export class Restart {
     this.#keepUntilMs = nowMs + COMMON_RESTART_MS;
   }
 
-  /** Routes of our own are still to come, such as those of guests: nobody is told that this is all, before `release`. */
+  /** Routes of our own are still to come, such as guests': nobody is told that this is all before `release`. */
   hold(): void {
     this.#isHeld = true;
   }
