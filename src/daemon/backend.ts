@@ -18,13 +18,13 @@ import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Configuration } from './configuration.ts';
-import type { GuestKeeper } from './guest-keeper.ts';
+import type { GuestSwitch } from './guest-switch.ts';
 
 export interface BackendParts {
   router: Router;
   fib: Fib | undefined;
   dataplane: Dataplane;
-  guests: GuestKeeper;
+  guests: GuestSwitch;
   validation: ValidationSource;
   bfd: LookAtBfd;
   configuration: Configuration;

@@ -29,7 +29,7 @@ import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine } from './configuration.ts';
 import { limitEvents } from './event-limit.ts';
-import { GuestKeeper } from './guest-keeper.ts';
+import { GuestSwitch } from './guest-switch.ts';
 import { isRestart, showLife } from './last-life.ts';
 import { createLog, eventOf, type Log, tellKernelFailures, tellRefusedRoutes } from './log.ts';
 import { isRoutingDaemon, RTPROT_RA, routesForRouting } from './protocols.ts';
@@ -50,7 +50,7 @@ export class Daemon {
   readonly #life: { close(): void } | undefined;
   readonly #speaker: Speaker;
   readonly #validation: OriginValidation;
-  readonly #guests: GuestKeeper;
+  readonly #guests: GuestSwitch;
   readonly #api: ApiServer;
   readonly #subscriptions: { close(): void }[];
   #followed = '';
@@ -81,7 +81,7 @@ export class Daemon {
       const onChange = tellKernelFailures((event) => log.event(event));
       const dataplane = new Dataplane({ rtnl, links: monitor, stateDir: options.state, onChange });
       undo.push(() => dataplane.close());
-      const speakerOf: { speaker?: Speaker; guests?: GuestKeeper } = {};
+      const speakerOf: { speaker?: Speaker; guests?: GuestSwitch } = {};
       const fib = intent.kernel.fib ? await startFib(intent, log, speakerOf) : undefined;
       if (fib !== undefined) undo.push(() => fib.close());
       // Our own writes would come back as events: the feed leaves them out.
@@ -122,7 +122,7 @@ export class Daemon {
       });
       undo.push(() => validation.close());
       const { router } = speaker;
-      const guests = new GuestKeeper(intent, {
+      const guests = new GuestSwitch({
         rtnl,
         monitor,
         router,
@@ -135,7 +135,7 @@ export class Daemon {
       undo.push(() => guests.close());
       // What is a guest's is wanted again before neighbours hear that this is all, and before anything is swept.
       router.restart.hold();
-      await guests.begin();
+      await guests.configure(intent);
       while (router.work());
       router.restart.release();
       if (ranLately && restarting) log.info('graceful restart: neighbours may have routes of a former life');
@@ -180,7 +180,7 @@ export class Daemon {
     fib: Fib | undefined;
     life: { close(): void } | undefined;
     speaker: Speaker;
-    guests: GuestKeeper;
+    guests: GuestSwitch;
     validation: OriginValidation;
     api: ApiServer;
   }) {

@@ -1,7 +1,6 @@
 // leafd's entry: arguments, one of four modes, signals, exit codes (0 ok, 2 usage, 4 configuration invalid, 5 failed).
 
 import { readFileSync } from 'node:fs';
-import { flushAll } from '../dataplane/dataplane.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { version } from '../lib/version.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
@@ -46,6 +45,7 @@ async function flush(stateDir: string): Promise<void> {
   if (!mayChangeRoutes())
     throw new LeafdError('permission-denied', 'flushing needs CAP_NET_ADMIN', { hint: 'use sudo' });
   await refuseRunning();
+  const { flushAll } = await import('../dataplane/flush-all.ts');
   const rtnl = kernelRtnl();
   const links = new LinkMonitor(rtnl);
   const { routes, objects, addresses, sysctls, guests } = flushAll({ stateDir, links });

@@ -6,12 +6,11 @@ import { encodeAddressAdd, encodeAddressDelete, IFA_F_NODAD, type LinkAddress } 
 import { encodeLinkSet } from '../netlink/link.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, RTPROT_LEAFD } from '../netlink/message.ts';
 import type { LinkMonitor } from '../netlink/monitor.ts';
-import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
+import type { Rtnl } from '../netlink/rtnl.ts';
 import { AF_INET, AF_INET6, EEXIST, errnoName } from '../netlink/sys.ts';
 import { addressKey, delta, type KernelChange, type Observed, type ObservedAddress } from './delta.ts';
 import { type DesiredObject, desiredObjects, type KernelIntent } from './desired.ts';
-import { flushAddresses, flushRoutes } from './flush.ts';
-import { flushGuests, type GuestFlushReport } from './guest-plane.ts';
+import { flushAddresses } from './flush.ts';
 import {
   type KernelState,
   kernelSysctls,
@@ -327,7 +326,8 @@ function linkOf(path: string): string {
   return parts[2] === 'conf' && parts[3] !== 'all' && parts[3] !== 'default' ? parts[3]! : '';
 }
 
-function flushHost(
+/** Removes our addresses and restores the sysctls, without a running daemon. */
+export function flushHost(
   rtnl: Rtnl,
   sysctls: SysctlPort,
   stateDir: string,
@@ -353,30 +353,4 @@ function flushHost(
   state.addresses.clear();
   saveKernelState(stateDir, state);
   return { addresses, sysctls: restored };
-}
-
-export interface FlushReport {
-  routes: number;
-  objects: number;
-  addresses: number;
-  sysctls: number;
-  guests: GuestFlushReport;
-}
-
-/** Removes everything of leafd's from a namespace (absent: that of the process), without a running daemon. */
-export function flushAll(options: { stateDir: string; netns?: string; links: LinkMonitor }): FlushReport {
-  const rtnl = kernelRtnl(options.netns);
-  try {
-    const removed = flushRoutes(rtnl);
-    const guests = flushGuests({ ...options, rtnl });
-    const state = loadKernelState(options.stateDir);
-    const ifindexOf = (name: string): number => options.links.linkByName(name)?.ifindex ?? 0;
-    return {
-      ...removed,
-      guests,
-      ...flushHost(rtnl, kernelSysctls(options.netns), options.stateDir, state, ifindexOf),
-    };
-  } finally {
-    rtnl.close();
-  }
 }

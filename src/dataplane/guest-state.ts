@@ -5,9 +5,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeWhole } from '../lib/atomic-file-real.ts';
 import type { SavedSysctl } from './delta.ts';
+import { GUEST_STATE_FILE } from './guest-wish.ts';
 import { readStateFile } from './sysctl.ts';
 
-const FILE = 'guests-kernel.json';
 const SCHEMA = 1;
 
 export interface SavedMac {
@@ -43,7 +43,7 @@ const empty = (): GuestState => ({
 
 /** Reads the file; an absent one is empty. Throws LeafdError `state-unreadable`. */
 export function loadGuestState(stateDir: string): GuestState {
-  return readStateFile(join(stateDir, FILE), SCHEMA, empty(), (data) => ({
+  return readStateFile(join(stateDir, GUEST_STATE_FILE), SCHEMA, empty(), (data) => ({
     sysctls: new Map(Object.entries(data.sysctls as Record<string, SavedSysctl>)),
     macs: new Map(Object.entries(data.macs as Record<string, SavedMac>).map(([i, mac]) => [Number(i), mac])),
     isolated: new Set(data.isolated as number[]),
@@ -53,7 +53,7 @@ export function loadGuestState(stateDir: string): GuestState {
 
 /** Writes the file atomically; with nothing to remember it is removed. Throws the file system's error. */
 export function saveGuestState(stateDir: string, state: GuestState): void {
-  const path = join(stateDir, FILE);
+  const path = join(stateDir, GUEST_STATE_FILE);
   if (isEmpty(state)) {
     rmSync(path, { force: true });
     return;

@@ -3,6 +3,9 @@
 
 import type { Prefix } from '../net/prefix.ts';
 
+/** In the state directory: what guests' links were before; there while something is to be taken back. */
+export const GUEST_STATE_FILE = 'guests-kernel.json';
+
 export interface GuestBridgeWish {
   name: string;
   create: boolean;

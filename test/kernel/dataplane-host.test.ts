@@ -6,8 +6,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Dataplane, flushAll } from '../../src/dataplane/dataplane.ts';
+import { Dataplane } from '../../src/dataplane/dataplane.ts';
 import type { KernelIntent } from '../../src/dataplane/desired.ts';
+import { flushAll } from '../../src/dataplane/flush-all.ts';
 import { LinkMonitor } from '../../src/netlink/monitor.ts';
 import { kernelRtnl, type Rtnl } from '../../src/netlink/rtnl.ts';
 

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { flushAll } from '../../src/dataplane/dataplane.ts';
+import { flushAll } from '../../src/dataplane/flush-all.ts';
 import { GuestPlane } from '../../src/dataplane/guest-plane.ts';
 import type { GuestDrop, GuestPlaneIntent, GuestPortWish } from '../../src/dataplane/guest-wish.ts';
 import { parseIp } from '../../src/net/ip.ts';
