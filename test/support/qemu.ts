@@ -81,8 +81,10 @@ async function startQemu(options: QemuOptions, incoming?: string): Promise<QemuG
   const plug = `#!/bin/sh\nexec ip -batch - <<E\nlink set $1 addrgenmode none\nlink set $1 master ${options.bridge} up\nE\n`;
   writeFileSync(paths.script, plug);
   chmodSync(paths.script, 0o755);
+  // A plain processor: with all that emulation offers (`max`) a guest now and then reset itself or stood still for a
+  // second or two after it had moved.
   const words = [
-    ...['-accel', 'tcg', '-M', 'q35', '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MIB}M`],
+    ...['-accel', 'tcg', '-M', 'q35', '-cpu', 'qemu64', '-smp', '1', '-m', `${MEMORY_MIB}M`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', commandLineOf(options)],
     ...['-serial', `file:${paths.console}`],
