@@ -311,9 +311,11 @@ test('2000 ports with two addresses each: attached in no time', () => {
   const took = [1, 2, 3].map(() => {
     const world = new World();
     for (let n = 1; n <= 2000; n++) world.table.portUp(port(n));
-    const start = performance.now();
+    // CPU time, because other tests run beside this one.
+    const start = process.cpuUsage();
     for (const one of bindings) world.table.attach(one);
-    const tookMs = performance.now() - start;
+    const { user, system } = process.cpuUsage(start);
+    const tookMs = (user + system) / 1000;
     expect(world.host.bound.size).toBe(4000);
     return tookMs;
   });
