@@ -6,9 +6,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GuestsBackend } from '../api/backend.ts';
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
-import { GUEST_STATE_FILE } from '../dataplane/guest-wish.ts';
+import { GUEST_BRIDGE_ALIAS, GUEST_STATE_FILE } from '../dataplane/guest-wish.ts';
 import type { Heard } from '../guests/ports.ts';
 import type { Intent } from '../intent/intent.ts';
+import type { Link } from '../netlink/link.ts';
 import type { GuestKeeper, GuestKeeperParts } from './guest-keeper.ts';
 
 export class GuestSwitch {
@@ -55,10 +56,16 @@ export class GuestSwitch {
       await this.#keeper.configure(intent);
       return;
     }
-    const isLeft = existsSync(join(this.#parts.stateDir, GUEST_STATE_FILE));
-    if (intent.guests === undefined && !isLeft) return;
+    const { stateDir, monitor } = this.#parts;
+    if (intent.guests === undefined && !isSomethingLeft(stateDir, monitor.links)) return;
     const { GuestKeeper } = await import('./guest-keeper.ts');
     this.#keeper = new GuestKeeper(intent, this.#parts);
     await this.#keeper.begin();
   }
+}
+
+/** Whether a life with guests has left something in the kernel: settings to take back, or a bridge of its own. */
+export function isSomethingLeft(stateDir: string, links: ReadonlyMap<number, Pick<Link, 'alias'>>): boolean {
+  if (existsSync(join(stateDir, GUEST_STATE_FILE))) return true;
+  return [...links.values()].some(({ alias }) => alias === GUEST_BRIDGE_ALIAS);
 }

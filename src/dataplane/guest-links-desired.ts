@@ -27,9 +27,6 @@ const IFAPROT_KERNEL_LL = 3;
 /** The same of those made from a router advertisement. */
 export const IFAPROT_KERNEL_RA = 2;
 
-/** IFLA_IFALIAS of bridges that leafd made for guests. */
-export const GUEST_BRIDGE_ALIAS = 'leafd guests';
-
 /** The part that a link has in serving guests. */
 export type GuestRole =
   | { kind: 'bridge'; wish: GuestBridgeWish }

@@ -8,9 +8,10 @@ import { encodeLinkSet } from '../netlink/link.ts';
 import { hex, type MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
 import { EEXIST, errnoName } from '../netlink/sys.ts';
-import { GUEST_BRIDGE_ALIAS, type GuestChange } from './guest-links-desired.ts';
+import type { GuestChange } from './guest-links-desired.ts';
 import type { GuestKernel } from './guest-restore.ts';
 import { forgetAbsent, type GuestState, saveGuestState } from './guest-state.ts';
+import { GUEST_BRIDGE_ALIAS } from './guest-wish.ts';
 import type { SysctlPort } from './sysctl.ts';
 
 const EADDRNOTAVAIL = 99;

@@ -13,7 +13,6 @@ import type { Change, LinkMonitor } from '../netlink/monitor.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
 import type { ObjectStatus, SysctlView } from './dataplane.ts';
 import {
-  GUEST_BRIDGE_ALIAS,
   type GuestChange,
   type GuestObject,
   globalObjects,
@@ -33,7 +32,7 @@ import {
   restoreGuestLinks,
 } from './guest-restore.ts';
 import { isEmpty, loadGuestState, saveGuestState } from './guest-state.ts';
-import type { GuestPlaneIntent } from './guest-wish.ts';
+import { GUEST_BRIDGE_ALIAS, type GuestPlaneIntent } from './guest-wish.ts';
 import { kernelSysctls, type SysctlPort } from './sysctl.ts';
 
 const FORWARDING = 'net.ipv6.conf.all.forwarding';

@@ -7,9 +7,9 @@ import { FakeKernel } from '../netlink/fake-kernel.ts';
 import { hex, RTM_NEWADDR, RTM_NEWNEIGH, RTM_SETLINK } from '../netlink/message.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { encodeNeighbourDelete, encodeNeighbourReplace } from '../netlink/neighbour.ts';
-import { GUEST_BRIDGE_ALIAS } from './guest-links-desired.ts';
 import { type GuestFilterPort, GuestPlane } from './guest-plane.ts';
 import type { GuestPlaneIntent, GuestPortWish } from './guest-wish.ts';
+import { GUEST_BRIDGE_ALIAS } from './guest-wish.ts';
 import type { SysctlPort } from './sysctl.ts';
 
 const FILE = 'guests-kernel.json';

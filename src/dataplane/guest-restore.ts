@@ -8,8 +8,8 @@ import { encodeLinkDelete, encodeLinkSet, type Link } from '../netlink/link.ts';
 import { hex, type MessageWriter, RTPROT_LEAFD } from '../netlink/message.ts';
 import type { LinkMonitor } from '../netlink/monitor.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
-import { GUEST_BRIDGE_ALIAS } from './guest-links-desired.ts';
 import type { GuestState } from './guest-state.ts';
+import { GUEST_BRIDGE_ALIAS } from './guest-wish.ts';
 import { restoreSysctl, type SysctlPort } from './sysctl.ts';
 
 export interface GuestLinksFlushed {

@@ -6,6 +6,9 @@ import type { Prefix } from '../net/prefix.ts';
 /** In the state directory: what guests' links were before; there while something is to be taken back. */
 export const GUEST_STATE_FILE = 'guests-kernel.json';
 
+/** IFLA_IFALIAS of bridges that leafd made for guests. */
+export const GUEST_BRIDGE_ALIAS = 'leafd guests';
+
 export interface GuestBridgeWish {
   name: string;
   create: boolean;
