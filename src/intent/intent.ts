@@ -4,6 +4,7 @@
 
 import type { Prefix } from '../net/prefix.ts';
 import type { GuestsIntent } from './guests.ts';
+import type { PassthroughIntent } from './passthrough.ts';
 import type { PolicyDefinitions } from './policy-definition.ts';
 import type { Secret } from './secret.ts';
 
@@ -16,6 +17,8 @@ export interface Intent {
   kernel: KernelIntent;
   /** Absent: no guests are looked after. */
   guests?: GuestsIntent;
+  /** Absent: the speaker runs in the namespace of the daemon. */
+  passthrough?: PassthroughIntent;
 }
 
 export interface NodeIntent {
@@ -253,6 +256,8 @@ export interface PeerIntent extends FamilyIntent {
   weight: number;
   /** RFC 9003. */
   shutdownText?: string;
+  /** After a restart of ours End-of-RIB is held back until this peer has told all it knows, at most so long. */
+  awaitMs?: number;
 }
 
 export interface PeerTimers {
