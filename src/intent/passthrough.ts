@@ -1,4 +1,4 @@
-// What the operator wants of L3 passthrough, resolved: a router namespace in which leafd's speaker runs, the NICs of the
+// What the operator wants of L3 passthrough, resolved: a router namespace in which the speaker runs, the NICs of the
 // fabric in it, and a veth pair towards the BGP speakers of the host. The shape of the YAML is schema-passthrough.ts;
 // resources of OpenPERouter become the same YAML (openperouter-*.ts), so both become this.
 
