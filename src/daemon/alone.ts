@@ -12,7 +12,12 @@ import { listenTcp } from '../netlink/tcp.ts';
  */
 export async function refuseCompany(socket: string, port: number | undefined): Promise<void> {
   await clearSocket(socket);
-  if (port === undefined) return;
+  if (port !== undefined) refuseListener(port);
+}
+
+/** Throws LeafdError (`address-in-use`, `permission-denied`) when somebody listens on the port in the namespace. */
+export function refuseListener(port: number, netns?: string): void {
+  const place = netns === undefined ? {} : { netns };
   for (const length of [4, 16])
-    listenTcp({ address: new Uint8Array(length), port }, ({ fd }) => closeFd(fd)).close();
+    listenTcp({ ...place, address: new Uint8Array(length), port }, ({ fd }) => closeFd(fd)).close();
 }

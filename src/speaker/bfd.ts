@@ -35,9 +35,11 @@ export class BfdPort {
   readonly #up = new WeakSet<Peer>();
   readonly #downs = new WeakMap<Peer, BfdDown>();
 
-  constructor(host: BfdPortHost) {
+  /** Packets come and go in `netns`, that of the process when absent. */
+  constructor(host: BfdPortHost, netns?: string) {
     this.#host = host;
     this.#bfd = new Bfd({
+      ...(netns !== undefined && { netns }),
       onChange: (change) => this.#changed(change),
       onTrouble: (error) => host.trouble(error),
       onDiscarded: (text) => host.event({ kind: 'bfdDiscarded', text }),

@@ -34,10 +34,13 @@ export class Discovery {
   readonly #ports = new Map<number, Port>();
   readonly #onNeighbour: NeighbourHeard;
 
-  /** Throws LeafdError `permission-denied` without CAP_NET_RAW. */
-  constructor(onNeighbour: NeighbourHeard) {
+  /** In `netns`, that of the process when absent. Throws LeafdError `permission-denied` without CAP_NET_RAW. */
+  constructor(onNeighbour: NeighbourHeard, netns?: string) {
     this.#onNeighbour = onNeighbour;
-    this.#socket = Icmp6Socket.open({ onMessage: (message) => this.#heard(message) });
+    this.#socket = Icmp6Socket.open({
+      ...(netns !== undefined && { netns }),
+      onMessage: (message) => this.#heard(message),
+    });
   }
 
   /** Begins on an interface that is up; a second call begins the burst again. */

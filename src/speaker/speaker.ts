@@ -23,10 +23,10 @@ import type { Peer } from '../router/peer.ts';
 import type { FibPort, Heard, RouterEvent, RouterPorts } from '../router/ports.ts';
 import type { KernelRoute } from '../router/resolver.ts';
 import { Router } from '../router/router.ts';
-import { type BfdLook, BfdPort } from './bfd.ts';
+import { type BfdLook, BfdPort, type BfdPortHost } from './bfd.ts';
 import { ConnectedSubnets } from './connected.ts';
 import { Discovery } from './discovery.ts';
-import { Transport } from './transport.ts';
+import { Transport, type TransportEvents } from './transport.ts';
 
 const TURN_MS = 2;
 /** An interval that Node's timers can hold. */
@@ -60,18 +60,20 @@ export class Speaker {
 
   /**
    * `restarting`: the kernel holds routes of a former life (RFC 4724). Without a port nobody is listened to: another
-   * daemon speaks BGP here. Throws LeafdError when a port is taken.
+   * daemon speaks BGP here. Sockets are made in `netns`, that of the process when absent. Throws LeafdError when a port
+   * is taken.
    */
   constructor(
     config: RouterConfig,
     world: SpeakerWorld,
-    options: { port: number | undefined; restarting: boolean },
+    options: { port: number | undefined; restarting: boolean; netns?: string | undefined },
   ) {
     this.#world = world;
+    const { netns } = options;
     this.#discovery = new Discovery((ifindex, address) => {
       if (!this.#isOwn(address, ifindex)) this.router.neighbourHeard(ifindex, address);
-    });
-    this.#transport = new Transport({
+    }, netns);
+    const events: TransportEvents = {
       connected: (connection, local) => this.router.connected(connection, local),
       lost: (connection, message) => this.router.connectionLost(connection, message),
       received: (connection, bytes) => this.router.received(connection, bytes),
@@ -79,14 +81,16 @@ export class Speaker {
       incoming: (accepted) => this.#incoming(accepted),
       accepted: (connection, local) => this.#accepted(connection, local),
       trouble: (error) => world.trouble(error),
-    });
+    };
+    this.#transport = new Transport(events, netns);
     if (options.port !== undefined) this.#transport.listen(options.port);
-    this.#bfd = new BfdPort({
+    const paths: BfdPortHost = {
       peer: (index) => this.router.directory.byIndex[index],
       changed: (peer, state, independent) => this.router.bfdChanged(peer, state, independent),
       event: (event) => world.event(event),
       trouble: (error) => world.trouble(error),
-    });
+    };
+    this.#bfd = new BfdPort(paths, netns);
     const ports: RouterPorts = {
       connect: (connection, target) => this.#transport.connect(connection, target),
       close: (connection) => this.#transport.close(connection),

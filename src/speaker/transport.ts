@@ -58,6 +58,7 @@ interface Wire {
 
 export class Transport {
   readonly #events: TransportEvents;
+  readonly #place: { netns?: string };
   readonly #wires = new Map<number, Wire>();
   readonly #listeners: Listener[] = [];
   /** Connections that are paused with more to come, read or not: first come, first served. */
@@ -66,8 +67,10 @@ export class Transport {
   #readMs = 0;
   #turnPlanned = false;
 
-  constructor(events: TransportEvents) {
+  /** Sockets are made in `netns`, that of the process when absent. */
+  constructor(events: TransportEvents, netns?: string) {
     this.#events = events;
+    this.#place = netns === undefined ? {} : { netns };
   }
 
   /** Listens on both families. Throws LeafdError (`address-in-use`, `permission-denied`). */
@@ -75,7 +78,7 @@ export class Transport {
     for (const length of [4, 16])
       this.#listeners.push(
         listenTcp(
-          { address: new Uint8Array(length), port, ttl: 255 },
+          { ...this.#place, address: new Uint8Array(length), port, ttl: 255 },
           (accepted) => this.#accept(accepted),
           (error) => this.#events.trouble(error),
         ),
@@ -94,6 +97,7 @@ export class Transport {
     const wire = newWire(target.remote);
     this.#wires.set(connection, wire);
     const options = {
+      ...this.#place,
       remote: target.remote,
       port: target.port,
       ttl: target.ttl,
