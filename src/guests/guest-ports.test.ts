@@ -16,6 +16,7 @@ const link = (ifindex: number, name: string, more: Partial<Link> = {}): Link => 
   alias: '',
   master: 0,
   lower: 0,
+  group: 0,
   operState: 6,
   carrierChanges: 0,
   ...more,

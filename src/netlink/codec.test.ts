@@ -227,6 +227,7 @@ test('decoding what was encoded gives the same', () => {
     alias: word,
     master: u32,
     lower: u32,
+    group: u32,
     operState: byte,
     carrierChanges: u32,
     isolated: fc.constantFrom(undefined, true, false),

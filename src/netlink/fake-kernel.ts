@@ -106,6 +106,7 @@ export class FakeKernel {
       alias: '',
       master: options.master ?? 0,
       lower: 0,
+      group: 0,
       operState: 6,
       carrierChanges: 1,
       ...(options.master !== undefined && options.master !== 0 && { isolated: false }),
@@ -284,6 +285,8 @@ export class FakeKernel {
     if ((u32(bytes, start + 28) & IFF_UP) !== 0) link.up = (u32(bytes, start + 24) & IFF_UP) !== 0;
     if (change.alias !== '') link.alias = change.alias;
     if (change.mac.length > 0) link.mac = change.mac;
+    if (change.mtu !== 0) link.mtu = change.mtu;
+    if (change.name !== '') link.name = change.name;
     if (change.mac.length > 0 || (wasUp && !link.up)) this.#neighboursLost(link.ifindex);
     this.#tellLink(link, RTM_NEWLINK);
     return undefined;

@@ -19,6 +19,7 @@ const link: Link = {
   alias: '',
   master: 0,
   lower: 0,
+  group: 0,
   operState: 6,
   carrierChanges: 1,
 };

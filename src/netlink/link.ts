@@ -1,6 +1,6 @@
 // Links: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK (include/uapi/linux/if_link.h). Pure. Only what
-// leafd reads of a link is decoded; changing links is limited to up and down, the MAC, and the alias, which is
-// leafd's mark on a link. Bridges and their ports are bridge.ts.
+// leafd reads of a link is decoded; changed are up and down, MAC, MTU, name, group, master, and the alias, which is
+// leafd's mark on a link. Bridges and their ports are bridge.ts; making and moving links is link-create.ts.
 
 import { IFLA_BRPORT_ISOLATED, IFLA_PROTINFO, portIsolated } from './bridge.ts';
 import {
@@ -29,8 +29,11 @@ const IFLA_MASTER = 10;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_GROUP = 27;
 const IFLA_EXT_MASK = 29;
 const IFLA_CARRIER_CHANGES = 35;
+const IFLA_LINK_NETNSID = 37;
+const IFLA_PERM_ADDRESS = 54;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
@@ -56,6 +59,12 @@ export interface Link {
   master: number;
   /** ifindex of the lower or peer device (IFLA_LINK), or 0. */
   lower: number;
+  /** The lower or peer device is in another namespace, where `lower` is its index. Absent where it is in this one. */
+  lowerElsewhere?: true;
+  /** IFLA_GROUP; 0 unless somebody gave it another. */
+  group: number;
+  /** The MAC burnt into the hardware, whatever it uses now; absent where there is none. */
+  permanentMac?: Uint8Array;
   /** RFC 2863 state as IF_OPER_*: 6 is up. */
   operState: number;
   /** How often the carrier came or went, so that a flap between two events is seen. */
@@ -80,6 +89,7 @@ export function decodeLink(bytes: Uint8Array, start: number, end: number): Link 
     alias: '',
     master: 0,
     lower: 0,
+    group: 0,
     operState: 0,
     carrierChanges: 0,
   };
@@ -90,6 +100,9 @@ export function decodeLink(bytes: Uint8Array, start: number, end: number): Link 
     else if (type === IFLA_MTU && n === 8) link.mtu = u32(bytes, at + 4);
     else if (type === IFLA_MASTER && n === 8) link.master = u32(bytes, at + 4);
     else if (type === IFLA_LINK && n === 8) link.lower = u32(bytes, at + 4);
+    else if (type === IFLA_LINK_NETNSID) link.lowerElsewhere = true;
+    else if (type === IFLA_GROUP && n === 8) link.group = u32(bytes, at + 4);
+    else if (type === IFLA_PERM_ADDRESS) link.permanentMac = attributeBytes(bytes, at, n);
     else if (type === IFLA_OPERSTATE) link.operState = bytes[at + 4]!;
     else if (type === IFLA_IFALIAS) link.alias = attributeText(bytes, at, n);
     else if (type === IFLA_CARRIER_CHANGES && n === 8) link.carrierChanges = u32(bytes, at + 4);
@@ -136,19 +149,27 @@ export function encodeLinkDump(writer: MessageWriter, seq: number): void {
 /** What is changed of a link: the one with this index, or (index 0) of this name. */
 export interface LinkChange {
   ifindex: number;
+  /** With an index: the link's new name. */
   name?: string;
   up?: boolean;
   alias?: string;
   mac?: Uint8Array;
+  mtu?: number;
+  group?: number;
+  /** ifindex of the bridge, bond or VRF that it becomes part of; 0: of none. */
+  master?: number;
 }
 
-/** Sets a link up or down, its alias or MAC; what is absent stays as it is. */
+/** Changes a link; what is absent stays as it is. */
 export function encodeLinkSet(writer: MessageWriter, seq: number, change: LinkChange): void {
   writer.begin(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, seq);
   encodeBody(writer, change.ifindex, change.up === true ? IFF_UP : 0, change.up === undefined ? 0 : IFF_UP);
   if (change.name !== undefined) writer.attributeText(IFLA_IFNAME, change.name);
   if (change.alias !== undefined) writer.attributeText(IFLA_IFALIAS, change.alias);
   if (change.mac !== undefined) writer.attributeBytes(IFLA_ADDRESS, change.mac);
+  if (change.mtu !== undefined) writer.attributeU32(IFLA_MTU, change.mtu);
+  if (change.group !== undefined) writer.attributeU32(IFLA_GROUP, change.group);
+  if (change.master !== undefined) writer.attributeU32(IFLA_MASTER, change.master);
   writer.end();
 }
 
@@ -178,6 +199,9 @@ export function encodeLink(
   if (link.mac.length > 0) writer.attributeBytes(IFLA_ADDRESS, link.mac);
   if (link.lower !== 0) writer.attributeU32(IFLA_LINK, link.lower);
   if (link.master !== 0) writer.attributeU32(IFLA_MASTER, link.master);
+  if (link.lowerElsewhere) writer.attributeU32(IFLA_LINK_NETNSID, 0);
+  if (link.group !== 0) writer.attributeU32(IFLA_GROUP, link.group);
+  if (link.permanentMac) writer.attributeBytes(IFLA_PERM_ADDRESS, link.permanentMac);
   if (link.alias !== '') writer.attributeText(IFLA_IFALIAS, link.alias);
   if (link.kind !== '') {
     const nest = writer.nest(IFLA_LINKINFO);
