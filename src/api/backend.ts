@@ -11,6 +11,9 @@ import type {
   GuestView,
   GuestWhyView,
   KernelView,
+  PassthroughAction,
+  PassthroughActionView,
+  PassthroughView,
   PeerAction,
   PeerDetailView,
   PeerView,
@@ -42,6 +45,15 @@ export interface Backend {
   schema(): unknown;
   /** Absent while the configuration has no `guests:`; looked at for each request, since that can change. */
   readonly guests?: GuestsBackend | undefined;
+  /** Absent while the configuration has no `passthrough:`; looked at for each request. */
+  readonly passthrough?: PassthroughBackend | undefined;
+}
+
+/** L3 passthrough of this machine. */
+export interface PassthroughBackend {
+  view(): PassthroughView;
+  /** `undefined` where there is nothing to confirm, take back or try again. */
+  act(action: PassthroughAction): PassthroughActionView | undefined;
 }
 
 /** A binding as it is asked for: since when it is there, and until when expected, the daemon adds. */

@@ -182,6 +182,19 @@ function familyView(router: Router, peer: Peer, family: number): PeerFamilyView 
   };
 }
 
+/** Counts of routes alone, by family. */
+export function familyCounts(
+  router: Router,
+  peer: Peer,
+): Pick<PeerFamilyView, 'family' | 'received' | 'accepted' | 'advertised'>[] {
+  return familiesIn(peer.config.families).map((family) => ({
+    family: familyName(family),
+    received: router.ribs[family]!.perPeer.received[peer.index] ?? 0,
+    accepted: router.ribs[family]!.perPeer.accepted[peer.index] ?? 0,
+    advertised: router.advertiser.advertisedCount(peer, family),
+  }));
+}
+
 /** What is kept of a peer that restarts, and for how long yet. */
 function staleView(
   router: Router,

@@ -1,10 +1,12 @@
 // The only JSON shapes of leafd: what REST answers, `leafctl -j` prints, events carry. Keys are
 // camelCase, what is absent is left out, numbers are numbers, times are ISO 8601 with the age in seconds beside
-// them. Changes are additive only. This file imports nothing but its own other half, so that a browser can import it.
+// them. Changes are additive only. This file imports nothing but its own other parts, so that a browser can import it.
 
 import type { GuestCountsView, GuestWhyView } from './views-guests.ts';
+import type { PassthroughStatusView } from './views-passthrough.ts';
 
 export type * from './views-guests.ts';
+export type * from './views-passthrough.ts';
 
 /** Any failure of a request. `code` is stable and kebab-case; `message` is one line. */
 export interface ErrorView {
@@ -70,6 +72,8 @@ export interface StatusView {
   kernel: { fib: boolean; installed: number; pending: number; failed: number };
   /** Where guests are looked after. */
   guests?: GuestCountsView;
+  /** Where the speaker runs in a router namespace. */
+  passthrough?: PassthroughStatusView;
   /** `needRestart`: what is configured and waits for the next start, a text each. */
   config: { files: string[]; loadedAt: string; lastError?: ErrorBody; needRestart?: string[] };
   memoryBytes: number;
