@@ -258,8 +258,8 @@ function sessionView(
   speaker: string | undefined,
   uplink: string | undefined,
 ): PassthroughSessionView {
-  const { name, address, hostname, remoteAs, remoteAsn, state, adminDown, since, sinceSeconds, reason } =
-    view;
+  const { name, kind, dynamic, address, hostname, remoteAs, remoteAsn, state, adminDown } = view;
+  const { since, sinceSeconds, reason } = view;
   const peer = router.directory.byName.get(name);
   return {
     peer: name,
