@@ -5,6 +5,7 @@
 
 import { LeafdError } from '../lib/leafd-error.ts';
 import { cableCommands, portCommands } from './plan.ts';
+import { portNetns } from './port-netns.ts';
 import { run, runOrThrow } from './processes.ts';
 import type { CutKind, CutState, LabState } from './state.ts';
 import {
@@ -13,12 +14,14 @@ import {
   type LabEnd,
   type LabLink,
   movedLinks,
-  netnsOf,
   nodeNamed,
   parseEnd,
   sameEnd,
 } from './topology.ts';
 import { isInstalled, runIp } from './up.ts';
+
+/** Of commands to the ports of a cable while a leafd moves one of them. */
+const MOST_ATTEMPTS = 20;
 
 export interface CutOptions {
   /** Drop packets in both directions; the link stays up. */
@@ -34,7 +37,12 @@ export function endNamed(state: LabState, text: string): LabEnd {
   const end = parseEnd(text);
   if (end === undefined)
     throw new LeafdError('lab-end-invalid', `${text} is not NODE:PORT`, { hint: 'such as leaf1:eth1' });
-  if (nodeNamed(state.topology, end.node) !== undefined) return end;
+  const node = nodeNamed(state.topology, end.node);
+  if (node?.in !== undefined) {
+    const reason = `${end.node} runs beside ${node.in} and has no ports`;
+    throw new LeafdError('lab-end-invalid', reason, { hint: `${node.in}:${end.port}` });
+  }
+  if (node !== undefined) return end;
   const names = state.topology.nodes.map((node) => node.name).join(', ');
   throw new LeafdError('lab-node-absent', `there is no node ${end.node} in ${state.topology.name}`, {
     hint: `nodes: ${names}`,
@@ -58,7 +66,7 @@ export async function cutCable(state: LabState, text: string, options: CutOption
   await restore(state, [end, far]);
   state.cuts = [...state.cuts.filter((one) => !touches(one, [end, far])), cut];
   if (cut.kind === 'down') {
-    await runOrThrow(['ip', '-n', netnsOf(state.topology.name, end.node), 'link', 'set', end.port, 'down']);
+    await runOrThrow(['ip', '-n', await portNetns(state.topology, end), 'link', 'set', end.port, 'down']);
   } else {
     needNft();
     await drop(state, far, cut);
@@ -88,7 +96,7 @@ export async function mendCable(state: LabState, text: string): Promise<{ mended
   const { end, far, link } = cabled(state, text);
   const mended = state.cuts.some((cut) => touches(cut, [end, far]));
   await restore(state, [end, far]);
-  await runIp(onlyPortsOf(state, link));
+  await bringPortsUp(state, link);
   state.cuts = state.cuts.filter((cut) => !touches(cut, [end, far]));
   return { mended };
 }
@@ -109,7 +117,7 @@ export async function moveCable(
   await restore(state, ends);
   const { name } = state.topology;
   for (const link of new Set(old.map((cable) => cable.link))) {
-    await runOrThrow(['ip', '-n', netnsOf(name, link.a.node), 'link', 'delete', link.a.port]);
+    await runOrThrow(['ip', '-n', await portNetns(state.topology, link.a), 'link', 'delete', link.a.port]);
   }
   const links = movedLinks(state.links, from, to);
   const added = links.at(-1)!;
@@ -117,7 +125,7 @@ export async function moveCable(
   state.links = links.slice(0, -1);
   await runIp(cableCommands(name, [added], state.cablesMade++));
   state.links = links;
-  await runIp(onlyPortsOf(state, added));
+  await bringPortsUp(state, added);
   const gone = old.map((cable) => cable.far).filter((end) => !sameEnd(end, from) && !sameEnd(end, to));
   return { unplugged: gone.map(formatEnd) };
 }
@@ -125,14 +133,26 @@ export async function moveCable(
 /** A port that is no cable's (lo, a bridge) is not replaced: nothing has been touched when this throws. */
 async function refuseOtherPort(state: LabState, end: LabEnd): Promise<void> {
   if (cableAt(state.links, end) !== undefined) return;
-  const netns = netnsOf(state.topology.name, end.node);
+  const netns = await portNetns(state.topology, end);
   if ((await run(['ip', '-n', netns, 'link', 'show', end.port])).exitCode !== 0) return;
   throw new LeafdError('lab-end-invalid', `${formatEnd(end)} is there already and is not a cable's end`);
 }
 
-/** The port commands of one cable, with all the lab's cables in view. */
-function onlyPortsOf(state: LabState, link: LabLink): Map<string, string[]> {
-  return portCommands(state.topology, state.links, [link]);
+/**
+ * The port commands of one cable, with all the lab's cables in view. The leafd of a node takes a port that it wants as
+ * soon as it sees it, maybe between the look and the commands: they are run again where it is then.
+ */
+async function bringPortsUp(state: LabState, link: LabLink): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const places = new Map<LabEnd, string>();
+    for (const end of [link.a, link.b]) places.set(end, await portNetns(state.topology, end));
+    try {
+      return await runIp(portCommands(state.topology, state.links, [link], (end) => places.get(end)!));
+    } catch (error) {
+      if (attempt === MOST_ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
 }
 
 function touches(cut: CutState, ends: readonly LabEnd[]): boolean {
@@ -144,7 +164,7 @@ async function restore(state: LabState, ends: readonly LabEnd[]): Promise<void> 
   const silent = state.cuts.filter((cut) => cut.kind !== 'down' && touches(cut, ends));
   if (silent.length === 0) return;
   for (const end of ends) {
-    await run(inside(state, end, ['nft', 'delete', 'table', 'netdev', tableOf(end.port)]));
+    await run(await inside(state, end, ['nft', 'delete', 'table', 'netdev', tableOf(end.port)]));
   }
 }
 
@@ -160,11 +180,11 @@ async function drop(state: LabState, end: LabEnd, cut: CutState): Promise<void> 
     '}',
     '',
   ];
-  await runOrThrow(inside(state, end, ['nft', '-f', '-']), { input: rules.join('\n') });
+  await runOrThrow(await inside(state, end, ['nft', '-f', '-']), { input: rules.join('\n') });
 }
 
-function inside(state: LabState, end: LabEnd, argv: readonly string[]): string[] {
-  return ['ip', 'netns', 'exec', netnsOf(state.topology.name, end.node), ...argv];
+async function inside(state: LabState, end: LabEnd, argv: readonly string[]): Promise<string[]> {
+  return ['ip', 'netns', 'exec', await portNetns(state.topology, end), ...argv];
 }
 
 // nftables takes fewer characters in names than the kernel does in those of interfaces.

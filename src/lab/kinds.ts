@@ -145,7 +145,7 @@ function frrPlan(node: LabNode, directory: string): DaemonPlan {
     readyPath: join(directory, `${program}.vty`),
   });
   // A new zebra makes this socket last of all; that of a former one is removed with any other ready path.
-  const processes = [{ ...daemon('zebra'), readyPath: zebra }, daemon('bgpd')];
+  const processes = [{ ...daemon('zebra'), readyPath: zebra }, daemon('bgpd', ...listening(node))];
   if (/^\s*(neighbor \S+ )?bfd\b/m.test(node.config)) {
     const bfdd = daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'));
     const wait = 'until [ -S "$0" ]; do sleep 0.02; done; exec "$@"';
@@ -157,6 +157,11 @@ function frrPlan(node: LabNode, directory: string): DaemonPlan {
     load: ['vtysh', '--vty_socket', directory, '-f', config],
     owner: 'frr',
   };
+}
+
+// Beside others FRR connects and does not listen, as MetalLB starts it: port 179 of a namespace can be had once.
+function listening(node: LabNode): string[] {
+  return node.in === undefined ? [] : ['-p', '0'];
 }
 
 function birdPlan(node: LabNode, directory: string): DaemonPlan {

@@ -25,6 +25,7 @@ import {
   withLabLock,
 } from './state.ts';
 import {
+  besideLinks,
   guestLinks,
   type LabListEntry,
   type LabView,
@@ -34,7 +35,7 @@ import {
   viewLinks,
 } from './status.ts';
 import { type Removed, tearDown } from './teardown.ts';
-import { netnsOf, nodeNamed } from './topology.ts';
+import { homeNetns, nodeNamed } from './topology.ts';
 import { becomeReady, bringUp, launch, type SessionCount } from './up.ts';
 
 export type { CutOptions } from './cable.ts';
@@ -118,7 +119,7 @@ export async function exec(
   const wanted = nodeOf(state, node);
   if (command.length === 0) throw new LeafdError('usage', 'give a command after --');
   const words = withControlSocket(wanted, join(labDirectory(name), node), command, leafctlOf(state.leafd));
-  const argv = ['netns', 'exec', netnsOf(name, node), ...words];
+  const argv = ['netns', 'exec', homeNetns(name, wanted), ...words];
   if (stdio === 'capture') return run(['ip', ...argv], { timeoutMs: 0 });
   return new Promise((resolve, reject) => {
     const child = spawn('ip', argv, { stdio: 'inherit' });
@@ -210,13 +211,16 @@ export async function graph(nameOrFile: string): Promise<string> {
     const guests = topology.nodes.flatMap(({ name, guest }) =>
       guest === undefined ? [] : { name, on: guest.on },
     );
-    const links = [...topology.links, ...guestLinks(guests)].map((link) => ({ link, state: 'up' }));
+    const links = [...topology.links, ...guestLinks(guests), ...besideLinks(topology)].map((link) => ({
+      link,
+      state: 'up',
+    }));
     return drawLab({ topology, links, nodes: new Map() });
   }
   const view = await viewLab(state);
   const links = [
     ...viewLinks(state).map((shown, index) => ({ link: state.links[index], ...shown })),
-    ...guestLinks(view.guests).map((link) => ({ link, state: 'up' })),
+    ...[...guestLinks(view.guests), ...besideLinks(state.topology)].map((link) => ({ link, state: 'up' })),
   ];
   const nodes = new Map(view.nodes.map((node) => [node.name, { alive: node.alive, ...node.sessions }]));
   return drawLab({ topology: state.topology, links, nodes });

@@ -91,7 +91,7 @@ function rankNodes(nodes: readonly LabNode[], links: readonly LabLink[]): Map<st
 }
 
 function roleOf(node: LabNode): string | undefined {
-  if (!speaksBgp(node)) return 'host';
+  if (!speaksBgp(node) || node.in !== undefined) return 'host';
   return node.kind === 'hypervisor' ? 'hypervisor' : /^[a-z]+/.exec(node.name)?.[0];
 }
 

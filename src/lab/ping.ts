@@ -4,7 +4,7 @@ import { LeafdError } from '../lib/leafd-error.ts';
 import { parseIp } from '../net/ip.ts';
 import { run, runOrThrow } from './processes.ts';
 import type { LabState } from './state.ts';
-import { netnsOf, nodeNamed } from './topology.ts';
+import { homeNetns, type LabNode, nodeNamed } from './topology.ts';
 import { isInstalled } from './up.ts';
 
 export interface PingOptions {
@@ -60,7 +60,7 @@ export async function pingNodes(
   const intervalMs = options.intervalMs ?? 200;
   const result = await run(
     [
-      ...['ip', 'netns', 'exec', netnsOf(state.topology.name, from)],
+      ...['ip', 'netns', 'exec', homeNetns(state.topology.name, pinger(state, from))],
       ...['ping', pair.family === 'ipv4' ? '-4' : '-6', '-n', '-q', '-c', String(count)],
       ...['-i', String(intervalMs / 1000), '-W', '1', '-I', pair.source, pair.address],
     ],
@@ -87,14 +87,8 @@ function choosePair(ours: readonly NodeAddress[], theirs: readonly NodeAddress[]
 
 /** A node's addresses, host addresses first: those it has, and those the file gives it that a dead port lost. */
 async function addressesOf(state: LabState, name: string): Promise<NodeAddress[]> {
-  const node = nodeNamed(state.topology, name);
-  if (node === undefined) {
-    const names = state.topology.nodes.map((one) => one.name).join(', ');
-    throw new LeafdError('lab-node-absent', `there is no node ${name} in ${state.topology.name}`, {
-      hint: `nodes: ${names}`,
-    });
-  }
-  const netns = netnsOf(state.topology.name, name);
+  const node = pinger(state, name);
+  const netns = homeNetns(state.topology.name, node);
   const text = await runOrThrow(['ip', '-n', netns, '-j', 'addr', 'show', 'scope', 'global']);
   // Addresses of other scopes are printed as empty objects.
   type Shown = { addr_info?: { local?: string; prefixlen?: number }[] };
@@ -106,6 +100,16 @@ async function addressesOf(state: LabState, name: string): Promise<NodeAddress[]
   );
   const isHost = (one: NodeAddress) => one.length === (one.family === 'ipv4' ? 32 : 128);
   return addresses.sort((one, other) => Number(isHost(other)) - Number(isHost(one)));
+}
+
+/** The node of a name; of one beside another that one, whose addresses it uses. */
+function pinger({ topology }: LabState, name: string): LabNode {
+  const node = nodeNamed(topology, nodeNamed(topology, name)?.in ?? name);
+  if (node !== undefined) return node;
+  const names = topology.nodes.map((one) => one.name).join(', ');
+  throw new LeafdError('lab-node-absent', `there is no node ${name} in ${topology.name}`, {
+    hint: `nodes: ${names}`,
+  });
 }
 
 function nodeAddress(text: string): NodeAddress {

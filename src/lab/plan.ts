@@ -8,10 +8,19 @@
 
 import { join } from 'node:path';
 import { type DaemonPlan, daemonPlan, type LabPaths, type ProgramNeed, programsOf } from './kinds.ts';
-import { type LabEnd, type LabLink, type LabNode, netnsOf, nodeNamed, type Topology } from './topology.ts';
+import {
+  homeNetns,
+  type LabEnd,
+  type LabLink,
+  type LabNode,
+  netnsOf,
+  nodeNamed,
+  type Topology,
+} from './topology.ts';
 
 export interface NodePlan {
   readonly node: LabNode;
+  /** Where its programs run; of a node that is beside another one, that one's. */
   readonly netns: string;
   readonly directory: string;
   /** Relative to /proc/sys, in order. */
@@ -41,9 +50,9 @@ function planNode(lab: string, node: LabNode, labDirectory: string, paths: LabPa
   const directory = join(labDirectory, node.name);
   return {
     node,
-    netns: netnsOf(lab, node.name),
+    netns: homeNetns(lab, node),
     directory,
-    sysctls: sysctlsOf(node),
+    sysctls: node.in === undefined ? sysctlsOf(node) : [],
     daemon: daemonPlan(node, directory, paths),
   };
 }
@@ -95,6 +104,7 @@ export function cableCommands(lab: string, links: readonly LabLink[], made = 0):
 export function loopbackCommands(topology: Topology): Map<string, string[]> {
   const commands = new Map<string, string[]>();
   for (const node of topology.nodes) {
+    if (node.in !== undefined) continue;
     const netns = netnsOf(topology.name, node.name);
     add(commands, netns, 'link set lo up');
     if (node.kind !== 'host')
@@ -106,11 +116,13 @@ export function loopbackCommands(topology: Topology): Map<string, string[]> {
 /**
  * ip(8) commands, by namespace, that bring both ends of cables up and give them what the file says: of all `links`,
  * or of those in `only`. They may be run again: a port that was down has lost its IPv6 addresses and its routes.
+ * `placeOf`: the namespace a port is in, where that need not be its node's.
  */
 export function portCommands(
   topology: Topology,
   links: readonly LabLink[],
   only: readonly LabLink[] = links,
+  placeOf: (end: LabEnd) => string = (end) => netnsOf(topology.name, end.node),
 ): Map<string, string[]> {
   const commands = new Map<string, string[]>();
   for (const { a, b } of only) {
@@ -118,8 +130,7 @@ export function portCommands(
       [a, b],
       [b, a],
     ]) {
-      const netns = netnsOf(topology.name, near.node);
-      for (const command of endCommands(topology, links, near, far)) add(commands, netns, command);
+      for (const command of endCommands(topology, links, near, far)) add(commands, placeOf(near), command);
     }
   }
   return commands;

@@ -1,10 +1,14 @@
 // Processes of a lab: started detached inside a namespace, with their output in a log file; found again by pid and
 // start time, because a pid alone may have become another program's; and ended. Which processes are a lab's is never
 // guessed from names: they are those recorded, and those whose network namespace is the lab's.
+//
+// Daemons change the network namespace only (nsenter). `ip netns exec` gives a program a mount namespace of its own as
+// well, and a network namespace that leafd makes in there for its router would be hidden from everybody else.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
 import { LeafdError } from '../lib/leafd-error.ts';
+import { netnsPath } from '../netlink/netns.ts';
 
 /** A process for sure: `startTicks` is field 22 of /proc/PID/stat. */
 export interface ProcessId {
@@ -59,7 +63,7 @@ export function startDetached(
   writeSync(log, `--- ${new Date().toISOString()} ${argv.join(' ')}\n`);
   let child: ChildProcess;
   try {
-    child = spawn('ip', ['netns', 'exec', netns, ...argv], {
+    child = spawn('nsenter', [`--net=${netnsPath(netns)}`, '--', ...argv], {
       cwd: options.directory,
       detached: true,
       stdio: ['ignore', log, log],

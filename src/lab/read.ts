@@ -22,6 +22,7 @@ import {
 import { LeafdError } from '../lib/leafd-error.ts';
 import { type Clos, generateClos } from './clos.ts';
 import { type FabricNode, frrFabricConfig, leafdFabricConfig } from './fabric-config.ts';
+import { checkBeside, nameRouter, routerOf } from './read-beside.ts';
 import { bridgesConfig, bridgesOf, readGuests } from './read-guests.ts';
 import { type ClosFile, type LabFile, labFile, type NodeFile } from './schema.ts';
 import {
@@ -88,9 +89,10 @@ const keysOfSections: Record<string, readonly string[]> = {
   clos: 'spines leaves hostsPerLeaf scheme spineAsn spineKind leafKind hold keepalive gracefulRestart'.split(
     ' ',
   ),
-  nodes: 'kind role config configFile addresses ports forwarding sessions commands afterStart bridges'.split(
-    ' ',
-  ),
+  nodes:
+    'kind role config configFile addresses ports forwarding sessions commands afterStart bridges in'.split(
+      ' ',
+    ),
   guests: 'on bridge addresses mac mode'.split(' '),
   defaults: ['leafd'],
 };
@@ -117,6 +119,7 @@ class LabReader {
       ...routers,
       ...readGuests(this.#file, routers, (path, reason, hint) => this.#wrong(path, reason, hint)),
     ];
+    checkBeside(this.#file, routers, (path, reason, hint) => this.#wrong(path, reason, hint));
     const links = [...(clos?.links ?? []), ...this.#cables(this.#file.links ?? [], ['links'], routers)];
     this.#checkPorts(links, clos?.links.length ?? 0);
     const moves: Record<string, LabMoves> = {};
@@ -207,7 +210,10 @@ class LabReader {
     const kind = written.kind ?? 'leafd';
     // A hypervisor forwards for its guests, also where it is no transit for others.
     const forwarding = written.forwarding ?? (kind === 'hypervisor' || profile !== 'host');
-    return { ...this.#plainNode(name, kind, written), config, forwarding, asn };
+    const plain = { ...this.#plainNode(name, kind, written), forwarding, asn };
+    if (intent.passthrough === undefined) return { ...plain, config };
+    const named = nameRouter(config, this.#file.name, name);
+    return { ...plain, config: named.config, router: routerOf(named.netns, intent.passthrough) };
   }
 
   /** Where a key of a merged configuration was written: at the node, in the defaults, or by the generator. */
@@ -246,6 +252,7 @@ class LabReader {
       commands: written.commands ?? [],
       afterStart: written.afterStart ?? [],
       ...(kind === 'hypervisor' ? { bridges: bridgesOf(written) } : {}),
+      ...(written.in === undefined ? {} : { in: written.in }),
     };
   }
 
@@ -268,7 +275,14 @@ class LabReader {
     return list.map((pair, index) => {
       const [a, b] = pair.map((text, side): LabEnd => {
         const end = parseEnd(text)!;
-        if (names.includes(end.node)) return end;
+        const node = nodes.find(({ name }) => name === end.node);
+        if (node?.in !== undefined)
+          throw this.#wrong(
+            [...path, index, side],
+            `${end.node} runs beside ${node.in} and has no ports`,
+            `${node.in}:${end.port}`,
+          );
+        if (node !== undefined) return end;
         const hint = suggestion(end.node, names);
         throw this.#wrong([...path, index, side], `there is no node ${end.node}`, hint);
       });

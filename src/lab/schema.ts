@@ -48,6 +48,7 @@ const node = section({
   commands: z.array(text.min(1)).optional(),
   afterStart: z.array(text.min(1)).optional(),
   bridges: z.array(linkName).min(1).optional(),
+  in: identifier.optional(),
 });
 
 const guestName = identifier.refine((name) => name.length <= MAX_GUEST_NAME, {

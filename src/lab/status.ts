@@ -9,13 +9,14 @@ import {
   cableAt,
   expectedSessions,
   formatEnd,
+  homeNetns,
   type LabLink,
   type LabNode,
   type NodeKind,
-  netnsOf,
   nodeNamed,
   parseEnd,
   speaksBgp,
+  type Topology,
   tapOf,
 } from './topology.ts';
 
@@ -24,6 +25,10 @@ export interface LabNodeView {
   kind: NodeKind;
   asn?: number;
   netns: string;
+  /** The node whose namespace that is. */
+  in?: string;
+  /** The namespace its leafd makes for passthrough. */
+  routerNetns?: string;
   /** The namespace is there and every daemon runs. */
   alive: boolean;
   pids: number[];
@@ -110,7 +115,7 @@ export async function viewLab(state: LabState): Promise<LabView> {
 }
 
 async function viewNode(state: LabState, node: LabNode): Promise<LabNodeView> {
-  const netns = netnsOf(state.topology.name, node.name);
+  const netns = homeNetns(state.topology.name, node);
   const directory = `${labDirectory(state.topology.name)}/${node.name}`;
   const answer = await askSessions(node, netns, directory);
   const expected = expectedSessions(state.topology, state.links, node);
@@ -120,6 +125,8 @@ async function viewNode(state: LabState, node: LabNode): Promise<LabNodeView> {
     kind: node.kind,
     ...(node.asn === undefined ? {} : { asn: node.asn }),
     netns,
+    ...(node.in === undefined ? {} : { in: node.in }),
+    ...(node.router === undefined ? {} : { routerNetns: node.router.netns }),
     alive: isAlive(state, node),
     pids: processesOf(state, node.name)
       .filter(isRunning)
@@ -161,6 +168,15 @@ export function guestLinks(guests: readonly { name: string; on: string }[]): Lab
   }));
 }
 
+/** Daemons beside a node as lines of the drawing. */
+export function besideLinks({ nodes }: Topology): LabLink[] {
+  return nodes.flatMap((node) =>
+    node.in === undefined
+      ? []
+      : [{ a: { node: node.in, port: node.name }, b: { node: node.name, port: '' } }],
+  );
+}
+
 export function processesOf(state: LabState, node: string) {
   return state.processes.filter((one) => one.node === node);
 }
@@ -168,5 +184,5 @@ export function processesOf(state: LabState, node: string) {
 function isAlive(state: LabState, node: LabNode): boolean {
   const started = processesOf(state, node.name);
   const complete = !speaksBgp(node) || (started.length > 0 && started.every(isRunning));
-  return complete && existsSync(netnsPath(netnsOf(state.topology.name, node.name)));
+  return complete && existsSync(netnsPath(homeNetns(state.topology.name, node)));
 }

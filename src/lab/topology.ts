@@ -50,6 +50,17 @@ export interface LabNode {
   readonly bridges?: readonly string[];
   /** Of a guest. */
   readonly guest?: LabGuest;
+  /** The node in whose namespace its daemon runs; it has none of its own then, and no ports. */
+  readonly in?: string;
+  /** Of a leafd node with `passthrough`: the namespace its leafd makes, into which ports may move. */
+  readonly router?: LabRouter;
+}
+
+/** The router namespace of a leafd node. */
+export interface LabRouter {
+  readonly netns: string;
+  /** Sessions that the node's leafd has with speakers of the host, beside those over cables. */
+  readonly hostSessions: number;
 }
 
 /** What makes a node a guest: a namespace behind a tap in a hypervisor's bridge, that can go to another one. */
@@ -83,9 +94,19 @@ export interface Topology {
   readonly moves: Readonly<Record<string, LabMoves>>;
 }
 
-/** The network namespace of a node. */
+/** The network namespace of a node that has one of its own. */
 export function netnsOf(lab: string, node: string): string {
   return `${lab}-${node}`;
+}
+
+/** The namespace in which a node's programs run: its own, or that of the node it is beside. */
+export function homeNetns(lab: string, node: LabNode): string {
+  return netnsOf(lab, node.in ?? node.name);
+}
+
+/** What the router namespace of a node with `passthrough` is called: a machine has many nodes here. */
+export function routerNetnsOf(lab: string, node: string): string {
+  return `${netnsOf(lab, node)}-pe`;
 }
 
 /** `node:port`. */
@@ -126,11 +147,11 @@ export function runsLeafd(kind: NodeKind): boolean {
   return kind === 'leafd' || kind === 'hypervisor';
 }
 
-/** Sessions a node should have: what its file says, or one for each cable to another speaker. */
+/** Sessions a node should have: what its file says, or one for each cable to another speaker and its host speakers'. */
 export function expectedSessions(topology: Topology, links: readonly LabLink[], node: LabNode): number {
   if (!speaksBgp(node)) return 0;
   if (node.sessions !== undefined) return node.sessions;
-  let count = 0;
+  let count = node.router?.hostSessions ?? 0;
   for (const { a, b } of links) {
     const far = a.node === node.name ? b : b.node === node.name ? a : undefined;
     if (far !== undefined && speaksBgp(nodeNamed(topology, far.node))) count++;

@@ -89,10 +89,11 @@ async function build(plan: LabPlan, state: LabState, options: BringUpOptions): P
     if (text !== told) options.onStep?.(text);
     told = text;
   };
-  step(`${plan.nodes.length} network namespaces`);
-  for (const node of plan.nodes) {
-    createNetns(node.netns);
-    applySysctls(node.netns, node.sysctls);
+  step(`${plan.nodes.filter(({ node }) => node.in === undefined).length} network namespaces`);
+  for (const { node, netns, sysctls } of plan.nodes) {
+    if (node.in !== undefined) continue;
+    createNetns(netns);
+    applySysctls(netns, sysctls);
   }
   if (hasGuests(plan)) {
     const nics = nicsNetns(plan.topology.name);
@@ -131,8 +132,11 @@ function hasGuests(plan: LabPlan): boolean {
 }
 
 function namespacesOf(plan: LabPlan): string[] {
-  const namespaces = plan.nodes.map((node) => node.netns);
-  return hasGuests(plan) ? [...namespaces, nicsNetns(plan.topology.name)] : namespaces;
+  const namespaces = new Set(plan.nodes.map(({ netns }) => netns));
+  // Those of routers are made by the nodes' leafd, and removed with the lab all the same.
+  for (const { node } of plan.nodes) if (node.router !== undefined) namespaces.add(node.router.netns);
+  if (hasGuests(plan)) namespaces.add(nicsNetns(plan.topology.name));
+  return [...namespaces];
 }
 
 async function waitForSessions(
@@ -187,10 +191,10 @@ function checkMachine(plan: LabPlan): void {
       hint: 'in a checkout: npm run build',
     });
   }
-  const taken = plan.nodes.find((node) => existsSync(netnsPath(node.netns)));
+  const taken = namespacesOf(plan).find((netns) => existsSync(netnsPath(netns)));
   if (taken !== undefined && !existsSync(labDirectory(plan.topology.name))) {
-    throw new LeafdError('netns-exists', `there is a network namespace ${taken.netns} that is no lab's`, {
-      hint: `choose another lab name, or: ip netns delete ${taken.netns}`,
+    throw new LeafdError('netns-exists', `there is a network namespace ${taken} that is no lab's`, {
+      hint: `choose another lab name, or: ip netns delete ${taken}`,
     });
   }
 }
