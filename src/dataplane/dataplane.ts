@@ -54,6 +54,8 @@ export interface DataplaneOptions {
   netns?: string;
   /** For tests. */
   sysctls?: SysctlPort;
+  /** How often sysctls are looked at, which tell of no change; 30 s unless set. */
+  checkEveryMs?: number;
   /** Told after each pass that changed something or failed. */
   onChange?: (status: readonly ObjectStatus[]) => void;
 }
@@ -80,7 +82,7 @@ export class Dataplane {
     this.#state = loadKernelState(options.stateDir);
     const lookAgain = (): void => this.#schedule(TURN_DELAY_MS);
     this.#subscription = options.links.subscribe({ link: lookAgain, address: lookAgain });
-    this.#periodic = setInterval(lookAgain, CHECK_EVERY_MS);
+    this.#periodic = setInterval(lookAgain, options.checkEveryMs ?? CHECK_EVERY_MS);
     this.#periodic.unref();
   }
 

@@ -18,6 +18,8 @@ export interface KernelIntent {
   loopbacks: readonly { bytes: Uint8Array; length: number }[];
   /** Names of the links that carry BGP sessions, present or not. */
   fabricPorts: readonly string[];
+  /** Names of links that carry routed packets beside those, present or not. */
+  routedPorts?: readonly string[];
   /** Links whose default route comes from a router advertisement: forwarding must not take it away. */
   raUplinks: readonly string[];
   /** net.ipv4.nexthop_compat_mode; auto: 0 where no other routing daemon reads the kernel's routes. */
@@ -65,6 +67,8 @@ export function desiredObjects(intent: KernelIntent, links: ReadonlySet<string>)
         objects.push(sysctl('net.ipv6.conf.IF.accept_ra', '2', link));
   objects.push(...globalSysctls(intent));
   for (const port of intent.fabricPorts) if (links.has(port)) objects.push(...portSysctls(port));
+  for (const port of intent.routedPorts ?? [])
+    if (links.has(port) && !intent.fabricPorts.includes(port)) objects.push(...routedSysctls(port));
   if (intent.loopbacks.length > 0) objects.push({ kind: 'link', key: `link ${LOOPBACK} up`, name: LOOPBACK });
   const seen = new Set<string>();
   for (const { bytes, length } of intent.loopbacks) {
@@ -99,7 +103,8 @@ function globalSysctls(intent: KernelIntent): DesiredSysctl[] {
     sysctl('net.ipv6.conf.all.ignore_routes_with_linkdown', '1'),
   );
   // The kernel takes the stricter of `all` and the link's own.
-  if (intent.fabricPorts.length > 0) list.push(sysctl('net.ipv4.conf.all.rp_filter', '0'));
+  const carries = intent.fabricPorts.length + (intent.routedPorts?.length ?? 0);
+  if (carries > 0) list.push(sysctl('net.ipv4.conf.all.rp_filter', '0'));
   return list;
 }
 
@@ -111,6 +116,21 @@ function portSysctls(port: string): DesiredSysctl[] {
     // A port has two ends: looking for duplicates would keep the link-local address unusable for a second.
     sysctl('net.ipv6.conf.IF.dad_transmits', '0', port),
     sysctl('net.ipv6.conf.IF.disable_ipv6', '0', port),
+    ...pathSysctls(port),
+  ];
+}
+
+/** A router believes no other one's advertisements, and answers do not have to leave where the question came in. */
+function routedSysctls(port: string): DesiredSysctl[] {
+  return [
+    sysctl('net.ipv6.conf.IF.accept_ra', '0', port),
+    sysctl('net.ipv6.conf.IF.disable_ipv6', '0', port),
+    ...pathSysctls(port),
+  ];
+}
+
+function pathSysctls(port: string): DesiredSysctl[] {
+  return [
     sysctl('net.ipv6.conf.IF.ignore_routes_with_linkdown', '1', port),
     sysctl('net.ipv4.conf.IF.ignore_routes_with_linkdown', '1', port),
     sysctl('net.ipv4.conf.IF.rp_filter', '0', port),
