@@ -103,6 +103,11 @@ export interface PeerSettings extends FamilySettings {
   roleStrict: boolean;
   /** Both roles of RFC 4724, only the helper's, or none. */
   gracefulRestart: 'full' | 'helper' | 'off';
+  /**
+   * A restart of ours waits so long for the peer to tell what it has, whether it knows of End-of-RIB or not; absent: as
+   * RFC 4724 says (restart.ts).
+   */
+  awaitMs?: number;
   bfd?: BfdSettings;
   /** RFC 8654. */
   extendedMessages: boolean;

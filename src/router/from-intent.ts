@@ -139,6 +139,7 @@ function settingsOf(peer: PeerIntent, named: Named): PeerSettings {
     ...(peer.role !== undefined && { role: peer.role }),
     roleStrict: peer.roleStrict,
     gracefulRestart: peer.gracefulRestart,
+    ...(peer.awaitMs !== undefined && { awaitMs: peer.awaitMs }),
     ...(peer.bfd && { bfd: peer.bfd }),
     extendedMessages: peer.extendedMessages,
     asSet: peer.asSet,

@@ -81,6 +81,8 @@ export interface Peer {
   /** Those of them whose routes are ignored for the rest of the session (RFC 4760 section 7). */
   disabledFamilies: number;
   establishedAtMs: number;
+  /** When the last UPDATE came, in whatever session. */
+  updatedAtMs: number;
   downAtMs: number;
   /** Why it was Established no longer, the last time; an attempt that fails later does not hide it. */
   lastDown: DownReason | undefined;
@@ -136,6 +138,7 @@ export function newPeer(
     families: 0,
     disabledFamilies: 0,
     establishedAtMs: 0,
+    updatedAtMs: 0,
     downAtMs: nowMs,
     silentCalls: 0,
     lastDown: undefined,

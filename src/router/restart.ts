@@ -8,6 +8,10 @@
 // of its own peers, so then the kernel's routes that nobody has asked for again are kept for some seconds more. Thus
 // a whole fabric may restart at once.
 //
+// A speaker whose routes come only from itself, as those of a host's own programs, is awaited (`awaitMs`) beyond that:
+// also when it restarts at the same time, and when it does not know of End-of-RIB, until it has said nothing new for a
+// while; one that is not there keeps nobody waiting for longer than its own time.
+//
 // As the helper: when a peer that negotiated it goes without a NOTIFICATION, or by one that RFC 8538 lets routes
 // outlive, its paths stay as stale until it is back and has sent End-of-RIB, or the times it named are over. Not
 // over a lost link: behind the same port may now be another neighbour. Where the restart time is over and the peer is
@@ -20,7 +24,7 @@ import type { Rib } from '../rib/rib.ts';
 import type { Negotiated } from '../session/negotiate.ts';
 import type { DownReason } from '../session/reason.ts';
 import { familiesIn } from '../wire/bgp/family.ts';
-import type { Peer } from './peer.ts';
+import { isEnabled, type Peer } from './peer.ts';
 
 /** How long ports and peers have to show up before the deferral may end early. */
 const SETTLE_MS = 2500;
@@ -28,6 +32,12 @@ const SETTLE_MS = 2500;
 const COMMON_RESTART_MS = 15_000;
 /** RFC 4724, 4.1: Selection_Deferral_Timer, the upper bound. */
 const DEFERRAL_MS = 60_000;
+/**
+ * An awaited speaker that does not know of End-of-RIB has told all when nothing came for so long: after its first
+ * routes; and, because some look up what they have to say only when the session is up, where none came at all.
+ */
+const QUIET_MS = 1000;
+const MUTE_MS = 3000;
 
 export interface RestartHost {
   nowMs(): number;
@@ -49,6 +59,7 @@ export interface RestartTimes {
 
 export class Restart {
   readonly #host: RestartHost;
+  #beganAtMs = 0;
   #settleAtMs = 0;
   #deferUntilMs = 0;
   /** Old routes of the kernel are not kept longer than until then; 0 when there are none. */
@@ -84,6 +95,7 @@ export class Restart {
   begin(): void {
     const nowMs = this.#host.nowMs();
     this.#hasBegun = true;
+    this.#beganAtMs = nowMs;
     this.#settleAtMs = nowMs + SETTLE_MS;
     this.#deferUntilMs = nowMs + DEFERRAL_MS;
     this.#sweepUntilMs = nowMs + DEFERRAL_MS;
@@ -110,18 +122,23 @@ export class Restart {
     return this.#hasBegun;
   }
 
-  /** When the deferral ends at the latest; 0 when there is none. */
+  /** When the deferral ends at the latest, by those who are waited for now; 0 when there is none. */
   get deferUntilMs(): number {
-    return this.#deferUntilMs;
+    if (!this.isDeferring || this.#isHeld) return this.#deferUntilMs;
+    let latest = this.#settleAtMs;
+    for (const peer of this.#host.peers())
+      if (!this.#hasSpoken(peer)) latest = Math.max(latest, this.#waitsUntil(peer));
+    return latest;
   }
 
   /** Whether routes of the former life that nobody has asked for again may go. */
   get maySweep(): boolean {
     const nowMs = this.#host.nowMs();
+    if (this.#isHeld && nowMs < this.#sweepUntilMs) return false;
+    if (!this.#allHave((peer) => this.#hasToldAll(peer) || nowMs >= this.#waitsUntil(peer))) return false;
     if (nowMs >= this.#sweepUntilMs) return true;
-    if (this.#isHeld) return false;
     const alone = this.#allHave((peer) => peer.negotiated?.gracefulRestart?.restartState !== true);
-    return (alone || nowMs >= this.#keepUntilMs) && this.#allHave((peer) => this.#hasToldAll(peer));
+    return alone || nowMs >= this.#keepUntilMs;
   }
 
   /** The routes of the former life are swept: nothing is left of the restart. */
@@ -142,23 +159,26 @@ export class Restart {
     if (!this.isDeferring) return undefined;
     const nowMs = this.#host.nowMs();
     if (nowMs < this.#settleAtMs || (this.#isHeld && nowMs < this.#deferUntilMs)) return undefined;
-    const allHaveSpoken = this.#allHave((peer) => this.#hasSpoken(peer));
-    if (nowMs < this.#deferUntilMs && !allHaveSpoken) return undefined;
+    if (!this.#allHave((peer) => this.#hasSpoken(peer) || nowMs >= this.#waitsUntil(peer))) return undefined;
     this.#deferUntilMs = 0;
-    return allHaveSpoken ? 'allHaveSpoken' : 'timeIsUp';
+    return this.#allHave((peer) => this.#hasSpoken(peer)) ? 'allHaveSpoken' : 'timeIsUp';
   }
 
   /** The earliest time at which something here falls due, or Infinity. */
   nextDeadlineMs(): number {
-    let earliest = Number.POSITIVE_INFINITY;
-    if (this.isDeferring) {
-      const nowMs = this.#host.nowMs();
-      earliest = nowMs < this.#settleAtMs ? this.#settleAtMs : this.#deferUntilMs;
-    } else if (this.#sweepUntilMs !== 0) {
-      const nowMs = this.#host.nowMs();
-      earliest = nowMs < this.#keepUntilMs ? this.#keepUntilMs : this.#sweepUntilMs;
+    let earliest = this.#deadlines.earliestMs;
+    if (!this.isDeferring && this.#sweepUntilMs === 0) return earliest;
+    const nowMs = this.#host.nowMs();
+    const ownMs = this.isDeferring
+      ? [this.#settleAtMs, this.#deferUntilMs]
+      : [this.#keepUntilMs, this.#sweepUntilMs];
+    for (const atMs of ownMs) if (atMs > nowMs) earliest = Math.min(earliest, atMs);
+    for (const peer of this.#host.peers()) {
+      if (peer.config.awaitMs === undefined) continue;
+      for (const atMs of [this.#waitsUntil(peer), quietAt(peer)])
+        if (atMs > nowMs) earliest = Math.min(earliest, atMs);
     }
-    return Math.min(earliest, this.#deadlines.earliestMs);
+    return earliest;
   }
 
   /** The session is over: paths of the peer become stale or go. */
@@ -277,19 +297,36 @@ export class Restart {
     return true;
   }
 
+  /** Until then the peer is waited for at most. */
+  #waitsUntil({ config }: Peer): number {
+    return this.#beganAtMs + (config.awaitMs ?? DEFERRAL_MS);
+  }
+
   /**
    * RFC 4724, 4.1: End-of-RIB from every peer, but not from one that has restarted itself or that does not
    * know of End-of-RIB. A peer that can be heard but is not Established yet is waited for.
    */
   #hasSpoken(peer: Peer): boolean {
-    return peer.negotiated?.gracefulRestart?.restartState === true || this.#hasToldAll(peer);
+    const restarts = peer.negotiated?.gracefulRestart?.restartState === true;
+    return (restarts && peer.config.awaitMs === undefined) || this.#hasToldAll(peer);
   }
 
   #hasToldAll(peer: Peer): boolean {
-    if (!this.#host.isReachable(peer)) return true;
-    const { negotiated } = peer;
+    const { negotiated, config } = peer;
+    // An awaited one is waited for though its link, or its address, is still to come.
+    const mayCome =
+      config.awaitMs === undefined ? this.#host.isReachable(peer) : isEnabled(peer, this.#host.nowMs());
+    if (!mayCome) return true;
     if (peer.established === undefined || negotiated === undefined) return false;
-    if (negotiated.gracefulRestart === undefined) return true;
-    return (negotiated.families & ~peer.restart.endOfRibReceived) === 0;
+    if ((negotiated.families & ~peer.restart.endOfRibReceived) === 0) return true;
+    if (negotiated.gracefulRestart !== undefined) return false;
+    return config.awaitMs === undefined || this.#host.nowMs() >= quietAt(peer);
   }
+}
+
+/** When an awaited peer without End-of-RIB will have been quiet for long enough; 0 for another. */
+function quietAt(peer: Peer): number {
+  if (peer.established === undefined || peer.negotiated?.gracefulRestart !== undefined) return 0;
+  const { establishedAtMs, updatedAtMs } = peer;
+  return updatedAtMs >= establishedAtMs ? updatedAtMs + QUIET_MS : establishedAtMs + MUTE_MS;
 }

@@ -203,7 +203,9 @@ export class Sessions {
       at += length;
     }
     // One event stands for all UPDATEs of the chunk: it only restarts the hold timer.
-    if (updates > 0 && peer.established === fsm) this.#feed(peer, fsm, { kind: 'updateReceived' });
+    if (updates === 0 || peer.established !== fsm) return;
+    peer.updatedAtMs = this.#host.nowMs();
+    this.#feed(peer, fsm, { kind: 'updateReceived' });
   }
 
   /** Sends `count` UPDATEs, or another message, on the Established session; false when the socket has enough. */
