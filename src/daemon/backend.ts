@@ -19,20 +19,56 @@ import type { Router } from '../router/router.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Configuration } from './configuration.ts';
 import type { GuestSwitch } from './guest-switch.ts';
+import type { Station } from './station.ts';
 
-export interface BackendParts {
+/** What stays while the daemon lives, and the station of now. */
+export interface DaemonParts {
+  configuration: Configuration;
+  time: WallTime;
+  version: string;
+  station(): Station;
+}
+
+interface BackendParts extends DaemonParts {
   router: Router;
   fib: Fib | undefined;
   dataplane: Dataplane;
   guests: GuestSwitch;
   validation: ValidationSource;
   bfd: LookAtBfd;
-  configuration: Configuration;
-  time: WallTime;
-  version: string;
 }
 
-export function createBackend(parts: BackendParts): Backend {
+/** Answers from whichever station there is when it is asked. */
+export function createBackend(parts: DaemonParts): Backend {
+  let answering: { station: Station; backend: Backend } | undefined;
+  const now = (): Backend => {
+    const station = parts.station();
+    if (answering?.station !== station) {
+      const { router, fib, dataplane, guests, validation, bfd } = station;
+      const whole = { ...parts, router, fib, dataplane, guests, validation, bfd };
+      answering = { station, backend: stationBackend(whole) };
+    }
+    return answering.backend;
+  };
+  return {
+    status: () => now().status(),
+    peers: () => now().peers(),
+    peer: (name) => now().peer(name),
+    routes: (query) => now().routes(query),
+    why: (thing) => now().why(thing),
+    kernel: (query) => now().kernel(query),
+    rpki: () => now().rpki(),
+    plan: (files) => now().plan(files),
+    apply: (files) => now().apply(files),
+    peerAction: (name, action, text) => now().peerAction(name, action, text),
+    schema: () => now().schema(),
+    get guests() {
+      return now().guests;
+    },
+  };
+}
+
+function stationBackend(parts: BackendParts): Backend {
   const { router, configuration, time, bfd } = parts;
   const name = (ifindex: number): string => interfaceName(router, ifindex);
   const context: WhyContext = {

@@ -31,6 +31,7 @@ export type PutInForce = (next: {
   intent: Intent;
   router: RouterConfig;
   before: Intent;
+  routerBefore: RouterConfig;
 }) => Promise<void> | void;
 
 const weight: Readonly<Record<EffectView, number>> = {
@@ -44,32 +45,28 @@ export class Configuration {
   intent: Intent;
   router: RouterConfig;
   readonly loaded: Loaded;
-  /** What the daemon started with: some settings stay so until the next start. */
-  readonly #started: { intent: Intent; router: RouterConfig };
+  /** What the speaker started with: some settings stay so until the next one starts. */
+  #started: { intent: Intent; router: RouterConfig };
   readonly #path: string;
   #policies: ReadonlyMap<string, CompiledPolicy>;
   #putInForce: PutInForce = () => {};
   #busy: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, files: string[], intent: Intent) {
+  private constructor(path: string, files: readonly ConfigFile[], intent: Intent) {
     this.#path = path;
     this.intent = intent;
     this.#policies = compilePolicies(intent.policies);
     this.router = routerConfigOf(intent, this.#policies);
     this.#started = { intent, router: this.router };
-    this.loaded = { files, at: new Date().toISOString() };
+    this.loaded = { files: files.map(({ file }) => file), at: new Date().toISOString() };
   }
 
   /** Reads the configuration the daemon starts with. Throws LeafdError with the first problem. */
   static read(path: string): Configuration {
-    const sources = readConfigFiles(path);
-    const result = load(sources);
-    if (result.intent === undefined) throw configError(result.problems);
-    return new Configuration(
-      path,
-      sources.map((source) => source.file),
-      result.intent,
-    );
+    const files = readConfigFiles(path);
+    const { intent, problems } = load(files);
+    if (intent === undefined) throw configError(problems);
+    return new Configuration(path, files, intent);
   }
 
   /** What is configured and waits for the next start. */
@@ -123,6 +120,11 @@ export class Configuration {
     }
   }
 
+  /** When no change is on its way any more. */
+  async settled(): Promise<void> {
+    await this.#busy;
+  }
+
   /** JSON Schema of leafd.yaml. */
   schema(): unknown {
     return jsonSchema();
@@ -134,6 +136,24 @@ export class Configuration {
     return same ? this.#policies : compilePolicies(intent.policies);
   }
 
+  /** As another speaker will have it. */
+  #fresh(intent: Intent, policies: ReadonlyMap<string, CompiledPolicy>): Drafted {
+    const router = routerConfigOf(intent, policies);
+    return { router, changes: this.#changes(intent, router) };
+  }
+
+  /** As the speaker that runs can have it: who it is stays as it is until the next start. */
+  #kept(intent: Intent, policies: ReadonlyMap<string, CompiledPolicy>): Drafted {
+    const { asn, bgpId, clusterId } = this.#started.router;
+    const router: RouterConfig = { ...routerConfigOf(intent, policies), asn, bgpId };
+    const changes = this.#changes(intent, router);
+    if (clusterId !== undefined) router.clusterId = clusterId;
+    // Who speaks here stays as well, and with it whether there are peers.
+    const { speaker } = this.#started.intent.bgp;
+    if (intent.bgp.speaker !== speaker) router.peers = speaker === 'none' ? [] : this.router.peers;
+    return { router, changes };
+  }
+
   #changes(intent: Intent, router: RouterConfig): Change[] {
     return withReasons(diffIntents(this.intent, intent), this.intent, this.router, intent, router);
   }
@@ -142,16 +162,11 @@ export class Configuration {
     const result = load(files);
     if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
     const { intent } = result;
-    const { asn, bgpId, clusterId } = this.#started.router;
     const policies = this.#policiesOf(intent);
-    const router: RouterConfig = { ...routerConfigOf(intent, policies), asn, bgpId };
-    const changes = this.#changes(intent, router);
-    if (clusterId !== undefined) router.clusterId = clusterId;
-    // Who speaks here stays as it is until the next start, and with it whether there are peers.
-    const { speaker } = this.#started.intent.bgp;
-    if (intent.bgp.speaker !== speaker) router.peers = speaker === 'none' ? [] : this.router.peers;
-    const before = this.intent;
-    await this.#putInForce({ intent, router, before });
+    const anew = startsAnew(this.#started.intent, intent);
+    const { router, changes } = anew ? this.#fresh(intent, policies) : this.#kept(intent, policies);
+    await this.#putInForce({ intent, router, before: this.intent, routerBefore: this.router });
+    if (anew) this.#started = { intent, router };
     this.intent = intent;
     this.router = router;
     this.#policies = policies;
@@ -187,6 +202,29 @@ function withReasons(
     told.add(change.what);
     return { ...change, text: `${change.text} (${reasons.join('; ')})` };
   });
+}
+
+/**
+ * Whether a speaker of its own is needed for what is configured: it is another one, by its number or its namespace. A
+ * speaker outside of a router namespace keeps its number until the next start of the daemon.
+ */
+export function startsAnew(before: Intent, after: Intent): boolean {
+  const { passthrough: was } = before;
+  const { passthrough: is } = after;
+  if (was?.netns !== is?.netns) return true;
+  if (is === undefined) return false;
+  const [one, other] = [before.bgp, after.bgp];
+  return (
+    one.asn !== other.asn ||
+    one.routerId !== other.routerId ||
+    one.clusterId !== other.clusterId ||
+    one.port !== other.port
+  );
+}
+
+interface Drafted {
+  router: RouterConfig;
+  changes: Change[];
 }
 
 function load(files: readonly ConfigFile[]): LoadResult {
