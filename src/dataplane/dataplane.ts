@@ -29,7 +29,16 @@ const RETRY_MOST_MS = 30_000;
 
 export interface ObjectStatus {
   key: string;
-  kind: DesiredObject['kind'] | 'mac' | 'port' | 'neighbour' | 'filter';
+  kind:
+    | DesiredObject['kind']
+    | 'mac'
+    | 'port'
+    | 'neighbour'
+    | 'filter'
+    | 'namespace'
+    | 'nic'
+    | 'veth'
+    | 'uplink';
   state: 'pending' | 'done' | 'error';
   /** Of `error`: the errno's name and the kernel's words. */
   errno?: string;

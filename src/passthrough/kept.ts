@@ -1,0 +1,79 @@
+// What must be known after a crash, in passthrough.json: which namespace, and whether leafd made it; the trial of its
+// NICs; sysctls as they were in a namespace that somebody else made; links about to be made, which carry no mark yet;
+// addresses, for kernels that do not mark them. NICs have a file of their own (nic-record.ts).
+
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SavedSysctl } from '../dataplane/delta.ts';
+import { readStateFile } from '../dataplane/sysctl.ts';
+import { writeWhole } from '../lib/atomic-file-real.ts';
+import { PASSTHROUGH_STATE_FILE } from './names.ts';
+import { NO_TRIAL, type Trial } from './trial.ts';
+
+const SCHEMA = 1;
+
+/** Which namespace it was: a name alone may be another's by now. */
+export interface KeptNamespace {
+  name: string;
+  /** leafd made it. */
+  made: boolean;
+  inode: number;
+  /** The kernel's number that is never given twice in one boot; '' where it has none (before Linux 5.14). */
+  cookie: string;
+  bootId: string;
+}
+
+export interface Kept {
+  namespace: KeptNamespace | undefined;
+  trial: Trial;
+  sysctls: Map<string, SavedSysctl>;
+  /** `SIDE LINK PREFIX`. */
+  addresses: Set<string>;
+  /** Names of links in the making. */
+  making: Set<string>;
+}
+
+export function nothingKept(): Kept {
+  return {
+    namespace: undefined,
+    trial: NO_TRIAL,
+    sysctls: new Map(),
+    addresses: new Set(),
+    making: new Set(),
+  };
+}
+
+/** Reads the state file; an absent one is empty. Throws LeafdError `state-unreadable`. */
+export function loadKept(stateDir: string): Kept {
+  const path = join(stateDir, PASSTHROUGH_STATE_FILE);
+  return readStateFile(path, SCHEMA, nothingKept(), (data) => ({
+    namespace: data.namespace as KeptNamespace | undefined,
+    trial: (data.trial as Trial | undefined) ?? NO_TRIAL,
+    sysctls: new Map(Object.entries(data.sysctls as Record<string, SavedSysctl>)),
+    addresses: new Set(data.addresses as string[]),
+    making: new Set(data.making as string[]),
+  }));
+}
+
+/** Writes the state file atomically; with nothing to remember it is removed. */
+export function saveKept(stateDir: string, kept: Kept): void {
+  const path = join(stateDir, PASSTHROUGH_STATE_FILE);
+  if (kept.namespace === undefined && kept.trial.kind === 'none' && kept.sysctls.size === 0) {
+    rmSync(path, { force: true });
+    return;
+  }
+  const data = {
+    schema: SCHEMA,
+    namespace: kept.namespace,
+    trial: kept.trial,
+    sysctls: Object.fromEntries(kept.sysctls),
+    addresses: [...kept.addresses],
+    making: [...kept.making],
+  };
+  writeWhole(path, `${JSON.stringify(data, null, 2)}\n`);
+}
+
+/** Name of the namespace in which a former life left something to take back, if any. */
+export function keptNetns(stateDir: string): string | undefined {
+  return loadKept(stateDir).namespace?.name;
+}
