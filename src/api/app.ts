@@ -2,13 +2,17 @@
 // or loopback TCP, which only reads and looks at the Host header (a web page of another origin could otherwise reach
 // it through DNS rebinding). Errors have one shape, whatever went wrong and wherever in the HTTP stack.
 
+import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { parseIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import type { Backend, ConfigAnswer } from './backend.ts';
 import type { EventRing } from './events.ts';
+import { EXPOSITION_TYPE } from './exposition.ts';
 import { addGuests, explained, withGuests } from './guest-rest.ts';
+import { metricsText } from './metrics.ts';
+import { addPassthrough, withPassthrough } from './passthrough-rest.ts';
 import {
   actionOf,
   actionText,
@@ -91,6 +95,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEvents(app, options);
   addCommands(app, options);
   addGuests(app, options.backend);
+  addPassthrough(app, options.backend);
   return app;
 }
 
@@ -121,7 +126,7 @@ function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void
   const turns = new Turns(limits.questions);
   const inTurn = <View>(request: FastifyRequest, work: () => View | Promise<View>) =>
     turns.take(work, () => request.raw.socket.destroyed);
-  app.get('/v1/status', () => withGuests(backend.status(), backend));
+  app.get('/v1/status', () => withPassthrough(withGuests(backend.status(), backend), backend));
   app.get('/v1/peers', (request) => {
     onlyFields(request.query as Fields, []);
     return { peers: backend.peers() };
@@ -154,6 +159,12 @@ function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void
     return backend.rpki();
   });
   app.get('/v1/schema', () => backend.schema());
+  // Where Prometheus looks; what is asked beside it (`?format=`) is for others.
+  app.get('/metrics', async (request, reply) => {
+    const source = () => backend.metrics?.() ?? absent('metrics of this backend', 'leafctl status');
+    const text = () => metricsText(source(), backend.passthrough?.view().state);
+    return reply.type(EXPOSITION_TYPE).send(Readable.from((await inTurn(request, text)) ?? []));
+  });
 }
 
 /** What is missing, in the words of what was asked for. */

@@ -3,6 +3,7 @@
 // that the thing asked for does not exist. A LeafdError thrown becomes an error answer with its code, message, hint.
 
 import type { Binding } from '../guests/binding.ts';
+import type { MetricsSource } from './metrics.ts';
 import type {
   ActionView,
   ApplyView,
@@ -35,6 +36,8 @@ export interface Backend {
   why(thing: string): WhyView | undefined;
   kernel(query: KernelQuery): KernelView | Promise<KernelView>;
   rpki(): RpkiView;
+  /** What is counted now. */
+  metrics?(): MetricsSource;
   /** Judges a configuration and says what it would change; changes nothing. */
   plan(files: ConfigFile[]): Promise<ConfigAnswer<PlanView>>;
   /** Puts a configuration in force, whole or not at all. */

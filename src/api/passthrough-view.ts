@@ -1,12 +1,12 @@
 // L3 passthrough as a view: what the plane has made of namespace, NICs and veth, beside the sessions that run there.
-// The one word for all of it (`state`) is decided here, with its reason. What the API needs of the plane it names
-// itself, so that views do not depend on how the kernel is brought there.
+// The one word for all of it (`state`) is decided here, with its reason.
 
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { OpenperouterResult } from '../intent/openperouter.ts';
 import type { PassthroughIntent } from '../intent/passthrough.ts';
 import { parseIp } from '../net/ip.ts';
 import { parsePrefix, prefixContainsIp } from '../net/prefix.ts';
+import type { PassthroughPlaneView, TrialView, UplinkView, VethEndView } from '../passthrough/plane-view.ts';
 import type { Router } from '../router/router.ts';
 import type { PassthroughBackend } from './backend.ts';
 import type { NewEvent } from './events.ts';
@@ -20,51 +20,16 @@ import type {
   PassthroughStatusView,
   PassthroughTrialView,
   PassthroughUplinkView,
+  PassthroughVethEndView,
   PassthroughView,
   PeerView,
   ReasonView,
 } from './views.ts';
 import type { WallTime } from './wall-time.ts';
 
-/** What the plane tells of itself; addresses carry prefix lengths. */
-export interface PlaneLook {
-  readonly netns: string;
-  /** Whether leafd made the namespace. */
-  readonly made: boolean;
-  readonly uplinks: readonly UplinkLook[];
-  readonly veth?: { readonly host: EndLook; readonly router: EndLook } | undefined;
-  readonly trial: TrialLook;
-  readonly sysctls: readonly { readonly key: string; readonly before: string; readonly now: string }[];
-}
-
-export interface UplinkLook extends EndLook {
-  readonly parent: string;
-  readonly mode: PassthroughUplinkView['mode'];
-  readonly state: PassthroughUplinkView['state'];
-  readonly place: PassthroughUplinkView['place'];
-  readonly mac?: string | undefined;
-  readonly carrier: boolean;
-  readonly error?: string | undefined;
-}
-
-export interface EndLook {
-  readonly name: string;
-  readonly up: boolean;
-  readonly mtu?: number | undefined;
-  readonly addresses: readonly string[];
-}
-
-export interface TrialLook {
-  readonly state: PassthroughTrialView['state'];
-  /** While it runs. */
-  readonly remainingMs?: number | undefined;
-  /** Why it was taken back. */
-  readonly reason?: string | undefined;
-}
-
 /** The plane as the API uses it. */
 export interface PlanePort {
-  view(): PlaneLook;
+  view(): PassthroughPlaneView;
   status(): readonly Pick<ObjectStatus, 'key' | 'state' | 'errno' | 'text'>[];
   confirm(): boolean;
   rollBack(): boolean;
@@ -128,12 +93,13 @@ export function passthroughView(parts: PassthroughParts): PassthroughView {
     nodeIndex: intent.nodeIndex,
     ...judged,
     trial,
-    uplinks: look.uplinks.map((uplink) => uplinkView(uplink, intent)),
+    uplinks: look.uplinks.map(uplinkView),
     ...(look.veth && { veth: { host: endView(look.veth.host), router: endView(look.veth.router) } }),
     sessions,
     routes: { toHost: mostTold(sessions, 'host'), toFabric: mostTold(sessions, 'fabric') },
     sysctls: look.sysctls.map(({ key, before, now }) => ({ name: key, value: now, before })),
     failures,
+    warnings: [...look.warnings],
     ...(openperouter && { openperouter }),
   };
 }
@@ -141,7 +107,7 @@ export function passthroughView(parts: PassthroughParts): PassthroughView {
 interface Judged {
   sessions: readonly PassthroughSessionView[];
   failures: PassthroughView['failures'];
-  uplinks: readonly Pick<UplinkLook, 'name' | 'state' | 'error'>[];
+  uplinks: readonly UplinkView[];
   trial: PassthroughTrialView;
   openperouter: OpenperouterView | undefined;
 }
@@ -169,7 +135,7 @@ function stateOf({
     return because('down', 'fabricDown', `no session of the fabric is up: ${whyNot(fabric)}`);
   const broken = uplinks.find(({ state }) => state === 'error');
   if (broken !== undefined)
-    return because('degraded', 'uplinkFailed', `uplink ${broken.name}: ${broken.error ?? 'failed'}`);
+    return because('degraded', 'uplinkFailed', `uplink ${broken.name}: ${errorText(broken) ?? 'failed'}`);
   const failure = failures[0];
   if (failure !== undefined) return because('degraded', 'kernelFailed', `${failure.what}: ${failure.error}`);
   const missing = wanted.filter((one) => !isUp(one));
@@ -193,42 +159,64 @@ function whyNot(sessions: readonly PassthroughSessionView[]): string {
   return `${peer} ${reason ?? state}`;
 }
 
-function trialView({ state, remainingMs, reason }: TrialLook): PassthroughTrialView {
-  const runs = state === 'running' && remainingMs !== undefined;
+function trialView({
+  state,
+  uplinks,
+  remainingMs,
+  deadline,
+  reason,
+  since,
+}: TrialView): PassthroughTrialView {
   return {
     state,
-    ...(runs && {
-      until: new Date(Date.now() + remainingMs).toISOString(),
-      remainingSeconds: Math.max(0, Math.ceil(remainingMs / 1000)),
-    }),
-    ...(state === 'rolledBack' && reason !== undefined && { reason }),
+    uplinks: [...uplinks],
+    ...(deadline !== undefined && { until: deadline }),
+    ...(remainingMs !== undefined && { remainingSeconds: Math.max(0, Math.ceil(remainingMs / 1000)) }),
+    ...(reason !== undefined && { reason }),
+    ...(since !== undefined && { since }),
   };
 }
 
-function uplinkView(look: UplinkLook, { uplinks }: PassthroughIntent): PassthroughUplinkView {
-  const { name, parent, mode, state, place, mac, mtu, addresses, up, carrier, error } = look;
-  const wanted = uplinks.find((one) => one.name === name)?.mode;
+function uplinkView(uplink: UplinkView): PassthroughUplinkView {
+  const { name, parent, mode, vlan, state, place, mac, mtu, addresses, up, carrier, movedAt, saved } = uplink;
+  const error = errorText(uplink);
   return {
     name,
     parent,
     mode,
-    ...(wanted?.kind === 'vlan' && { vlan: wanted.id }),
+    ...(vlan !== undefined && { vlan }),
     state,
     place,
-    ...(mac !== undefined && { mac }),
-    ...(mtu !== undefined && { mtu }),
+    ...(mac !== '' && { mac }),
+    ...(mtu > 0 && { mtu }),
     addresses: [...addresses],
     up,
     carrier,
+    ...(movedAt !== undefined && { movedAt }),
+    ...(saved && { saved }),
     ...(error !== undefined && { error }),
   };
 }
 
-function endView({ name, up, mtu, addresses }: EndLook) {
-  return { name, up, ...(mtu !== undefined && { mtu }), addresses: [...addresses] };
+function errorText({ errno, error }: { errno?: string; error?: string }): string | undefined {
+  return errno === undefined && error === undefined ? undefined : [errno, error].filter(Boolean).join(': ');
 }
 
-function sessionViews(parts: PassthroughParts, look: PlaneLook): PassthroughSessionView[] {
+function endView(end: VethEndView): PassthroughVethEndView {
+  const { name, present, up, mtu, mac, addresses } = end;
+  const error = errorText(end);
+  return {
+    name,
+    present,
+    up,
+    ...(mac !== '' && { mac }),
+    ...(mtu > 0 && { mtu }),
+    addresses: [...addresses],
+    ...(error !== undefined && { error }),
+  };
+}
+
+function sessionViews(parts: PassthroughParts, look: PassthroughPlaneView): PassthroughSessionView[] {
   const { router, time, bfd, intent } = parts;
   const speakers = new Map<string, string>();
   for (const { name, peers } of intent.speakers) for (const peer of peers) speakers.set(peer, name);

@@ -39,6 +39,8 @@ export interface PassthroughView {
   sysctls: KernelView['sysctls'];
   /** What the kernel has not taken. */
   failures: KernelView['failures'];
+  /** What is odd and works all the same, in sentences. */
+  warnings: string[];
   /** Where resources of OpenPERouter are read. */
   openperouter?: OpenperouterView;
 }
@@ -50,12 +52,16 @@ export interface PassthroughCountsView {
 
 /** A change of uplinks is on trial until a session of the fabric is up; else it is taken back. */
 export interface PassthroughTrialView {
+  /** `none`: no NIC moves, or moving is not on trial (`confirm: 0s`). */
   state: 'none' | 'running' | 'confirmed' | 'rolledBack';
+  /** NICs it is about. */
+  uplinks: string[];
   /** While it runs. */
   until?: string;
   remainingSeconds?: number;
-  /** Why it was taken back. */
+  /** Why it was taken back, and when. */
   reason?: string;
+  since?: string;
 }
 
 /** One interface of the fabric in the router namespace. */
@@ -66,7 +72,7 @@ export interface PassthroughUplinkView {
   mode: 'move' | 'macvlan' | 'vlan';
   vlan?: number;
   state: 'pending' | 'done' | 'error';
-  /** Where the NIC of `move` is. */
+  /** In which namespace it is. */
   place: 'home' | 'router' | 'absent';
   mac?: string;
   mtu?: number;
@@ -74,15 +80,22 @@ export interface PassthroughUplinkView {
   addresses: string[];
   up: boolean;
   carrier: boolean;
+  /** Of a NIC that moves: when it did, and how much is kept of it for its return. */
+  movedAt?: string;
+  saved?: { addresses: number; routes: number };
   error?: string;
 }
 
 export interface PassthroughVethEndView {
   name: string;
+  /** It is there, and leafd's. */
+  present: boolean;
   up: boolean;
+  mac?: string;
   mtu?: number;
   /** With prefix lengths. */
   addresses: string[];
+  error?: string;
 }
 
 /** A session of the router; `leafctl peers PEER` has the rest. */
