@@ -16,11 +16,23 @@ import {
   readdirSync,
   readlinkSync,
   stat,
+  statfsSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
 import { LeafdError } from '../lib/leafd-error.ts';
-import { CLONE_NEWNET, check, libcCalls, raw, SysError } from './sys.ts';
+import {
+  AF_UNIX,
+  CLONE_NEWNET,
+  check,
+  closeFd,
+  libcCalls,
+  raw,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  SysError,
+} from './sys.ts';
 
 const NETNS_DIRECTORY = '/run/netns';
 const HOME_PATH = '/proc/thread-self/ns/net';
@@ -28,6 +40,8 @@ const MS_BIND = 4096;
 const MS_REC = 16384;
 const MS_SHARED = 1 << 20;
 const MNT_DETACH = 2;
+const NSFS_MAGIC = 0x6e736673;
+const SO_NETNS_COOKIE = 71;
 const EINVAL = 22;
 const ENOENT = 2;
 
@@ -156,4 +170,42 @@ export function listNetns(): string[] {
 export function netnsInode(pathOrName?: string): number {
   if (pathOrName !== undefined) return statSync(netnsPath(pathOrName)).ino;
   return Number(/\d+/.exec(readlinkSync(HOME_PATH))?.[0]);
+}
+
+/** Whether a namespace is mounted under this name; a file of that name may be a left-over of one. */
+export function isNetnsMounted(name: string): boolean {
+  try {
+    return statfsSync(netnsPath(name)).type === NSFS_MAGIC;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Gives an open namespace a name, which may have been its own until somebody removed it: it lives as long as a socket
+ * or descriptor of it does. Throws LeafdError `netns-refused` or SysError; a namespace of that name must not be there.
+ */
+export function nameNetns(name: string, fd: number): void {
+  shareDirectory();
+  const path = netnsPath(name);
+  try {
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_CREAT, 0));
+  } catch (cause) {
+    throw new LeafdError('netns-refused', `cannot make ${path}`, { hint: 'root is needed', cause });
+  }
+  check('mount', libcCalls.mount(`/proc/self/fd/${fd}`, path, 'none', MS_BIND, null), path);
+}
+
+/** The kernel's number of a namespace, never given twice in one boot; '' where it has none (before Linux 5.14). */
+export function netnsCookie(pathOrName: string): string {
+  return withNetns(pathOrName, () => {
+    const fd = check('socket', libcCalls.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    try {
+      const [value, length] = [Buffer.alloc(8), Buffer.from([8, 0, 0, 0])];
+      const result = libcCalls.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length);
+      return Number(result) < 0 ? '' : String(value.readBigUInt64LE());
+    } finally {
+      closeFd(fd);
+    }
+  });
 }
