@@ -2,6 +2,7 @@
 
 import type { Backend, ConfigFile, RoutesQuery } from './backend.ts';
 import { fakeGuests } from './fake-guests.ts';
+import { type FakePassthrough, fakeMetrics } from './fake-passthrough.ts';
 import type {
   KernelView,
   PeerDetailView,
@@ -202,6 +203,8 @@ export interface FakeBackend extends Backend {
   asked: string[];
   /** The next query throws it. */
   fail?: unknown;
+  /** Guests and passthrough exclude each other: none until a test says so. */
+  passthrough?: FakePassthrough | undefined;
 }
 
 /** A backend that records what it is asked. */
@@ -248,6 +251,7 @@ export function fakeBackend(): FakeBackend {
     why: (thing) => (thing === '10.0.0.12/32' || thing === '10.0.0.12' ? why : undefined),
     kernel: () => kernel,
     rpki: () => fakeRpki,
+    metrics: () => fakeMetrics,
     plan: async (files) => plan(files),
     apply: async (files) => {
       const answer = plan(files);
