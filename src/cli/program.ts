@@ -11,6 +11,7 @@ import { OK } from './exit.ts';
 import { addGuestCommands } from './guest-commands.ts';
 import { addHookCommands } from './hook-commands.ts';
 import { addLabCommands } from './lab-commands.ts';
+import { addPassthroughCommands } from './passthrough-commands.ts';
 import { apply, plan } from './plan.ts';
 import type { PolicyTestOptions } from './policy-test.ts';
 import {
@@ -55,6 +56,7 @@ export function createProgram(terminal: Terminal): Program {
     .addHelpText('after', helpEnd);
   addQueries(root, bind);
   addGuestCommands(root, bind);
+  addPassthroughCommands(root, bind);
   addConfiguration(root, bind);
   addLabCommands(root, bind);
   addHookCommands(root, bind);

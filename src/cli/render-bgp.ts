@@ -5,6 +5,7 @@ import type {
   AttributesView,
   BfdSessionView,
   BfdView,
+  PassthroughStatusView,
   PeerDetailView,
   PeersView,
   PeerView,
@@ -44,6 +45,7 @@ export function renderStatus(status: StatusView, ink: Ink): string {
     ['kernel', kernel.fib ? kernelSummary(kernel, ink) : 'not written (kernel.fib: false)'],
     ['guests', status.guests && guestsSummary(status.guests, ink)],
     ['', status.guests && guestsTrouble(status.guests, ink)],
+    ['passthrough', status.passthrough && passthroughSummary(status.passthrough, ink)],
     ['config', `${config.files.join(', ')}, loaded ${config.loadedAt}`],
     ['pending', config.needRestart && `until the next start: ${config.needRestart.join('; ')}`],
     ['memory', `${Math.round(status.memoryBytes / 1e6)} MB`],
@@ -75,6 +77,26 @@ function kernelSummary(kernel: StatusView['kernel'], ink: Ink): string {
   const failed = kernel.failed === 0 ? '' : paint(ink, 'red', `, ${kernel.failed} failed`);
   const pending = kernel.pending === 0 ? '' : `, ${kernel.pending} pending`;
   return `${kernel.installed} routes installed${pending}${failed}`;
+}
+
+const passthroughColours = { up: 'green', degraded: 'yellow', down: 'red', rolledBack: 'red' } as const;
+
+/** The one word, and why it is not `up`. */
+export function passthroughStateText(
+  { state, reason }: Pick<PassthroughStatusView, 'state' | 'reason'>,
+  ink: Ink,
+): string {
+  return paint(ink, passthroughColours[state], state) + (reason === undefined ? '' : `: ${reason.text}`);
+}
+
+/** `up in perouter, 2 of 2 sessions with the fabric, 3 of 3 with the host`. */
+function passthroughSummary(status: PassthroughStatusView, ink: Ink): string {
+  const { netns, state, fabric, host, remainingSeconds } = status;
+  const trial = remainingSeconds === undefined ? '' : `, on trial for ${remainingSeconds} s more`;
+  return (
+    `${passthroughStateText({ state }, ink)} in ${netns}, ${fabric.established} of ${fabric.known} sessions ` +
+    `with the fabric, ${host.established} of ${host.known} with the host${trial}`
+  );
 }
 
 /** The state's word: an administrator's decision before the protocol's. */
