@@ -18,6 +18,17 @@ export default defineConfig({
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 600_000 } },
       { test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...serial } },
+      // Inside the kernel lab, from bundles that scripts/kernel-lab.mjs makes. One thread for all files, because
+      // emulation makes each start of one cost seconds.
+      {
+        test: {
+          name: 'klab',
+          include: ['.klab/test/**/*.test.mjs'],
+          ...serial,
+          pool: 'threads',
+          isolate: false,
+        },
+      },
       {
         test: {
           name: 'interop',

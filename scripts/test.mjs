@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundleKernelLab, kernelLabCommand, sourceOfBundle, whyNoKernelLab } from './kernel-lab.mjs';
 import { fail, provideBuild, provideModules, providePackages, requireRoot, root, run } from './provide.mjs';
 
 const long = process.argv.includes('--long');
@@ -25,6 +26,7 @@ const layers = long
       { name: 'fuzz', budgetS: 180 },
       { name: 'sim', budgetS: 240 },
       { name: 'kernel', budgetS: 360 },
+      { name: 'klab', budgetS: 120, lab: true },
       { name: 'conformance', budgetS: 120 },
       { name: 'interop', budgetS: 540, again: true },
       { name: 'matrix', budgetS: 240, words: ['--maxWorkers=2'], again: true },
@@ -84,6 +86,15 @@ function shown(command, words, env = process.env) {
 async function runLayer(layer) {
   const started = Date.now();
   console.log(`\n== ${layer.name}`);
+  const whyNot = layer.lab ? whyNoKernelLab() : undefined;
+  if (whyNot !== undefined) {
+    lines.push(`${layer.name.padEnd(11)} skipped: ${whyNot}`);
+    // Where tests run by themselves nobody reads that word.
+    if (process.env.CI) total.failed++;
+    else total.skipped++;
+    return;
+  }
+  if (layer.lab) await bundleKernelLab();
   let outcome = await runFiles(layer, []);
   const broken = outcome.files.filter(({ failed }) => failed.length > 0);
   let second = '';
@@ -122,9 +133,11 @@ async function runLayer(layer) {
 async function runFiles(layer, files) {
   const report = join(scratch, `${layer.name}.json`);
   rmSync(report, { force: true });
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const reportInside = layer.lab ? `$KLAB_OUT/${layer.name}.json` : report;
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportInside}`];
   const words = ['vitest', 'run', '--project', layer.name, ...(layer.words ?? []), ...reporters, ...files];
-  const status = await shown('npx', words, { ...process.env, ...layer.env });
+  const [command, ...rest] = layer.lab ? kernelLabCommand(reporters, scratch) : ['npx', ...words];
+  const status = await shown(command, rest, { ...process.env, ...layer.env });
   let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, testResults: [] };
   try {
     counts = JSON.parse(readFileSync(report, 'utf8'));
@@ -132,7 +145,8 @@ async function runFiles(layer, files) {
     // No report: the runner itself failed, which its status says.
   }
   const outcomes = counts.testResults.map(({ name, status: state, message, assertionResults }) => {
-    const file = name.slice(root.length + 1);
+    const path = name.slice(root.length + 1);
+    const file = layer.lab ? sourceOfBundle(path) : path;
     const failed = assertionResults
       .filter((one) => one.status === 'failed')
       .map(({ fullName, failureMessages }) => `${file}: ${fullName}: ${firstLine(failureMessages[0])}`);
