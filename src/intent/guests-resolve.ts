@@ -5,7 +5,7 @@
 import { formatIp, parseIp, sameIp } from '../net/ip.ts';
 import { formatMac, parseMac } from '../net/mac.ts';
 import { type Prefix, parsePrefix, prefixContainsIp, prefixText } from '../net/prefix.ts';
-import { formatDuration, parseDuration } from './duration.ts';
+import { formatDuration } from './duration.ts';
 import { parseHostAddress, whyNoGuest, whyNoGuestAddress } from './guest-address.ts';
 import type {
   GuestBindingIntent,
@@ -16,7 +16,7 @@ import type {
   GuestsIntent,
 } from './guests.ts';
 import type { BgpIntent, KernelIntent } from './intent.ts';
-import { complain, type Findings, unknownName } from './merged.ts';
+import { complain, durationOf, type Findings, unknownName } from './merged.ts';
 import { matchesPattern } from './pattern.ts';
 import { chainOf } from './peer-options.ts';
 import { DEFAULT_GATEWAY_MAC, DEFAULT_LXD_SOCKET, type GuestsConfig } from './schema-guests.ts';
@@ -303,20 +303,6 @@ function bindingOf(
   if (bind.bridge !== undefined) binding.bridge = bind.bridge;
   if (bind.maxAddresses !== undefined) binding.maxAddresses = bind.maxAddresses;
   return binding;
-}
-
-/** A duration within bounds, or its default. */
-function durationOf(
-  text: string | undefined,
-  otherwise: string,
-  path: Path,
-  [low, high]: readonly [low: string, high: string],
-  findings: Findings,
-): number {
-  const ms = parseDuration(text ?? otherwise)!;
-  if (ms < parseDuration(low)! || ms > parseDuration(high)!)
-    complain(findings, path, `must be from ${low} to ${high}`);
-  return ms;
 }
 
 function resolveLearn({ learn = {} }: GuestsConfig, findings: Findings): GuestLearnIntent {

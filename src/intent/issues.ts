@@ -3,7 +3,7 @@
 // repeats a value, because the value may be a password.
 
 import type * as z from 'zod';
-import { isLaterKey, knownKeysAt } from './schema.ts';
+import { isLaterKey, knownKeysAt, whyNoKey, whyNoList } from './schema.ts';
 import { nearest, suggestion } from './suggest.ts';
 import type { Path, Problem } from './tree.ts';
 
@@ -54,6 +54,8 @@ function withHint(problem: Problem, hint: unknown): Problem {
 function unknownKey(parent: Path, key: string): Problem {
   const problem: Problem = { path: [...parent, key], at: 'key', reason: 'is not a known key' };
   if (isLaterKey(parent, key)) return { ...problem, reason: 'is not supported by this version' };
+  const words = whyNoKey(parent, key);
+  if (words !== undefined) return { ...problem, ...words };
   return withHint(problem, suggestion(key, knownKeysAt(parent)));
 }
 
@@ -92,6 +94,8 @@ const durations = [
   'expectFor',
   'duplicateWithin',
   'leaseTime',
+  'confirm',
+  'awaitSpeakers',
 ];
 
 function isDuration(path: Path): boolean {
@@ -102,6 +106,8 @@ function wrongType(path: Path, expected: string, value: unknown): Problem {
   if (value === undefined) return { path, reason: 'is required' };
   if (value === null) return { path, reason: 'is empty', hint: 'give it a value or remove the key' };
   const actual = typeOf(value);
+  const only = actual === 'array' ? whyNoList(path) : undefined;
+  if (only !== undefined) return { path, reason: only };
   const reason = `must be ${typeNames[expected] ?? expected}, not ${typeNames[actual] ?? actual}`;
   if (expected === 'int' && actual === 'number') return { path, reason: 'must be a whole number' };
   if (expected === 'string' && (actual === 'number' || actual === 'boolean'))

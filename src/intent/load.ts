@@ -33,6 +33,7 @@ import type {
 } from './intent.ts';
 import { problemsOf } from './issues.ts';
 import { complain, type Findings, type PeerContext, type SecretFile } from './merged.ts';
+import { resolvePassthrough } from './passthrough-resolve.ts';
 import { checkPeers } from './peer-checks.ts';
 import { chainOf } from './peer-options.ts';
 import { resolvePeers } from './peers.ts';
@@ -136,9 +137,9 @@ function resolve(
   findings: Findings,
 ): Intent | undefined {
   findings.problems.push(...checkPolicies(config, options.judgeAsPath ?? (() => undefined)));
-  const bgp = resolveBgp(config.bgp, readSecret, findings);
-  const listen = resolveListen(config.api?.listen, findings);
   const kernel = resolveKernel(config);
+  const { bgp, passthrough } = resolveRouter(config, kernel, readSecret, findings);
+  const listen = resolveListen(config.api?.listen, findings);
   const intent: Intent = {
     node: { name: config.node?.name ?? options.hostname, labels: { ...config.node?.labels } },
     api: {
@@ -150,6 +151,7 @@ function resolve(
     rpki: resolveRpki(config.rpki, findings),
     kernel,
   };
+  if (passthrough !== undefined) intent.passthrough = passthrough;
   if (config.guests !== undefined) intent.guests = resolveGuests(config.guests, { bgp, kernel }, findings);
   return intent;
 }
@@ -189,15 +191,56 @@ function resolveListen(
   return undefined;
 }
 
-function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], findings: Findings): BgpIntent {
+/** `bgp`, and `passthrough` with what it adds to it. */
+function resolveRouter(
+  config: Config,
+  kernel: KernelIntent,
+  readSecret: PeerContext['readSecret'],
+  findings: Findings,
+): Pick<Intent, 'bgp' | 'passthrough'> {
+  const { bgp, positions, context } = resolveBgp(config, readSecret, findings);
+  if (config.passthrough === undefined) return { bgp };
+  const around = {
+    bgp,
+    positions,
+    groups: config.bgp.groups,
+    kernel,
+    hasGuests: config.guests !== undefined,
+    context,
+  };
+  const { passthrough, peers, networks } = resolvePassthrough(config.passthrough, around, findings);
+  bgp.peers = [...bgp.peers, ...peers];
+  bgp.networks = [...bgp.networks, ...networks];
+  if (!waitsForUnderlay(config)) return { bgp, passthrough };
+  return { bgp: { ...bgp, peers: [] }, passthrough: { ...passthrough, speakers: [] } };
+}
+
+/** Whether resources of OpenPERouter are to say who we are, and none of this node does: there is nobody to speak. */
+function waitsForUnderlay({ bgp, passthrough }: Config): boolean {
+  const { openperouter = false } = passthrough ?? {};
+  return openperouter !== false && bgp.asn === undefined;
+}
+
+interface ResolvedBgp {
+  bgp: BgpIntent;
+  /** Where `bgp.peers[i]` was written. */
+  positions: number[];
+  context: PeerContext;
+}
+
+function resolveBgp(whole: Config, readSecret: PeerContext['readSecret'], findings: Findings): ResolvedBgp {
+  const config = whole.bgp;
   const speaker = config.speaker ?? 'leafd';
-  const asn = resolveAsn(config, speaker, findings);
+  const isNobody = speaker === 'none' || waitsForUnderlay(whole);
+  // What comes through is to be passed on.
+  const profile = config.profile ?? (whole.passthrough === undefined ? undefined : 'fabric');
+  const asn = resolveAsn(config, isNobody, findings);
   const loopbacks = resolveLoopbacks(config, findings);
-  const routerId = resolveRouterId(config, loopbacks, findings);
+  const routerId = resolveRouterId(config, loopbacks, isNobody, findings);
   const context: PeerContext = {
     ...findings,
     localAsn: asn,
-    hasProfile: config.profile !== undefined,
+    hasProfile: profile !== undefined,
     asSet: config.asSet ?? 'refuse',
     readSecret,
   };
@@ -229,7 +272,7 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
     clusterId,
     peers,
   };
-  if (config.profile !== undefined) bgp.profile = config.profile;
+  if (profile !== undefined) bgp.profile = profile;
   if (confederation !== undefined) bgp.confederation = confederation;
   if (config.distance !== undefined) {
     const { external = 20, internal = 200, local = 200 } = config.distance;
@@ -237,8 +280,8 @@ function resolveBgp(config: BgpConfig, readSecret: PeerContext['readSecret'], fi
   }
   if (speaker === 'none') complainOfPeers(config, findings);
   findings.problems.push(...checkPeers(bgp, positions));
-  warnUnusedGroups(config, findings);
-  return bgp;
+  warnUnusedGroups(whole, findings);
+  return { bgp, positions, context };
 }
 
 function resolveRpki(config: RpkiConfig | undefined, findings: Findings): RpkiIntent {
@@ -281,9 +324,10 @@ const rpkiTimes = [
   ['expire', 2, 172_800],
 ] as const;
 
-function warnUnusedGroups(config: BgpConfig, findings: Findings): void {
-  for (const name of Object.keys(config.groups ?? {}))
-    if (!(config.peers ?? []).some((peer) => peer.group === name))
+function warnUnusedGroups({ bgp, passthrough }: Config, findings: Findings): void {
+  const users = [...(bgp.peers ?? []), ...(passthrough?.speakers ?? [])];
+  for (const name of Object.keys(bgp.groups ?? {}))
+    if (!users.some((peer) => peer.group === name))
       findings.warnings.push({
         path: ['bgp', 'groups', name],
         at: 'key',
@@ -296,9 +340,9 @@ const ASN_WITHOUT_SPEAKER = 64512;
 /** The same as an identifier: not 0.0.0.0, and nobody's address. */
 const ROUTER_ID_WITHOUT_SPEAKER = '192.0.0.8';
 
-function resolveAsn(config: BgpConfig, speaker: BgpIntent['speaker'], findings: Findings): number {
+function resolveAsn(config: BgpConfig, isNobody: boolean, findings: Findings): number {
   if (config.asn !== undefined) return asnOf(config.asn);
-  if (speaker === 'leafd') complain(findings, ['bgp', 'asn'], 'is required');
+  if (!isNobody) complain(findings, ['bgp', 'asn'], 'is required');
   return ASN_WITHOUT_SPEAKER;
 }
 
@@ -313,10 +357,15 @@ function complainOfPeers(config: BgpConfig, findings: Findings): void {
       });
 }
 
-function resolveRouterId(config: BgpConfig, loopbacks: readonly Prefix[], findings: Findings): number {
+function resolveRouterId(
+  config: BgpConfig,
+  loopbacks: readonly Prefix[],
+  isNobody: boolean,
+  findings: Findings,
+): number {
   const path = ['bgp', 'routerId'];
   const first = loopbacks.find((prefix) => prefix.bytes.length === 4);
-  const fallback = config.speaker === 'none' ? ROUTER_ID_WITHOUT_SPEAKER : undefined;
+  const fallback = isNobody ? ROUTER_ID_WITHOUT_SPEAKER : undefined;
   const text = config.routerId ?? (first === undefined ? fallback : formatIp(first.bytes));
   if (text === undefined) {
     const hint = 'give it, or an IPv4 /32 in bgp.loopbacks';

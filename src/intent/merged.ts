@@ -88,3 +88,17 @@ export function canBeExternal(remoteAs: RemoteAs, localAsn: number): boolean {
   if (remoteAs.kind !== 'list') return remoteAs.kind !== 'internal';
   return remoteAs.ranges.some(([low, high]) => low !== localAsn || high !== localAsn);
 }
+
+/** A duration within bounds, or its default. */
+export function durationOf(
+  text: string | undefined,
+  otherwise: string,
+  path: Path,
+  [low, high]: readonly [low: string, high: string],
+  findings: Findings,
+): number {
+  const ms = parseDuration(text ?? otherwise)!;
+  if (ms < parseDuration(low)! || ms > parseDuration(high)!)
+    complain(findings, path, `must be from ${low} to ${high}`);
+  return ms;
+}

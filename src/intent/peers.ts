@@ -24,20 +24,29 @@ export function resolvePeers(
 ): { peers: PeerIntent[]; positions: number[] } {
   const peers: PeerIntent[] = [];
   const positions: number[] = [];
-  const groups = bgp.groups ?? {};
   for (const [index, config] of (bgp.peers ?? []).entries()) {
     const path = ['bgp', 'peers', index];
-    const known = config.group !== undefined && Object.hasOwn(groups, config.group);
-    const group = known ? groups[config.group!] : undefined;
-    if (config.group !== undefined && !known)
-      context.problems.push(unknownName([...path, 'group'], 'group', config.group, Object.keys(groups)));
-    const merged = new Merged(config, path, group, ['bgp', 'groups', config.group ?? '']);
+    const merged = mergedWithGroup(config, path, bgp.groups, context);
     const where = resolveWhere(config, path, context);
     if (where === undefined) continue;
     peers.push(resolvePeer(config, merged, where, context));
     positions.push(index);
   }
   return { peers, positions };
+}
+
+/** A peer's keys, written at the path, over those of its group; a group that is not there is reported. */
+export function mergedWithGroup(
+  config: PeerConfig,
+  path: Path,
+  groups: BgpConfig['groups'] = {},
+  context: Findings,
+): Merged {
+  const known = config.group !== undefined && Object.hasOwn(groups, config.group);
+  if (config.group !== undefined && !known)
+    context.problems.push(unknownName([...path, 'group'], 'group', config.group, Object.keys(groups)));
+  const group = known ? groups[config.group!] : undefined;
+  return new Merged(config, path, group, ['bgp', 'groups', config.group ?? '']);
 }
 
 function resolveWhere(config: PeerConfig, path: Path, context: Findings): PeerWhere | undefined {
@@ -94,7 +103,13 @@ function whereText(where: PeerWhere): string {
   return formatIp(where.address) + (where.scope === undefined ? '' : `%${where.scope}`);
 }
 
-function resolvePeer(config: PeerConfig, merged: Merged, where: PeerWhere, context: PeerContext): PeerIntent {
+/** The intent of one peer, found at `where`. */
+export function resolvePeer(
+  config: PeerConfig,
+  merged: Merged,
+  where: PeerWhere,
+  context: PeerContext,
+): PeerIntent {
   checkFit(merged, where, context);
   const remoteAs = resolveRemoteAs(merged, where, context);
   const peer: PeerIntent = {
@@ -170,12 +185,10 @@ function resolveRemoteAs(merged: Merged, where: PeerWhere, context: PeerContext)
       });
     return { kind: 'external' };
   }
-  if (value === 'external' || value === 'internal' || value === 'any') return { kind: value };
+  const remoteAs = remoteAsOf(value);
+  if (remoteAs.kind !== 'list') return remoteAs;
   const items = Array.isArray(value) ? value : [value];
-  const ranges: [number, number][] = items.map((item) => {
-    const range = typeof item === 'string' ? parseAsnRange(item) : undefined;
-    return range ?? [asnOf(item), asnOf(item)];
-  });
+  const { ranges } = remoteAs;
   for (const [index, range] of ranges.entries()) {
     const other = ranges.findIndex((one, at) => at < index && one[0] <= range[1] && range[0] <= one[1]);
     if (other >= 0)
@@ -184,6 +197,17 @@ function resolveRemoteAs(merged: Merged, where: PeerWhere, context: PeerContext)
         reason: `overlaps ${items[other]}, which is in the list already`,
       });
   }
+  return remoteAs;
+}
+
+/** Whom a `remoteAs` that the schema has taken allows. */
+export function remoteAsOf(value: NonNullable<PeerConfig['remoteAs']>): RemoteAs {
+  if (value === 'external' || value === 'internal' || value === 'any') return { kind: value };
+  const items = Array.isArray(value) ? value : [value];
+  const ranges = items.map((item): [number, number] => {
+    const range = typeof item === 'string' ? parseAsnRange(item) : undefined;
+    return range ?? [asnOf(item), asnOf(item)];
+  });
   return { kind: 'list', ranges };
 }
 

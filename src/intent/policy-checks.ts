@@ -156,7 +156,7 @@ function reachesPolicy(policies: PoliciesConfig, from: string, target: string, s
 }
 
 /** Every place that names a policy. */
-function policyUses({ bgp, guests }: Config): { name: string; path: Path }[] {
+function policyUses({ bgp, guests, passthrough }: Config): { name: string; path: Path }[] {
   const uses: { name: string; path: Path }[] = [];
   const add = (names: string | readonly string[] | undefined, path: Path) => {
     if (typeof names === 'string') uses.push({ name: names, path });
@@ -178,6 +178,7 @@ function policyUses({ bgp, guests }: Config): { name: string; path: Path }[] {
   const owners: [Path, GroupConfig][] = [
     ...Object.entries(bgp.groups ?? {}).map(([name, group]) => [['bgp', 'groups', name], group] as never),
     ...(bgp.peers ?? []).map((peer, index) => [['bgp', 'peers', index], peer] as never),
+    ...(passthrough?.speakers ?? []).map((one, index) => [['passthrough', 'speakers', index], one] as never),
   ];
   for (const [path, owner] of owners) {
     addFamily(owner, path);

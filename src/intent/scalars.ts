@@ -146,3 +146,18 @@ export function whole(low: number, high: number) {
 export const absolutePath = z
   .string()
   .refine((path) => path.startsWith('/') && !path.includes('\0'), wrong('must be an absolute path'));
+
+/** A name the kernel takes (dev_valid_name): at most 15 bytes, no slash, no space. */
+export const linkName = z
+  .string()
+  .min(1)
+  .superRefine((name, context) => {
+    const long = new TextEncoder().encode(name).length;
+    if (long > 15)
+      context.addIssue({
+        code: 'custom',
+        message: `is ${long} characters long; interface names have at most 15`,
+      });
+    else if (/[\s/:]/.test(name) || name === '.' || name === '..')
+      context.addIssue({ code: 'custom', message: 'must be an interface name' });
+  });

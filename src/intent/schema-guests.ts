@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { parseMac } from '../net/mac.ts';
 import { parseHostAddress, whyNoMac } from './guest-address.ts';
-import { absolutePath, duration, identifier, ip, prefix, section, text, whole } from './scalars.ts';
+import { absolutePath, duration, identifier, ip, linkName, prefix, section, text, whole } from './scalars.ts';
 import { policyNames } from './schema-peer.ts';
 
 export const DEFAULT_GATEWAY_MAC = '02:00:5e:00:01:79';
@@ -24,21 +24,6 @@ const mac = z.string().superRefine((value, context) => {
   const reason = bytes === undefined ? 'must be a MAC address, such as 02:00:5e:00:53:01' : whyNoMac(bytes);
   if (reason !== undefined) context.addIssue({ code: 'custom', message: reason });
 });
-
-/** A name the kernel takes (dev_valid_name): at most 15 bytes, no slash, no space. */
-const linkName = z
-  .string()
-  .min(1)
-  .superRefine((name, context) => {
-    const long = new TextEncoder().encode(name).length;
-    if (long > 15)
-      context.addIssue({
-        code: 'custom',
-        message: `is ${long} characters long; interface names have at most 15`,
-      });
-    else if (/[\s/:]/.test(name) || name === '.' || name === '..')
-      context.addIssue({ code: 'custom', message: 'must be an interface name' });
-  });
 
 const hostAddress = z.string().superRefine((value, context) => {
   const parsed = parseHostAddress(value);

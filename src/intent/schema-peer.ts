@@ -192,6 +192,11 @@ export const peer = section({
   ...sessionOptions,
 });
 
+const { localAddress: _ours, ...ofSpeaker } = sessionOptions;
+
+/** What a BGP speaker of the host may say: everything but where it is found, and where from. */
+export const speakerOptions = { group: identifier.optional(), ...ofSpeaker };
+
 export type PeerConfig = z.infer<typeof peer>;
 export type GroupConfig = z.infer<typeof group>;
 /** What one family of a peer says. */
