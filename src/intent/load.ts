@@ -33,6 +33,7 @@ import type {
 } from './intent.ts';
 import { problemsOf } from './issues.ts';
 import { complain, type Findings, type PeerContext, type SecretFile } from './merged.ts';
+import { type OpenperouterInput, type OpenperouterResult, readOpenperouter } from './openperouter.ts';
 import { resolvePassthrough } from './passthrough-resolve.ts';
 import { checkPeers } from './peer-checks.ts';
 import { chainOf } from './peer-options.ts';
@@ -41,6 +42,7 @@ import { type AsPathJudge, checkPolicies, resolvePolicies } from './policy-check
 import { asnOf } from './scalars.ts';
 import { type Config, configSchema } from './schema.ts';
 import type { BgpConfig, RpkiConfig } from './schema-bgp.ts';
+import { DEFAULT_OPENPEROUTER } from './schema-passthrough.ts';
 import {
   type ConfigProblem,
   formatProblem,
@@ -58,6 +60,8 @@ export interface LoadOptions {
   readSecret?: (path: string, from: string) => SecretFile;
   /** Judges an AS path pattern (the policy room's parser); absent: any is taken. */
   judgeAsPath?: AsPathJudge;
+  /** Resources of OpenPERouter, where `passthrough.openperouter` asks for them. Absent or undefined: none are read. */
+  openperouter?: (settings: { directory: string }) => OpenperouterInput | undefined;
 }
 
 /** What a configuration comes to: an intent, or problems; warnings in either case. */
@@ -65,12 +69,21 @@ export interface LoadResult {
   intent?: Intent;
   problems: ConfigProblem[];
   warnings: ConfigProblem[];
+  /** What was read of OpenPERouter. A bad resource is no problem of the configuration; one that contradicts it is. */
+  openperouter?: OpenperouterResult;
 }
 
 /** Loads a configuration from the main file and its drop-ins, in that order. */
 export function loadConfig(sources: readonly SourceText[], options: LoadOptions): LoadResult {
   const { root, problems } = readSources(sources);
   if (root === undefined || problems.length > 0) return { problems, warnings: [] };
+  const openperouter = addResources(root, options, problems);
+  const result = problems.length > 0 ? { problems, warnings: [] } : judge(root, options);
+  if (openperouter !== undefined) result.openperouter = openperouter;
+  return result;
+}
+
+function judge(root: MapNode, options: LoadOptions): LoadResult {
   const plain = plainOf(root);
   const parsed = configSchema.safeParse(plain);
   if (!parsed.success)
@@ -87,6 +100,28 @@ export function loadConfig(sources: readonly SourceText[], options: LoadOptions)
   const located = (list: Findings['problems']) => sorted(list.map((one) => locate(root, one)));
   const result: LoadResult = { problems: located(findings.problems), warnings: located(findings.warnings) };
   if (intent !== undefined && result.problems.length === 0) result.intent = intent;
+  return result;
+}
+
+/** Joins what resources of OpenPERouter say to a configuration that asks for them. */
+function addResources(
+  root: MapNode,
+  options: LoadOptions,
+  problems: ConfigProblem[],
+): OpenperouterResult | undefined {
+  const passthrough = root.entries.get('passthrough')?.value;
+  const settings = passthrough?.kind === 'map' ? passthrough.entries.get('openperouter')?.value : undefined;
+  if (settings === undefined || settings.kind === 'list') return undefined;
+  if (settings.kind === 'scalar' && settings.value !== true) return undefined;
+  const given = settings.kind === 'map' ? settings.entries.get('directory')?.value : undefined;
+  const isPath = given?.kind === 'scalar' && typeof given.value === 'string';
+  const input = options.openperouter?.({ directory: isPath ? String(given.value) : DEFAULT_OPENPEROUTER });
+  const result = input === undefined ? undefined : readOpenperouter(input);
+  if (result?.config !== undefined) problems.push(...mergeTrees(root, result.config));
+  // Who we are is for the resources to say; as long as there are none, nobody speaks.
+  const { place } = settings;
+  if (!root.entries.has('bgp'))
+    root.entries.set('bgp', { keyPlace: place, value: { kind: 'map', place, entries: new Map() } });
   return result;
 }
 
