@@ -156,7 +156,7 @@ export function renderLab(lab: LabView, ink: Ink): string {
       of: ({ sessions }) => (sessions.expected === 0 ? '' : `${sessions.established}/${sessions.expected}`),
       align: 'right',
     },
-    { title: 'Namespace', of: (node) => node.netns },
+    { title: 'Namespace', of: ({ netns, routerNetns }) => [netns, routerNetns].filter(Boolean).join(' ') },
     { title: 'Problem', of: (node) => node.problem ?? '' },
   ]);
   const links = table(lab.links, [

@@ -93,6 +93,29 @@ describe('a daemon beside a node', () => {
 });
 
 describe('the router namespace', () => {
+  const passthrough =
+    '{localCIDR: {ipv4: 192.169.10.0/24, ipv6: "fd00:10::/64"}, speakers: [{name: a, remoteAs: 1}]}';
+  const router = (own: string, more = '') =>
+    parseLab(
+      `name: b\nnodes:\n  n1: {config: {bgp: {asn: 64514, routerId: 10.0.0.1}, passthrough: ${own}}}\n${more}`,
+      'b.yaml',
+      '/b.yaml',
+    );
+
+  it('is known of a node with passthrough, with the sessions towards its host', () => {
+    const one = nodeNamed(router(passthrough), 'n1')!;
+    expect(one.router).toEqual({ netns: 'b-n1-pe', hostSessions: 2 });
+    expect(one.config).toMatch(/^ {2}netns: b-n1-pe$/m);
+    expect(expectedSessions(router(passthrough), [], one)).toBe(2);
+    expect(nodeNamed(router('{netns: mine}'), 'n1')!.router).toEqual({ netns: 'mine', hostSessions: 0 });
+  });
+
+  it('is refused the name of a node, and of another router', () => {
+    expect(() => router('{}', '  n1-pe: {kind: host}\n')).toThrow(/router namespace of n1 is called b-n1-pe/);
+    const other = '  n2: {config: {bgp: {asn: 1, routerId: 10.0.0.2}, passthrough: {netns: mine}}}\n';
+    expect(() => router('{netns: mine}', other)).toThrow(/is called mine too/);
+  });
+
   const named = 'bgp: {asn: 1}\npassthrough: {netns: mine}\n';
   const unnamed = 'bgp: {asn: 1}\n# why\npassthrough:\n  uplinks: [eth1]\n';
 

@@ -99,7 +99,7 @@ describe('the examples', () => {
       let links = topology.links;
       for (const { from, to } of Object.values(topology.moves).flat()) links = movedLinks(links, from, to);
       const cabled = new Set(links.flatMap(({ a, b }) => [a.node, b.node]));
-      const loose = topology.nodes.filter((one) => !cabled.has(one.name) && one.kind !== 'guest');
+      const loose = topology.nodes.filter((one) => !cabled.has(one.in ?? one.name) && one.kind !== 'guest');
       expect(loose).toEqual([]);
     });
   }
