@@ -15,6 +15,10 @@ const load = (...texts: string[]): LoadResult =>
     { hostname: 'leaf1' },
   );
 
+/** Folders beside them hold resources of OpenPERouter. */
+const configurationsOf = (folder: string): string[] =>
+  readdirSync(folder).filter((name) => name.endsWith('.yaml'));
+
 const head = 'bgp:\n  asn: 65101\n  routerId: 10.0.0.1\n  profile: fabric\n';
 const peersOf = (text: string) => {
   const result = load(head + text);
@@ -23,7 +27,7 @@ const peersOf = (text: string) => {
 };
 
 describe('refused, at the place', () => {
-  const names = readdirSync('test/bad-config').sort();
+  const names = configurationsOf('test/bad-config').sort();
   test('there are many ways to be wrong', () => expect(names.length).toBeGreaterThan(80));
   test.each(names)('%s', (name) => {
     const text = readFileSync(`test/bad-config/${name}`, 'utf8');
@@ -39,7 +43,7 @@ describe('refused, at the place', () => {
 });
 
 describe('taken', () => {
-  test.each(readdirSync('test/good-config'))('%s', (name) => {
+  test.each(configurationsOf('test/good-config'))('%s', (name) => {
     const text = readFileSync(`test/good-config/${name}`, 'utf8');
     const result = loadConfig([{ file: name, text }], localOptions());
     expect(problemLines(result.problems)).toEqual([]);
@@ -290,7 +294,7 @@ test('a map where a word is wanted is a problem, not an exception', () => {
 });
 
 test('whatever the bytes, there is an intent or a placed problem, and never an exception', () => {
-  const sources = readdirSync('test/good-config').map((name) =>
+  const sources = configurationsOf('test/good-config').map((name) =>
     readFileSync(`test/good-config/${name}`, 'utf8'),
   );
   const scraps = fc.constantFrom(
