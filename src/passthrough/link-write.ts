@@ -1,0 +1,160 @@
+// Sees the links of both namespaces, and carries out the steps that veth-desired.ts and uplink-desired.ts decided on. A
+// link is made down and without leafd's mark, which the kernel takes in a second message only: its name is on disk
+// before, so that a crash in between does not make it somebody else's.
+
+import {
+  decodeAddress,
+  encodeAddressAdd,
+  encodeAddressDelete,
+  encodeAddressDump,
+  type LinkAddress,
+} from '../netlink/address.ts';
+import { decodeLink, encodeLinkDelete, encodeLinkDump, encodeLinkSet, type Link } from '../netlink/link.ts';
+import { encodeMacvlanAdd, encodeVethAdd, encodeVlanAdd } from '../netlink/link-create.ts';
+import {
+  type MessageWriter,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+} from '../netlink/message.ts';
+import type { Rtnl } from '../netlink/rtnl.ts';
+import { EEXIST, errnoName } from '../netlink/sys.ts';
+import { type Fault, faultOf } from './fault.ts';
+import { addressMemory, type LinkStep, type Seen, type SideName } from './link-steps.ts';
+
+const ENODEV = 19;
+const EADDRNOTAVAIL = 99;
+const EOPNOTSUPP = 95;
+
+export interface LinkKernel {
+  rtnl: Readonly<Record<SideName, Rtnl>>;
+  /** A descriptor of the router namespace. */
+  netnsFd: number;
+  memory: { making: Set<string>; addresses: Set<string> };
+  /** The kernel marks addresses: they need not be remembered. */
+  marks: boolean;
+  /** Writes the memory down. Throws the file system's error. */
+  save: () => void;
+}
+
+/** Everything there is in a namespace, read now. Throws SysError or NetlinkError. */
+export function see(rtnl: Rtnl): Seen {
+  const links: Link[] = [];
+  const addresses: LinkAddress[] = [];
+  rtnl.dumpNow({
+    encode: encodeLinkDump,
+    onMessage: (type, _flags, bytes, start, end) => {
+      const link = type === RTM_NEWLINK ? decodeLink(bytes, start, end) : undefined;
+      if (link) links.push(link);
+    },
+  });
+  rtnl.dumpNow({
+    encode: (writer, seq) => encodeAddressDump(writer, seq),
+    onMessage: (type, _flags, bytes, start, end) => {
+      const address = type === RTM_NEWADDR ? decodeAddress(bytes, start, end) : undefined;
+      if (address) addresses.push(address);
+    },
+  });
+  return { links, addresses };
+}
+
+/** One step; undefined when it is done (or was already), else what went wrong. */
+export function writeStep(kernel: LinkKernel, step: LinkStep): Fault | undefined {
+  try {
+    switch (step.kind) {
+      case 'set':
+        return write(kernel.rtnl[step.side], (w, seq) => encodeLinkSet(w, seq, step.change));
+      case 'delete':
+        return write(kernel.rtnl[step.side], (w, seq) => encodeLinkDelete(w, seq, step.ifindex), ENODEV);
+      case 'addressAdd':
+        return addAddress(kernel, step);
+      case 'addressRemove':
+        return removeAddress(kernel, step);
+      case 'vethAdd':
+        return addVeth(kernel, step);
+      case 'uplinkAdd':
+        return addUplink(kernel, step);
+      case 'refused':
+        return { errno: step.errno, text: step.text };
+      case 'pending':
+        return undefined;
+    }
+  } catch (error) {
+    return faultOf(error);
+  }
+}
+
+function write(
+  rtnl: Rtnl,
+  encode: (writer: MessageWriter, seq: number) => void,
+  harmless = 0,
+): Fault | undefined {
+  const { outcome, failed } = rtnl.write(encode);
+  if (outcome === 'unknown') return { errno: 'ETIMEDOUT', text: 'no answer from the kernel' };
+  const failure = failed[0];
+  if (failure === undefined || failure.errno === harmless) return undefined;
+  return { errno: errnoName(failure.errno), text: failure.text || errnoName(failure.errno) };
+}
+
+function addAddress(kernel: LinkKernel, step: LinkStep & { kind: 'addressAdd' }): Fault | undefined {
+  const memory = addressMemory(step.side, step.key);
+  if (!kernel.marks && !kernel.memory.addresses.has(memory)) {
+    kernel.memory.addresses.add(memory);
+    kernel.save();
+  }
+  const flags = NLM_F_CREATE | NLM_F_EXCL;
+  return write(kernel.rtnl[step.side], (w, seq) => encodeAddressAdd(w, seq, flags, step.address), EEXIST);
+}
+
+function removeAddress(kernel: LinkKernel, step: LinkStep & { kind: 'addressRemove' }): Fault | undefined {
+  const { side, address, key } = step;
+  const fault = write(kernel.rtnl[side], (w, seq) => encodeAddressDelete(w, seq, address), EADDRNOTAVAIL);
+  if (fault === undefined) kernel.memory.addresses.delete(addressMemory(side, key));
+  return fault;
+}
+
+function addVeth(kernel: LinkKernel, step: LinkStep & { kind: 'vethAdd' }): Fault | undefined {
+  const { name, peer, mtu, alias } = step;
+  const { home, router } = kernel.rtnl;
+  return make(kernel, [name, peer], () => {
+    const size = mtu === undefined ? {} : { mtu };
+    const other = { name: peer, netnsFd: kernel.netnsFd, ...size };
+    return (
+      write(home, (w, seq) => encodeVethAdd(w, seq, { name, ...size, peer: other })) ??
+      write(home, (w, seq) => encodeLinkSet(w, seq, { ifindex: 0, name, alias })) ??
+      write(router, (w, seq) => encodeLinkSet(w, seq, { ifindex: 0, name: peer, alias }))
+    );
+  });
+}
+
+function addUplink(kernel: LinkKernel, step: LinkStep & { kind: 'uplinkAdd' }): Fault | undefined {
+  const { link, vlan, alias } = step;
+  const { home, router } = kernel.rtnl;
+  const made = { ...link, netnsFd: kernel.netnsFd };
+  return make(kernel, [link.name], () => {
+    const fault = write(home, (w, seq) => {
+      if (vlan === undefined) encodeMacvlanAdd(w, seq, { ...made, mode: 'bridge' });
+      else encodeVlanAdd(w, seq, { ...made, id: vlan });
+    });
+    if (fault?.errno === errnoName(EOPNOTSUPP)) return { ...fault, text: noKind(vlan) };
+    return fault ?? write(router, (w, seq) => encodeLinkSet(w, seq, { ifindex: 0, name: link.name, alias }));
+  });
+}
+
+function noKind(vlan: number | undefined): string {
+  return `the kernel has no ${vlan === undefined ? 'macvlan' : 'VLAN'} links`;
+}
+
+function make(kernel: LinkKernel, names: readonly string[], how: () => Fault | undefined): Fault | undefined {
+  const { making } = kernel.memory;
+  if (!names.every((name) => making.has(name))) {
+    for (const name of names) making.add(name);
+    kernel.save();
+  }
+  const fault = how();
+  if (fault !== undefined) return fault;
+  for (const name of names) making.delete(name);
+  kernel.save();
+  return undefined;
+}
