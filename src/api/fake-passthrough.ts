@@ -130,13 +130,13 @@ export const fakePassthroughView: PassthroughView = {
       {
         kind: 'Underlay',
         name: 'underlay',
-        where: { file: '/etc/openperouter/configs/openpe_a.yaml', line: 2, column: 5 },
+        where: { file: 'configs/openpe_a.yaml', line: 2, column: 5 },
         state: 'applied',
       },
       {
         kind: 'L3VNI',
         name: 'red',
-        where: { file: '/etc/openperouter/configs/openpe_b.yaml', line: 2, column: 5 },
+        where: { file: 'configs/openpe_b.yaml', line: 2, column: 5 },
         state: 'failed',
         reason: 'ValidationFailed',
         message: 'vni must be from 1 to 16777215',
@@ -144,7 +144,7 @@ export const fakePassthroughView: PassthroughView = {
       {
         kind: 'RawFRRConfig',
         name: 'raw',
-        where: { file: '/etc/openperouter/configs/openpe_b.yaml', line: 9, column: 5 },
+        where: { file: 'configs/openpe_b.yaml', line: 9, column: 5 },
         state: 'unsupported',
         message: 'leafd has no FRR that could take it',
       },

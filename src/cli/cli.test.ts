@@ -191,7 +191,7 @@ describe('abbreviations', () => {
     expect(await leafctl(['p'])).toEqual({
       code: 2,
       out: '',
-      err: 'leafctl: "p" is ambiguous\nhint: peers, peer, plan, policy\n',
+      err: 'leafctl: "p" is ambiguous\nhint: peers, peer, passthrough, plan, policy\n',
     });
   });
 });

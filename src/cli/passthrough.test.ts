@@ -63,9 +63,9 @@ frr-ipv4      frr   host    64515  01:02:05  Established       ipv4             
 bird          bird  host    64516  01:02:05  Connect           ipv4                                         connection refused
 
 Resource           State        Reason            Message                              Where
-Underlay/underlay  applied                                                             /etc/openperouter/configs/openpe_a.yaml:2
-L3VNI/red          failed       ValidationFailed  vni must be from 1 to 16777215       /etc/openperouter/configs/openpe_b.yaml:2
-RawFRRConfig/raw   unsupported                    leafd has no FRR that could take it  /etc/openperouter/configs/openpe_b.yaml:9
+Underlay/underlay  applied                                                             configs/openpe_a.yaml:2
+L3VNI/red          failed       ValidationFailed  vni must be from 1 to 16777215       configs/openpe_b.yaml:2
+RawFRRConfig/raw   unsupported                    leafd has no FRR that could take it  configs/openpe_b.yaml:9
 `;
 
 describe('looking', () => {
