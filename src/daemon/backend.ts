@@ -1,8 +1,10 @@
 // Answers the API's questions from the parts that know: the router for sessions and routes, the FIB for the kernel,
 // the configuration for itself. It only asks and puts together; shapes are the api room's.
 
-import type { Backend, KernelQuery, RoutesQuery } from '../api/backend.ts';
+import type { Backend, KernelQuery, PassthroughBackend, RoutesQuery } from '../api/backend.ts';
 import { fibRouteView, fibSums, foreignRouteView, stateOf } from '../api/kernel-view.ts';
+import { metricsSource } from '../api/metrics-source.ts';
+import { passthroughBackend } from '../api/passthrough-view.ts';
 import { type LookAtBfd, peerDetailView, peerViews, waitingDetailView } from '../api/peer-views.ts';
 import { interfaceName, routesView } from '../api/route-views.ts';
 import { rpkiView, type ValidationSource } from '../api/rpki-view.ts';
@@ -19,11 +21,13 @@ import type { Router } from '../router/router.ts';
 import { families } from '../wire/bgp/family.ts';
 import type { Configuration } from './configuration.ts';
 import type { GuestSwitch } from './guest-switch.ts';
+import type { PassthroughSwitch } from './passthrough-switch.ts';
 import type { Station } from './station.ts';
 
 /** What stays while the daemon lives, and the station of now. */
 export interface DaemonParts {
   configuration: Configuration;
+  passthrough: PassthroughSwitch;
   time: WallTime;
   version: string;
   station(): Station;
@@ -65,6 +69,10 @@ export function createBackend(parts: DaemonParts): Backend {
     get guests() {
       return now().guests;
     },
+    get passthrough() {
+      return now().passthrough;
+    },
+    metrics: () => now().metrics!(),
   };
 }
 
@@ -106,7 +114,24 @@ function stationBackend(parts: BackendParts): Backend {
     get guests() {
       return parts.guests.backend;
     },
+    get passthrough() {
+      return passthroughOf(parts);
+    },
+    metrics: () => metricsSource(parts),
   };
+}
+
+function passthroughOf({
+  passthrough,
+  configuration,
+  router,
+  time,
+  bfd,
+}: BackendParts): PassthroughBackend | undefined {
+  const { plane } = passthrough;
+  const { intent } = configuration;
+  if (plane === undefined || intent.passthrough === undefined) return undefined;
+  return passthroughBackend({ plane, intent: intent.passthrough, router, time, bfd });
 }
 
 const COMPAT = 'net.ipv4.nexthop_compat_mode';
@@ -232,7 +257,7 @@ async function kernelView(
     truncated ||= others.total > others.routes.length;
     for (const route of others.routes) foreign.push(foreignRouteView(route, name));
   }
-  for (const object of [...dataplane.status(), ...parts.guests.status()])
+  for (const object of [...dataplane.status(), ...parts.guests.status(), ...parts.passthrough.status()])
     if (object.state === 'error')
       failures.push({ what: object.key, error: `${object.errno}: ${object.text}` });
   const sysctls = dataplane.sysctls();

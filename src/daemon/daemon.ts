@@ -17,7 +17,8 @@ import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine, startsAnew } from './configuration.ts';
 import { limitEvents } from './event-limit.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, type Log, tellKernelFailures } from './log.ts';
+import { PassthroughSwitch } from './passthrough-switch.ts';
 import { Station, type StationOptions } from './station.ts';
 import { notifySystemd } from './systemd.ts';
 
@@ -31,6 +32,7 @@ interface Parts {
   configuration: Configuration;
   log: Log;
   tell: StationOptions['tell'];
+  passthrough: PassthroughSwitch;
 }
 
 export class Daemon {
@@ -54,11 +56,21 @@ export class Daemon {
       const socket = options.socket ?? configuration.intent.api.socket;
       await clearSocket(socket);
       const { intent, router } = configuration;
-      const parts: Parts = { options, configuration, log, tell };
+      const late: { daemon?: Daemon } = {};
+      const passthrough = new PassthroughSwitch({
+        stateDir: options.state,
+        event: tell,
+        kernelFailed: tellKernelFailures((event) => log.event(event)),
+        isUplinkUp: () => late.daemon?.isUplinkUp() ?? false,
+      });
+      undo.push(() => passthrough.close());
+      await passthrough.configure(intent.passthrough);
+      const parts: Parts = { options, configuration, log, tell, passthrough };
       const station = await Station.start(stationOptions(parts, intent, router));
       undo.push(() => station.stop(false));
       const daemon = new Daemon(parts, station);
-      const whole = { configuration, time, version, station: () => daemon.#station };
+      late.daemon = daemon;
+      const whole = { configuration, time, version, passthrough, station: () => daemon.#station };
       daemon.#api = await startApi({
         backend: createBackend(whole),
         events,
@@ -93,6 +105,7 @@ export class Daemon {
     configuration.onChange(async ({ intent, router, before, routerBefore }) => {
       if (startsAnew(before, intent)) await this.#startAnew({ intent, router }, { before, routerBefore });
       else {
+        await this.#parts.passthrough.configure(intent.passthrough);
         this.#station.configure(intent, router);
       }
       log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
@@ -128,20 +141,25 @@ export class Daemon {
     next: { intent: Intent; router: RouterConfig },
     former: { before: Intent; routerBefore: RouterConfig },
   ): Promise<void> {
-    const { netns } = this.#station;
+    const { passthrough } = this.#parts;
     await this.#station.stop(true);
     try {
-      if (netns !== next.intent.passthrough?.netns) await this.#flush(netns);
+      await this.#leave(former.before, next.intent);
+      await passthrough.configure(next.intent.passthrough);
       this.#station = await Station.start(stationOptions(this.#parts, next.intent, next.router));
     } catch (error) {
+      await passthrough.configure(former.before.passthrough);
       this.#station = await Station.start(stationOptions(this.#parts, former.before, former.routerBefore));
       throw error;
     }
   }
 
-  async #flush(netns: string | undefined): Promise<void> {
+  /** Nothing of the speaker stays in a namespace that it leaves. */
+  async #leave(before: Intent, after: Intent): Promise<void> {
+    const netns = before.passthrough?.netns;
+    if (netns === after.passthrough?.netns) return;
     const { flushNamespace } = await import('./flush-namespace.ts');
-    flushNamespace(stateDirOf(this.#parts.options.state, netns), netns);
+    flushNamespace(stateDirOf(this.#parts.options.state, netns), this.#station.netns);
   }
 
   /** Ends the daemon. The kernel goes on forwarding, and peers that can keep our routes. */
@@ -149,21 +167,23 @@ export class Daemon {
     if (this.#stopping) return;
     this.#stopping = true;
     notifySystemd('STOPPING=1');
-    const { configuration, log } = this.#parts;
+    const { configuration, passthrough, log } = this.#parts;
     const { bgp, passthrough: wanted } = configuration.intent;
     const restores = wanted?.restoreOnStop === true;
     log.info(restores ? 'stopping; NICs go back to the host' : 'stopping; the kernel goes on forwarding');
     await this.#api?.close();
     await configuration.settled();
     await this.#station.stop(restores || !bgp.gracefulRestart.enabled);
+    if (restores) passthrough.restore();
+    passthrough.close();
   }
 }
 
 function stationOptions(
-  { options, log, tell }: Pick<Parts, 'options' | 'log' | 'tell'>,
+  { options, log, tell, passthrough }: Pick<Parts, 'options' | 'log' | 'tell' | 'passthrough'>,
   intent: Intent,
   router: RouterConfig,
 ): StationOptions {
-  const netns = intent.passthrough?.netns;
-  return { intent, router, netns, stateDir: stateDirOf(options.state, netns), log, tell };
+  const stateDir = stateDirOf(options.state, intent.passthrough?.netns);
+  return { intent, router, netns: passthrough.plane?.netnsPath, stateDir, log, tell };
 }

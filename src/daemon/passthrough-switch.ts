@@ -1,0 +1,99 @@
+// Passthrough only where it is wanted: the code of it is loaded with the first configuration that has `passthrough:`, or
+// where a former life has left a NIC in a router namespace that is to be brought home.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { NewEvent } from '../api/events.ts';
+import { passthroughEvent } from '../api/passthrough-view.ts';
+import type { ObjectStatus } from '../dataplane/dataplane.ts';
+import type { PassthroughIntent } from '../intent/passthrough.ts';
+import { LeafdError } from '../lib/leafd-error.ts';
+import { PASSTHROUGH_STATE_FILE } from '../passthrough/names.ts';
+import { NIC_RECORDS_FILE } from '../passthrough/nic-record.ts';
+import type { PassthroughPlane } from '../passthrough/plane.ts';
+
+export interface PassthroughSwitchParts {
+  stateDir: string;
+  event(event: NewEvent): void;
+  kernelFailed(failures: readonly ObjectStatus[]): void;
+  /** Whether a session of the fabric is up. */
+  isUplinkUp(): boolean;
+}
+
+export class PassthroughSwitch {
+  readonly #parts: PassthroughSwitchParts;
+  #plane: PassthroughPlane | undefined;
+
+  constructor(parts: PassthroughSwitchParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Brings namespace, NICs and veth to what is wanted; undefined: everything goes back. Rejects with LeafdError when
+   * another namespace is wanted and there is still something in the former one.
+   */
+  async configure(intent: PassthroughIntent | undefined): Promise<void> {
+    if (this.#plane !== undefined && intent?.netns !== this.#plane.netns) this.#leave(intent?.netns);
+    const netns = intent?.netns ?? (await this.#netnsLeft());
+    if (netns === undefined) return;
+    this.#plane ??= await this.#open(netns);
+    this.#plane.setIntent(intent);
+    if (intent === undefined) this.#leave(undefined);
+  }
+
+  /** Undefined while there is none. */
+  get plane(): PassthroughPlane | undefined {
+    return this.#plane;
+  }
+
+  status(): ObjectStatus[] {
+    return this.#plane?.status() ?? [];
+  }
+
+  /** Everything as it was before leafd. */
+  restore(): void {
+    this.#plane?.restore();
+  }
+
+  /** Ends; the kernel stays as it is. */
+  close(): void {
+    this.#plane?.close();
+  }
+
+  async #open(netns: string): Promise<PassthroughPlane> {
+    const { PassthroughPlane } = await import('../passthrough/plane.ts');
+    const { stateDir, event, kernelFailed, isUplinkUp } = this.#parts;
+    return new PassthroughPlane({
+      netns,
+      stateDir,
+      isUplinkUp,
+      onChange: kernelFailed,
+      event: (one) => event(passthroughEvent(one)),
+    });
+  }
+
+  /** What cannot go back yet is tried again by the plane, which stays for it. */
+  #leave(next: string | undefined): void {
+    this.#plane?.setIntent(undefined);
+    if (this.#isSomethingLeft()) {
+      if (next === undefined) return;
+      throw new LeafdError('passthrough-left', `something is left in ${this.#plane?.netns}`, {
+        hint: `leafctl kernel says what; then ${next} can be the router namespace`,
+      });
+    }
+    this.#plane?.close();
+    this.#plane = undefined;
+  }
+
+  async #netnsLeft(): Promise<string | undefined> {
+    if (this.#plane !== undefined) return this.#plane.netns;
+    if (!this.#isSomethingLeft()) return undefined;
+    const { keptNetns } = await import('../passthrough/kept.ts');
+    return keptNetns(this.#parts.stateDir);
+  }
+
+  #isSomethingLeft(): boolean {
+    const { stateDir } = this.#parts;
+    return [PASSTHROUGH_STATE_FILE, NIC_RECORDS_FILE].some((file) => existsSync(join(stateDir, file)));
+  }
+}
