@@ -51,7 +51,7 @@ const sessions: PassthroughSessionView[] = [
     remoteAs: '64516',
     state: 'connect',
     byFamily: [{ family: 'ipv4', received: 0, accepted: 0, advertised: 0 }],
-    reason: 'connection refused',
+    reason: 'no answer',
   },
 ];
 
@@ -60,7 +60,7 @@ export const fakePassthroughView: PassthroughView = {
   made: true,
   nodeIndex: 0,
   state: 'degraded',
-  reason: { code: 'sessionsDown', text: '1 of 3 sessions not up: bird connection refused' },
+  reason: { code: 'sessionsDown', text: '1 of 3 sessions not up: bird no answer' },
   trial: { state: 'confirmed', uplinks: ['eth1'] },
   uplinks: [
     {

@@ -46,7 +46,7 @@ const show = (view: Partial<PassthroughView>): void => {
 };
 
 const page = `namespace     perouter
-state         degraded: 1 of 3 sessions not up: bird connection refused
+state         degraded: 1 of 3 sessions not up: bird no answer
 trial         eth1 confirmed
 node index    0
 veth          pt-host 192.169.10.2/24 fd00:10::2/64 mtu 9000 up - pt-ns 192.169.10.1/24 fd00:10::1/64 mtu 9000 up
@@ -60,7 +60,7 @@ eth0.100  vlan 100  eth0  pending  absent                               there is
 Session       With  Side       AS   Up/Down  State        BFD  Families   |#Received  Accepted  Advertised  Why
 192.168.11.2  eth1  fabric  64512  01:02:05  Established  up   ipv4/ipv6       20/10     19/10         6/2
 frr-ipv4      frr   host    64515  01:02:05  Established       ipv4                5         5          21
-bird          bird  host    64516  01:02:05  Connect           ipv4                                         connection refused
+bird          bird  host    64516  01:02:05  Connect           ipv4                                         no answer
 
 Resource           State        Reason            Message                              Where
 Underlay/underlay  applied                                                             configs/openpe_a.yaml:2
@@ -108,7 +108,7 @@ describe('looking', () => {
       failures: [{ what: 'veth pt-host', error: 'EEXIST: File exists' }],
     };
     expect((await leafctl('passthrough')).out).toBe(`namespace   perouter, made by others
-state       degraded: 1 of 3 sessions not up: bird connection refused
+state       degraded: 1 of 3 sessions not up: bird no answer
 node index  0
 routes      to the fabric 6 ipv4, 2 ipv6; to the host 21 ipv4, 0 ipv6
 warning     the namespace is shared
