@@ -19,13 +19,8 @@ import { Configuration, errorLine, startsAnew } from './configuration.ts';
 import { limitEvents } from './event-limit.ts';
 import { createLog, type Log, tellKernelFailures } from './log.ts';
 import { PassthroughSwitch } from './passthrough-switch.ts';
-import { Station, type StationOptions } from './station.ts';
+import { Station, type StationOptions, stateDirOf } from './station.ts';
 import { notifySystemd } from './systemd.ts';
-
-/** Where a station keeps what outlives it: that of the host's namespace has the state directory itself. */
-function stateDirOf(stateDir: string, netns: string | undefined): string {
-  return netns === undefined ? stateDir : `${stateDir}/netns/${netns}`;
-}
 
 interface Parts {
   options: Arguments;

@@ -3,12 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { version } from '../lib/version.ts';
-import { LinkMonitor } from '../netlink/monitor.ts';
-import { kernelRtnl } from '../netlink/rtnl.ts';
 import { readArguments, usage } from './arguments.ts';
 import { errorLine } from './configuration.ts';
 import { Daemon } from './daemon.ts';
-import { forgetLife } from './last-life.ts';
 import { announcePresence, refuseRunning } from './presence.ts';
 
 const exitCodes: Readonly<Record<string, number>> = { usage: 2, 'config-invalid': 4, 'config-unreadable': 4 };
@@ -45,20 +42,21 @@ async function flush(stateDir: string): Promise<void> {
   if (!mayChangeRoutes())
     throw new LeafdError('permission-denied', 'flushing needs CAP_NET_ADMIN', { hint: 'use sudo' });
   await refuseRunning();
-  const { flushAll } = await import('../dataplane/flush-all.ts');
-  const rtnl = kernelRtnl();
-  const links = new LinkMonitor(rtnl);
-  const { routes, objects, addresses, sysctls, guests } = flushAll({ stateDir, links });
-  forgetLife(stateDir);
-  links.close();
-  rtnl.close();
+  const { flushEverywhere } = await import('./flush-namespace.ts');
+  const { home, passthrough } = flushEverywhere(stateDir);
+  const { routes, objects, addresses, sysctls, guests } = home;
   process.stdout.write(
     `removed ${routes} routes, ${objects} nexthop objects, ${addresses} addresses; restored ${sysctls} sysctls\n`,
   );
   const { neighbours, bridges, restored } = guests;
-  if (neighbours + bridges + guests.addresses + restored === 0) return;
-  const removed = `removed ${neighbours} neighbours, ${guests.addresses} addresses, ${bridges} bridges`;
-  process.stdout.write(`guests: ${removed}; restored ${restored} settings of links\n`);
+  if (neighbours + bridges + guests.addresses + restored > 0) {
+    const removed = `removed ${neighbours} neighbours, ${guests.addresses} addresses, ${bridges} bridges`;
+    process.stdout.write(`guests: ${removed}; restored ${restored} settings of links\n`);
+  }
+  const { nics, links, namespaces } = passthrough;
+  if (nics + links + namespaces === 0) return;
+  const removed = `removed ${links} links, ${namespaces} namespaces; ${nics} NICs are home`;
+  process.stdout.write(`passthrough: ${removed}; restored ${passthrough.sysctls} sysctls\n`);
 }
 
 /** Without CAP_NET_ADMIN (capabilities(7)) every removal would be refused, and told as nothing to remove. */

@@ -36,6 +36,11 @@ const FOLLOW_LATER_MS = 250;
 /** A namespace of its own has few sysctls, and whoever changes one by hand stops the traffic of the node. */
 const ROUTER_CHECK_MS = 500;
 
+/** Where a station keeps what outlives it: that of the host's namespace has the state directory itself. */
+export function stateDirOf(stateDir: string, netns: string | undefined): string {
+  return netns === undefined ? stateDir : `${stateDir}/netns/${netns}`;
+}
+
 export interface StationOptions {
   intent: Intent;
   router: RouterConfig;
