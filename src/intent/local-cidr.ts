@@ -3,6 +3,7 @@
 // network address, or the one after it where that ends in a zero byte, and node N the one N + 1 behind the router's.
 // OpenPERouter refuses a /31 or /127 that begins with a zero byte; here both of its addresses serve (RFC 3021, 6164).
 
+import { sameIp } from '../net/ip.ts';
 import type { Prefix } from '../net/prefix.ts';
 
 export interface LocalAddresses {
@@ -29,6 +30,11 @@ export function lastNodeIndex(cidr: Prefix): number {
 export function broadcastOf(cidr: Prefix): Uint8Array | undefined {
   if (!hasBroadcast(cidr)) return undefined;
   return cidr.bytes.map((byte, i) => byte | (0xff >>> Math.min(8, Math.max(0, cidr.length - i * 8))));
+}
+
+/** Whether an address means the network itself: nobody in it can have it, but in a /31 or a /127. */
+export function isNetwork({ bytes, length }: Prefix, address: Uint8Array): boolean {
+  return bytes.length * 8 - length > 1 && sameIp(bytes, address);
 }
 
 const hasBroadcast = ({ bytes, length }: Prefix): boolean => bytes.length === 4 && length < 31;

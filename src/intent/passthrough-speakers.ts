@@ -5,8 +5,15 @@
 import { formatIp, parseIp, sameIp } from '../net/ip.ts';
 import { type Prefix, prefixContainsIp, prefixText } from '../net/prefix.ts';
 import type { BgpIntent, PeerIntent } from './intent.ts';
-import { broadcastOf, type LocalAddresses } from './local-cidr.ts';
-import { canBeInternal, complain, type Findings, type Merged, type PeerContext } from './merged.ts';
+import { broadcastOf, isNetwork, type LocalAddresses } from './local-cidr.ts';
+import {
+  canBeExternal,
+  canBeInternal,
+  complain,
+  type Findings,
+  type Merged,
+  type PeerContext,
+} from './merged.ts';
 import type { HostSpeakerIntent } from './passthrough.ts';
 import { mergedWithGroup, remoteAsOf, resolvePeer } from './peers.ts';
 import type { BgpConfig } from './schema-bgp.ts';
@@ -67,17 +74,35 @@ export function resolveSpeakers(
     const sessions = sessionsOf(speaker, path, legs, config, around, findings);
     claim(speaker, path, addresses, sessions, owners, around, findings);
     const peers = sessions.map((session) => peerOf(speaker, path, session, addresses, around));
-    for (const { name } of [{ name: speaker.name }, ...peers]) {
-      const other = names.get(name);
-      if (other !== undefined) complain(findings, [...path, 'name'], `${name} is the name of a ${other}`);
-    }
-    for (const { name } of [{ name: speaker.name }, ...peers]) names.set(name, 'speaker above');
+    const called = [speaker.name, ...peers.map(({ name }) => name)];
+    const clash = called.find((name) => names.has(name));
+    if (clash !== undefined)
+      complain(findings, [...path, 'name'], `${clash} is the name of a ${names.get(clash)}`);
+    for (const name of called) names.set(name, 'speaker above');
+    warnUnheard(peers, path, around, findings);
     found.speakers.push({ name: speaker.name, peers: peers.map(({ name }) => name) });
     found.peers.push(...peers);
     for (const address of addresses.values())
       if (!found.hostAddresses.some((one) => sameIp(one, address))) found.hostAddresses.push(address);
   }
   return found;
+}
+
+/** Internal peers are not offered what comes from internal peers (RFC 4271 9.2.1): through one AS nothing passes. */
+function warnUnheard(
+  peers: readonly PeerIntent[],
+  path: Path,
+  { bgp, context }: AroundSpeakers,
+  findings: Findings,
+): void {
+  const isPlain = (peer: PeerIntent): boolean =>
+    !canBeExternal(peer.remoteAs, context.localAsn) && !peer.routeReflectorClient;
+  if (bgp.peers.length === 0 || !bgp.peers.every(isPlain) || !peers.some(isPlain)) return;
+  findings.warnings.push({
+    path,
+    reason: 'is offered nothing by the fabric, and the fabric nothing of it: all are in one AS',
+    hint: 'routeReflectorClient: true',
+  });
 }
 
 type HostAddresses = ReadonlyMap<LegFamily, Uint8Array>;
@@ -110,8 +135,7 @@ function whyNotIn({ cidr, router }: Leg, address: Uint8Array): string | undefine
   const broadcast = broadcastOf(cidr);
   if (!prefixContainsIp(cidr, address)) return `is not in localCIDR, ${prefixText(cidr)}`;
   if (sameIp(address, router)) return "is the router's own address";
-  const isNetwork = broadcast !== undefined && sameIp(address, cidr.bytes);
-  if (isNetwork) return 'is the network, not an address in it';
+  if (isNetwork(cidr, address)) return 'is the network, not an address in it';
   return broadcast !== undefined && sameIp(address, broadcast) ? 'is the broadcast address' : undefined;
 }
 
@@ -195,8 +219,7 @@ function claim(
         `has the ${familyText(family)} address of ${owner} above, ${text}`,
         `give it a hostAddress.${family} of its own in localCIDR`,
       );
-    else if (peer !== undefined)
-      complain(findings, here, `has the address of the peer ${peer.name}, ${text}`);
+    else if (peer !== undefined) complain(findings, here, `has the address of the peer ${peer.name}`);
     else if (bgp.loopbacks.some((own) => sameIp(own.bytes, address)))
       complain(findings, here, `has the address of a loopback of the router, ${text}`);
     owners.set(text, owner ?? speaker.name);

@@ -3,10 +3,10 @@
 // as the users of OpenPERouter know it, and like there it may have bits beyond its length.
 
 import * as z from 'zod';
-import { parseIp } from '../net/ip.ts';
+import { parseIp, sameIp } from '../net/ip.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import { blockOf } from './guest-address.ts';
-import { broadcastOf } from './local-cidr.ts';
+import { broadcastOf, isNetwork } from './local-cidr.ts';
 import { absolutePath, duration, identifier, linkName, section, whole } from './scalars.ts';
 import { speakerOptions } from './schema-peer.ts';
 
@@ -39,9 +39,10 @@ function addressFault(value: string): { reason: string; hint?: string } | undefi
     return { reason: 'must be an address with its length', hint: 'such as 192.0.2.5/24 or 2001:db8::5/64' };
   const block = blockOf(address);
   if (block !== undefined && block !== 'link-local') return { reason: `is ${block}: no interface has it` };
-  const [own, whole, all] = [address, network.bytes, broadcastOf(network) ?? []].map(String);
-  if (all !== '' && own === whole) return { reason: 'is the network, not an address in it' };
-  return own === all ? { reason: 'is the broadcast address of its network' } : undefined;
+  if (isNetwork(network, address)) return { reason: 'is the network, not an address in it' };
+  const broadcast = broadcastOf(network);
+  if (broadcast === undefined || !sameIp(broadcast, address)) return undefined;
+  return { reason: 'is the broadcast address of its network' };
 }
 
 const uplink = z.union(
