@@ -20,6 +20,8 @@ import {
 } from './message.ts';
 
 export const NUD_PERMANENT = 0x80;
+/** Answered for by proxy; asked for by a dump of its own. */
+export const NTF_PROXY = 0x08;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const NDA_DST = 1;
@@ -62,9 +64,9 @@ export function decodeNeighbour(bytes: Uint8Array, start: number, end: number): 
   return neighbour;
 }
 
-export function encodeNeighbourDump(writer: MessageWriter, seq: number, family = 0): void {
+export function encodeNeighbourDump(writer: MessageWriter, seq: number, family = 0, flags = 0): void {
   writer.begin(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, seq);
-  writer.u8(family).u8(0).u16(0).u32(0).u32(0).end();
+  writer.u8(family).u8(0).u16(0).u32(0).u16(0).u8(flags).u8(0).end();
 }
 
 /** Makes or replaces a permanent neighbour of leafd's: an address (4 or 16 bytes) on a link has this MAC. */
