@@ -161,8 +161,7 @@ function addQueries(app: FastifyInstance, { backend, limits }: AppOptions): void
   app.get('/v1/schema', () => backend.schema());
   // Where Prometheus looks; what is asked beside it (`?format=`) is for others.
   app.get('/metrics', async (request, reply) => {
-    const source = () => backend.metrics?.() ?? absent('metrics of this backend', 'leafctl status');
-    const text = () => metricsText(source(), backend.passthrough?.view().state);
+    const text = () => metricsText(backend.metrics(), backend.passthrough?.view().state);
     return reply.type(EXPOSITION_TYPE).send(Readable.from((await inTurn(request, text)) ?? []));
   });
 }

@@ -37,7 +37,7 @@ export interface Backend {
   kernel(query: KernelQuery): KernelView | Promise<KernelView>;
   rpki(): RpkiView;
   /** What is counted now. */
-  metrics?(): MetricsSource;
+  metrics(): MetricsSource;
   /** Judges a configuration and says what it would change; changes nothing. */
   plan(files: ConfigFile[]): Promise<ConfigAnswer<PlanView>>;
   /** Puts a configuration in force, whole or not at all. */

@@ -117,7 +117,7 @@ describe('a scrape', () => {
   });
 
   test('without peers, kernel and passthrough: no family without samples', async () => {
-    const source: MetricsSource = { ...fakeBackend().metrics!(), peers: () => [], kernel: undefined };
+    const source: MetricsSource = { ...fakeBackend().metrics(), peers: () => [], kernel: undefined };
     const names = [...parse((await metricsText(source, undefined)).join('')).keys()];
     expect(names).toEqual([
       'leafd_build_info',
@@ -185,7 +185,7 @@ describe('of a router', () => {
 test('thousands of peers: others have their turn between slices', async () => {
   const messages = new Uint32Array(6);
   const source: MetricsSource = {
-    ...fakeBackend().metrics!(),
+    ...fakeBackend().metrics(),
     *peers() {
       for (let at = 0; at < 20_000; at++)
         yield {
