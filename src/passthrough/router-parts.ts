@@ -9,6 +9,7 @@ import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
 import { type Kept, loadKept, saveKept } from './kept.ts';
 import type { LinkKernel } from './link-write.ts';
 import { RouterNamespace } from './namespace.ts';
+import { NicMover } from './nic-mover.ts';
 import type { NicPort, NicStatus, OpenNics, Side } from './nic-port.ts';
 import { RouterLinks } from './router-links.ts';
 import { RouterSysctls } from './router-sysctls.ts';
@@ -151,6 +152,4 @@ export function nicObject({ name, state, errno, text }: NicStatus): ObjectStatus
   };
 }
 
-const openNics: OpenNics = () => {
-  throw new Error('no NIC can be moved');
-};
+const openNics: OpenNics = (options) => new NicMover(options);
