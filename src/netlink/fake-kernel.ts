@@ -64,7 +64,7 @@ const EINVAL = 22;
 const EADDRNOTAVAIL = 99;
 const ENETDOWN = 100;
 
-type Refusal = { errno: number; text: string };
+export type Refusal = { errno: number; text: string };
 interface Listener {
   ignore: readonly number[];
   onMessage: MessageCallback;
@@ -85,6 +85,10 @@ export class FakeKernel {
   /** A test's own refusals. */
   refuse: (type: number) => Refusal | undefined = () => undefined;
   loseAnswers = false;
+  /** Makes links that have a part in another namespace (fake-netns.ts): false where the message is none of those. */
+  makeAcross: (bytes: Uint8Array, start: number, end: number) => Refusal | boolean = () => false;
+  /** A link is about to go; what depends on it in other namespaces goes with it. */
+  linkGoes: (ifindex: number) => void = () => {};
   readonly #listeners = new Set<Listener>();
   #delivering = false;
   #nextIfindex = 1;
@@ -136,6 +140,7 @@ export class FakeKernel {
 
   removeLink(ifindex: number): void {
     const link = this.links.get(ifindex)!;
+    this.linkGoes(ifindex);
     this.#linkLost(ifindex);
     this.#neighboursLost(ifindex);
     for (const port of this.links.values()) if (port.master === ifindex) this.setMaster(port.ifindex, 0);
@@ -249,6 +254,8 @@ export class FakeKernel {
     if (type === RTM_DELADDR) return this.#addressDelete(decodeAddress(bytes, start, end)!, portId);
     if (type === RTM_SETLINK) return this.#linkSet(bytes, start, end);
     if (type === RTM_NEWLINK) {
+      const across = this.makeAcross(bytes, start, end);
+      if (across !== false) return across === true ? undefined : across;
       const wanted = decodeLink(bytes, start, end)!;
       if (this.#linkByName(wanted.name)) return { errno: EEXIST, text: '' };
       this.addLink(wanted.name, { up: false, kind: wanted.kind, mac: wanted.mac });

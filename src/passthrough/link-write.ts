@@ -97,12 +97,31 @@ function write(
   return { errno: errnoName(failure.errno), text: failure.text || errnoName(failure.errno) };
 }
 
-function addAddress(kernel: LinkKernel, step: LinkStep & { kind: 'addressAdd' }): Fault | undefined {
-  const memory = addressMemory(step.side, step.key);
-  if (!kernel.marks && !kernel.memory.addresses.has(memory)) {
-    kernel.memory.addresses.add(memory);
-    kernel.save();
+/**
+ * On a kernel that does not mark addresses: those that are about to be added are written down, once for all. What
+ * cannot be written down is not to be added; the fault is returned.
+ */
+export function rememberAddresses(kernel: LinkKernel, steps: readonly LinkStep[]): Fault | undefined {
+  if (kernel.marks) return undefined;
+  const { addresses } = kernel.memory;
+  const fresh: string[] = [];
+  for (const step of steps) {
+    if (step.kind !== 'addressAdd') continue;
+    const memory = addressMemory(step.side, step.key);
+    if (!addresses.has(memory)) fresh.push(memory);
   }
+  if (fresh.length === 0) return undefined;
+  for (const memory of fresh) addresses.add(memory);
+  try {
+    kernel.save();
+    return undefined;
+  } catch (error) {
+    for (const memory of fresh) addresses.delete(memory);
+    return faultOf(error);
+  }
+}
+
+function addAddress(kernel: LinkKernel, step: LinkStep & { kind: 'addressAdd' }): Fault | undefined {
   const flags = NLM_F_CREATE | NLM_F_EXCL;
   return write(kernel.rtnl[step.side], (w, seq) => encodeAddressAdd(w, seq, flags, step.address), EEXIST);
 }

@@ -14,7 +14,7 @@ import {
   linkNamed,
   settingStep,
 } from './link-steps.ts';
-import { type LinkKernel, see, writeStep } from './link-write.ts';
+import { type LinkKernel, rememberAddresses, see, writeStep } from './link-write.ts';
 import { strayUplinkSteps, uplinkSteps } from './uplink-desired.ts';
 import { strayVethSteps, vethSteps } from './veth-desired.ts';
 
@@ -34,6 +34,8 @@ export class RouterLinks {
   readonly #kernel: LinkKernel;
   readonly #netns: string;
   #status: ObjectStatus[] = [];
+  /** What the veth had when no uplink said otherwise: NICs that are away for a while change nothing. */
+  #mtu: number | undefined;
 
   constructor(kernel: LinkKernel, netns: string) {
     this.#kernel = kernel;
@@ -50,8 +52,10 @@ export class RouterLinks {
       const due = want.steps.filter(({ key, kind }) => kind !== 'pending' && !faults.has(key));
       if (due.length === 0) break;
       let done = 0;
+      const unsaved = rememberAddresses(this.#kernel, due);
       for (const step of due) {
-        const fault = faults.get(step.key) ?? writeStep(this.#kernel, step);
+        const forgotten = step.kind === 'addressAdd' ? unsaved : undefined;
+        const fault = faults.get(step.key) ?? forgotten ?? writeStep(this.#kernel, step);
         if (fault) faults.set(step.key, fault);
         else {
           changed.add(step.key);
@@ -61,6 +65,7 @@ export class RouterLinks {
       if (done === 0) break;
     }
     this.#status = statusOf(want, faults);
+    if (want.steps.length === 0) this.#forgetMaking();
     return [...changed];
   }
 
@@ -82,6 +87,18 @@ export class RouterLinks {
     return this.#status;
   }
 
+  /** Everything that is there has its mark. */
+  #forgetMaking(): void {
+    const { memory, save } = this.#kernel;
+    if (memory.making.size === 0) return;
+    memory.making.clear();
+    try {
+      save();
+    } catch {
+      // Saved with what comes next.
+    }
+  }
+
   #want(wish: RouterLinksWish, seen: BothSides): LinkWish {
     const { veth, uplinks, nodeIndex } = wish;
     const netns = this.#netns;
@@ -94,7 +111,9 @@ export class RouterLinks {
       .filter(({ mode }) => mode.kind !== 'move')
       .map((uplink) => uplinkSteps(uplink, netns, seen, memory));
     if (veth !== undefined) {
-      const mtu = veth.mtu ?? smallestMtu(uplinks, seen.router.links);
+      this.#mtu = veth.mtu ?? smallestMtu(uplinks, seen.router.links) ?? this.#mtu;
+      this.#mtu ??= linkNamed(seen.home, veth.hostLink)?.mtu;
+      const mtu = this.#mtu;
       wishes.push(vethSteps({ veth, netns, nodeIndex, mtu }, seen, memory));
     }
     for (const one of wishes) {
