@@ -30,9 +30,15 @@ const MAX_DEPTH = 40;
 /** Of what is given to the parser at all; far above what MAX_DEPTH lets pass, far below what its stack bears. */
 const MAX_NESTING = 500;
 
-/** The file's tree, or what is wrong with its YAML. An empty file is an empty map. */
-export function readDocument(source: SourceText): { root?: MapNode; problems: ConfigProblem[] } {
-  const start: Place = { file: source.file, line: 1, column: 1 };
+/**
+ * The file's tree, or what is wrong with its YAML. An empty file is an empty map. Of a file with several documents the
+ * caller gives one, and how many lines are before it.
+ */
+export function readDocument(
+  source: SourceText,
+  linesBefore = 0,
+): { root?: MapNode; problems: ConfigProblem[] } {
+  const start: Place = { file: source.file, line: linesBefore + 1, column: 1 };
   if (source.text.length > MAX_FILE_BYTES)
     return { problems: [{ where: start, path: '', reason: `is larger than ${MAX_FILE_BYTES >> 20} MiB` }] };
   if (nestingBound(source.text) > MAX_NESTING)
@@ -50,7 +56,8 @@ export function readDocument(source: SourceText): { root?: MapNode; problems: Co
   });
   const placeOf = (offset: number): Place => {
     const position = lines.linePos(offset);
-    return { file: source.file, line: Math.max(1, position.line), column: Math.max(1, position.col) };
+    const line = linesBefore + Math.max(1, position.line);
+    return { file: source.file, line, column: Math.max(1, position.col) };
   };
   const bad = document.errors[0] ?? document.warnings[0];
   if (bad !== undefined)
