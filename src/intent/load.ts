@@ -61,7 +61,13 @@ export interface LoadOptions {
   /** Judges an AS path pattern (the policy room's parser); absent: any is taken. */
   judgeAsPath?: AsPathJudge;
   /** Resources of OpenPERouter, where `passthrough.openperouter` asks for them. Absent or undefined: none are read. */
-  openperouter?: (settings: { directory: string }) => OpenperouterInput | undefined;
+  openperouter?: (settings: OpenperouterSettings) => OpenperouterInput | undefined;
+}
+
+/** What a configuration says of where resources are, and of the node that they select; not judged yet. */
+export interface OpenperouterSettings {
+  directory: string;
+  node: { name: string; labels: Readonly<Record<string, string>> };
 }
 
 /** What a configuration comes to: an intent, or problems; warnings in either case. */
@@ -115,7 +121,8 @@ function addResources(
   if (settings.kind === 'scalar' && settings.value !== true) return undefined;
   const given = settings.kind === 'map' ? settings.entries.get('directory')?.value : undefined;
   const isPath = given?.kind === 'scalar' && typeof given.value === 'string';
-  const input = options.openperouter?.({ directory: isPath ? String(given.value) : DEFAULT_OPENPEROUTER });
+  const directory = isPath ? String(given.value) : DEFAULT_OPENPEROUTER;
+  const input = options.openperouter?.({ directory, node: nodeOf(root, options.hostname) });
   const result = input === undefined ? undefined : readOpenperouter(input);
   if (result?.config !== undefined) problems.push(...mergeTrees(root, result.config));
   // Who we are is for the resources to say; as long as there are none, nobody speaks.
@@ -123,6 +130,20 @@ function addResources(
   if (!root.entries.has('bgp'))
     root.entries.set('bgp', { keyPlace: place, value: { kind: 'map', place, entries: new Map() } });
   return result;
+}
+
+/** Name and labels as far as they are texts; what else stands there is for the schema to judge. */
+function nodeOf(root: MapNode, hostname: string): OpenperouterSettings['node'] {
+  const node = root.entries.get('node')?.value;
+  const [name, labels] = ['name', 'labels'].map((key) =>
+    node?.kind === 'map' ? node.entries.get(key)?.value : undefined,
+  );
+  const texts: Record<string, string> = {};
+  if (labels?.kind === 'map')
+    for (const [key, { value }] of labels.entries)
+      if (value.kind === 'scalar' && typeof value.value === 'string') texts[key] = value.value;
+  const isNamed = name?.kind === 'scalar' && typeof name.value === 'string';
+  return { name: isNamed ? String(name.value) : hostname, labels: texts };
 }
 
 /** The first problem as an error, for callers that can only stop; the others are counted in its hint. */
