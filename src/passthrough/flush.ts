@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { keptNetns } from './kept.ts';
 import type { OpenNics } from './nic-port.ts';
+import { NIC_RECORDS_FILE } from './nic-record.ts';
 import { RouterParts } from './router-parts.ts';
 
-const NICS_FILE = 'passthrough-nics.json';
 const DEFAULT_NETNS = 'perouter';
 
 export interface PassthroughFlushReport {
@@ -26,7 +26,7 @@ export function flushPassthrough(options: {
   const { stateDir, home, nics } = options;
   const nothing = { nics: 0, links: 0, namespaces: 0, sysctls: 0 };
   // NICs may be away although nothing else is left.
-  const isLeft = existsSync(join(stateDir, NICS_FILE));
+  const isLeft = existsSync(join(stateDir, NIC_RECORDS_FILE));
   const netns = keptNetns(stateDir) ?? (isLeft ? DEFAULT_NETNS : undefined);
   if (netns === undefined) return nothing;
   const parts = new RouterParts({ stateDir, netns, home, nics });

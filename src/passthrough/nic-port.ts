@@ -19,8 +19,11 @@ export interface NicStatus {
 }
 
 export interface NicPort {
-  /** The names wanted in the router namespace; every other NIC with a record goes home. */
-  reconcile(wanted: readonly string[]): NicStatus[];
+  /**
+   * The names wanted in the router namespace, and the MTU that some of them are to have there; every other NIC with a
+   * record goes home.
+   */
+  reconcile(wanted: readonly string[], mtus?: ReadonlyMap<string, number>): NicStatus[];
   status(): NicStatus[];
   /** Whether a NIC of `wanted` is not inside yet. */
   wouldMove(wanted: readonly string[]): boolean;

@@ -10,12 +10,13 @@ import { LeafdError } from '../lib/leafd-error.ts';
 import { readMonotonicMs } from '../netlink/monotonic.ts';
 import { defaultRouteLinks } from './default-route.ts';
 import { type Fault, faultOf } from './fault.ts';
+import { keptNetns } from './kept.ts';
 import { isUplinkAlias, vethAlias } from './names.ts';
 import { bootId } from './namespace.ts';
 import type { NicStatus, OpenNics } from './nic-port.ts';
 import { planeView } from './plane-show.ts';
 import type { PassthroughEvent, PassthroughPlaneView } from './plane-view.ts';
-import { type GivenBack, nicObject, RouterParts } from './router-parts.ts';
+import { type GivenBack, nicObject, RouterParts, type RouterPartsOptions } from './router-parts.ts';
 import {
   commandTrial,
   lookAtTrial,
@@ -180,6 +181,7 @@ export class PassthroughPlane {
 
   #open(): RouterParts {
     const { stateDir, netns, home, nics } = this.#options;
+    leaveFormer({ stateDir, netns, home, nics });
     const parts = new RouterParts({ stateDir, netns, home, nics });
     this.#parts = parts;
     this.#nics = parts.nics.status();
@@ -303,7 +305,10 @@ export class PassthroughPlane {
   #moveNics(parts: RouterParts, intent: PassthroughIntent): void {
     const before = new Map(this.#nics.map((nic) => [nic.name, nic.place]));
     const wanted = this.#wantedNics(parts, intent);
-    this.#nics = parts.nics.reconcile(wanted);
+    const mtus = new Map<string, number>();
+    for (const { parent, mode, mtu } of intent.uplinks)
+      if (mode.kind === 'move' && mtu !== undefined) mtus.set(parent, mtu);
+    this.#nics = parts.nics.reconcile(wanted, mtus);
     let moved = false;
     for (const { name, place } of this.#nics) {
       const former = before.get(name);
@@ -330,8 +335,10 @@ export class PassthroughPlane {
   }
 
   #areInside(names: readonly string[]): boolean {
-    const places = new Map(this.#nics.map(({ name, place }) => [name, place]));
-    return names.every((name) => places.has(name) && places.get(name) !== 'home');
+    const nics = new Map(this.#nics.map((nic) => [nic.name, nic]));
+    // One that cannot be moved, or is not there, must not keep the others from being confirmed.
+    const isDone = (nic: NicStatus | undefined): boolean => nic?.state === 'error' || nic?.place !== 'home';
+    return names.every((name) => nics.has(name) && isDone(nics.get(name)));
   }
 
   /** Tells of another state of the trial, once it is written down; false where it cannot be. */
@@ -427,6 +434,22 @@ export class PassthroughPlane {
 
   #tell(kind: PassthroughEvent['kind'], level: PassthroughEvent['level'], text: string): void {
     this.#options.event?.({ kind, level, text });
+  }
+}
+
+/** A former life had another namespace: what it left there goes back first. Throws LeafdError `passthrough-left`. */
+function leaveFormer(options: RouterPartsOptions): void {
+  const former = keptNetns(options.stateDir);
+  if (former === undefined || former === options.netns) return;
+  const parts = new RouterParts({ ...options, netns: former });
+  try {
+    const [failure] = parts.giveBack({ forget: true }).failures;
+    if (failure === undefined) return;
+    throw new LeafdError('passthrough-left', `${failure.key} is still in ${former}: ${failure.text ?? ''}`, {
+      hint: `put \`netns: ${former}\` back until it is free`,
+    });
+  } finally {
+    parts.close();
   }
 }
 
