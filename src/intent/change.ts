@@ -22,6 +22,8 @@ export type Owner =
   | 'guests'
   | 'guest'
   | 'guest bridge'
+  | 'passthrough'
+  | 'passthrough uplink'
   | 'kernel';
 
 export interface Change {

@@ -74,6 +74,7 @@ const peerFields: readonly Field[] = [
   ['timers.connectRetry', 'live', (p) => formatDuration(p.timers.connectRetryMs), waits],
   ['idleHold', 'live', (p) => optionalDuration(p.idleHoldMs)],
   ['shutdownText', 'live', (p) => p.shutdownText],
+  ['awaitSpeakers', 'live', (p) => optionalDuration(p.awaitMs), ', with the next restart'],
   ...familyFields((p) => p),
   ['maxPeers', 'live', (p) => String(p.maxPeers)],
   ['localAs', 'session reset', (p) => localAsText(p.localAs)],

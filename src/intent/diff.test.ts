@@ -205,3 +205,104 @@ test('who speaks waits for a restart; whom moves are believed of costs a refresh
     'restart: bgp.speaker: none -> leafd',
   ]);
 });
+
+const fabric = 'bgp: {asn: 64514, routerId: 10.0.0.1, profile: fabric, peers: [{interface: eth1}]}\n';
+const section = `passthrough:
+  uplinks: [eth1, {interface: eth0, mode: macvlan, name: up0, addresses: [192.0.2.5/24]}]
+  localCIDR: {ipv4: 192.169.10.0/24}
+  speakers: [{name: frr, remoteAs: 64515}, {name: bird, remoteAs: 64516, hostAddress: {ipv4: 192.169.10.3}}]
+`;
+const linesBetween = (before: string, after: string) =>
+  diffIntents(intent(before), intent(after)).map((one) => `${one.effect}: ${one.kind} ${one.text}`);
+const passed = (from: string, to: string) =>
+  linesBetween(fabric + section, (fabric + section).replace(from, to));
+
+test('passthrough begins with another speaker, and says which NICs move', () => {
+  expect(linesBetween(fabric + section, fabric + section)).toEqual([]);
+  expect(linesBetween(fabric, fabric + section)).toEqual([
+    'live: add network 192.169.10.2/32',
+    'live: add network 192.169.10.3/32',
+    'session reset: add passthrough: leafd speaks in the namespace perouter from now on, all sessions begin anew',
+    'live: add uplink eth1: moves into perouter; it comes back when no session of the fabric is up within 1m',
+    'live: add uplink up0: a macvlan of eth0 is made in perouter, 192.0.2.5/24',
+    'live: add peer frr-ipv4',
+    'live: add peer bird-ipv4',
+  ]);
+  expect(linesBetween(fabric + section, fabric).slice(2)).toEqual([
+    "session reset: remove passthrough: leafd speaks in the host's namespace again, all sessions begin anew",
+    'session reset: remove uplink eth1: goes back to the host, sessions over it end',
+    'session reset: remove uplink up0: a macvlan of eth0 is deleted, sessions over it end',
+    'session reset: remove peer frr-ipv4',
+    'session reset: remove peer bird-ipv4',
+  ]);
+});
+
+test('a changed speaker is a changed peer, and no other session is touched', () => {
+  expect(passed('remoteAs: 64515', 'remoteAs: 64515, bfd: {interval: 100ms}')).toEqual([
+    'live: change peer frr-ipv4: bfd 3 x 100ms, receive 100ms, TTL 255',
+  ]);
+  expect(passed('{ipv4: 192.169.10.3}', '{ipv4: 192.169.10.9}')).toEqual([
+    'live: remove network 192.169.10.3/32',
+    'live: add network 192.169.10.9/32',
+    'live: change passthrough.hostAddress: 192.169.10.2/24 192.169.10.3/24 -> 192.169.10.2/24 192.169.10.9/24',
+    'session reset: remove peer bird-ipv4',
+    'live: add peer bird-ipv4',
+  ]);
+  expect(passed('passthrough:', 'passthrough:\n  awaitSpeakers: 5s')).toEqual([
+    'live: change peer frr-ipv4: awaitSpeakers 30s -> 5s, with the next restart',
+    'live: change peer bird-ipv4: awaitSpeakers 30s -> 5s, with the next restart',
+  ]);
+});
+
+test('uplinks come live; what goes, or loses an address, takes its sessions along', () => {
+  expect(passed('[eth1, ', '[eth1, eth2, ')).toEqual([
+    'live: add uplink eth2: moves into perouter; it comes back when no session of the fabric is up within 1m',
+  ]);
+  expect(passed('uplinks: [eth1, ', 'confirm: 0s\n  uplinks: [eth3, ')).toEqual([
+    'live: change passthrough.confirm: 1m -> 0s',
+    'session reset: remove uplink eth1: goes back to the host, sessions over it end',
+    'live: add uplink eth3: moves into perouter, and stays there whether a session comes up or not',
+  ]);
+  expect(passed('[192.0.2.5/24]}', '[192.0.2.5/24, "2001:db8::5/64"], mtu: 9000}')).toEqual([
+    'live: change uplink up0: mtu 9000',
+    'live: change uplink up0: addresses 192.0.2.5/24 -> 192.0.2.5/24 2001:db8::5/64',
+  ]);
+  expect(passed('192.0.2.5/24', '192.0.2.6/24')).toEqual([
+    'session reset: change uplink up0: addresses 192.0.2.5/24 -> 192.0.2.6/24',
+  ]);
+  expect(passed('[eth1, ', '[{interface: eth1, mode: macvlan}, ')).toEqual([
+    'session reset: change uplink eth1: goes back to the host, sessions over it end, then ' +
+      'a macvlan of eth1 is made in perouter',
+  ]);
+});
+
+test('who speaks in a router namespace is another speaker, not another life', () => {
+  expect(passed('asn: 64514', 'asn: 64520')).toEqual([
+    'session reset: change bgp.asn: 64514 -> 64520, all sessions begin anew',
+  ]);
+  expect(passed('routerId: 10.0.0.1', 'routerId: 10.0.0.2, port: 1179')).toEqual([
+    'session reset: change bgp.routerId: 10.0.0.1 -> 10.0.0.2, all sessions begin anew',
+    'session reset: change bgp.port: 179 -> 1179, all sessions begin anew',
+    'session reset: change bgp.clusterId: 10.0.0.1 -> 10.0.0.2, all sessions begin anew',
+  ]);
+  expect(passed('passthrough:', 'passthrough:\n  netns: router-1')).toEqual([
+    'session reset: change passthrough.netns: perouter -> router-1, all sessions begin anew',
+  ]);
+});
+
+test('the leg towards the host, and where resources are read from', () => {
+  expect(passed('passthrough:', 'passthrough:\n  nodeIndex: 7\n  mtu: 1400\n  restoreOnStop: true')).toEqual([
+    'live: remove network 192.169.10.2/32',
+    'live: add network 192.169.10.9/32',
+    'live: change passthrough.nodeIndex: 0 -> 7',
+    'live: change passthrough.hostAddress: 192.169.10.2/24 192.169.10.3/24 -> 192.169.10.9/24 192.169.10.3/24',
+    'live: add passthrough.mtu: 1400',
+    'live: change passthrough.restoreOnStop: off -> on',
+    'session reset: remove peer frr-ipv4',
+    'live: add peer frr-ipv4',
+  ]);
+  expect(passed('passthrough:', 'passthrough:\n  openperouter: {kubernetes: {namespace: pe}}')).toEqual([
+    'live: add passthrough.openperouter: /etc/openperouter',
+    'live: add passthrough.openperouter.kubernetes: service account, namespace pe',
+  ]);
+});

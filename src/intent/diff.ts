@@ -6,6 +6,7 @@ import { formatIp, formatIp4 } from '../net/ip.ts';
 import { type Prefix, prefixText } from '../net/prefix.ts';
 import { type Change, diffNamed, type Effect, type Owner, onOff, type Texts, valueChange } from './change.ts';
 import { diffGuests } from './diff-guests.ts';
+import { allAnew, diffPassthrough } from './diff-passthrough.ts';
 import { chainText, diffPeers, rangesText } from './diff-peers.ts';
 import { formatDuration } from './duration.ts';
 import type { BgpIntent, Intent, PolicyChain, RedistributeSource, RpkiServer } from './intent.ts';
@@ -23,6 +24,7 @@ export function diffIntents(before: Intent, after: Intent): Change[] {
     ...diffNamed('aggregate', aggregateTexts(before), aggregateTexts(after)),
     ...diffNamed('rpki', rpkiTexts(before), rpkiTexts(after)),
     ...diffGuests(before.guests, after.guests),
+    ...diffPassthrough(before.passthrough, after.passthrough),
     ...diffPolicies(before, after),
     ...diffPeers(before.bgp, after.bgp),
   ];
@@ -86,6 +88,9 @@ const settings: readonly Setting[] = [
   ['kernel', 'table', 'restart', (i) => String(i.kernel.table)],
 ];
 
+/** Who speaks: in a router namespace the daemon makes another speaker, and need not start anew itself. */
+const ofSpeaker: ReadonlySet<string> = new Set(['asn', 'routerId', 'clusterId', 'port']);
+
 const optionalDuration = (ms: number | undefined) => (ms === undefined ? undefined : formatDuration(ms));
 
 function confederationText({ confederation }: BgpIntent): string | undefined {
@@ -107,8 +112,11 @@ function diffSettings(before: Intent, after: Intent): Change[] {
   const changes: Change[] = [];
   for (const [owner, name, effect, show] of settings) {
     const change = valueChange(show(before), show(after));
-    if (change !== undefined)
-      changes.push({ ...change, owner, what: name, effect, text: `${owner}.${name}: ${change.text}` });
+    if (change === undefined) continue;
+    const text = `${owner}.${name}: ${change.text}`;
+    const isAnew = owner === 'bgp' && ofSpeaker.has(name) && (before.passthrough ?? after.passthrough);
+    if (isAnew) changes.push({ ...change, owner, what: name, effect: 'session reset', text: text + allAnew });
+    else changes.push({ ...change, owner, what: name, effect, text });
   }
   return changes;
 }
