@@ -31,7 +31,7 @@ export interface LinkObject {
 export type LinkStep = { key: string } & (
   | { kind: 'set'; side: SideName; change: LinkChange }
   | { kind: 'delete'; side: SideName; ifindex: number }
-  | { kind: 'addressAdd'; side: SideName; name: string; address: LinkAddress }
+  | { kind: 'addressAdd'; side: SideName; name: string; address: LinkAddress; spare?: true }
   | { kind: 'addressRemove'; side: SideName; name: string; address: LinkAddress }
   | { kind: 'vethAdd'; name: string; peer: string; mtu: number | undefined; alias: string }
   | { kind: 'uplinkAdd'; link: Omit<LinkOnTop, 'netnsFd'>; vlan: number | undefined; alias: string }
@@ -79,15 +79,20 @@ export function settingStep(
   return Object.keys(change).length > 1 ? [{ key, kind: 'set', side, change }] : [];
 }
 
-/** Addresses that are wanted of a link, and which of ours are not. What others put there is theirs. */
+/**
+ * Addresses that are wanted of a link, and which of ours are not. What others put there is theirs. Of IPv6 each but the
+ * first may be spare: the kernel takes it as a source for those only who ask for it, instead of the youngest of all.
+ */
 export function addressSteps(
   side: SideName,
   link: Link,
   wanted: readonly InterfaceAddress[],
   seen: Seen,
   memory: LinkMemory,
+  spareOthers = false,
 ): LinkWish {
   const wish: LinkWish = { objects: [], steps: [] };
+  const first = wanted.find(({ bytes }) => bytes.length === 16);
   const present = seen.addresses.filter(({ ifindex }) => ifindex === link.ifindex);
   const keys = new Set<string>();
   for (const { bytes, prefixLength } of wanted) {
@@ -97,7 +102,8 @@ export function addressSteps(
     wish.objects.push({ key, kind: 'address' });
     if (present.some((a) => a.prefixLength === prefixLength && same(a.bytes, bytes))) continue;
     const address = ours(link.ifindex, bytes, prefixLength);
-    wish.steps.push({ key, kind: 'addressAdd', side, name: link.name, address });
+    const spare = spareOthers && bytes.length === 16 && bytes !== first?.bytes;
+    wish.steps.push({ key, kind: 'addressAdd', side, name: link.name, address, ...(spare && { spare }) });
   }
   for (const address of present) {
     const key = addressKey(link.name, address.bytes, address.prefixLength);

@@ -7,6 +7,8 @@ import {
   encodeAddressAdd,
   encodeAddressDelete,
   encodeAddressDump,
+  encodeWholeAddressAdd,
+  FOREVER,
   type LinkAddress,
 } from '../netlink/address.ts';
 import { decodeLink, encodeLinkDelete, encodeLinkDump, encodeLinkSet, type Link } from '../netlink/link.ts';
@@ -123,7 +125,11 @@ export function rememberAddresses(kernel: LinkKernel, steps: readonly LinkStep[]
 
 function addAddress(kernel: LinkKernel, step: LinkStep & { kind: 'addressAdd' }): Fault | undefined {
   const flags = NLM_F_CREATE | NLM_F_EXCL;
-  return write(kernel.rtnl[step.side], (w, seq) => encodeAddressAdd(w, seq, flags, step.address), EEXIST);
+  const whole = { ...step.address, preferredS: 0, validS: FOREVER };
+  const encode: typeof encodeAddressAdd = step.spare
+    ? (w, seq, how) => encodeWholeAddressAdd(w, seq, how, whole)
+    : encodeAddressAdd;
+  return write(kernel.rtnl[step.side], (w, seq) => encode(w, seq, flags, step.address), EEXIST);
 }
 
 function removeAddress(kernel: LinkKernel, step: LinkStep & { kind: 'addressRemove' }): Fault | undefined {

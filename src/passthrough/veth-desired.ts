@@ -58,7 +58,8 @@ export function vethSteps(wish: VethWish, seen: BothSides, memory: LinkMemory): 
     const mac = stableMac(netns, String(wish.nodeIndex), leg.name);
     found.steps.push(...settingStep(key, side, leg, { alias, mac, ...(mtu !== undefined && { mtu }) }));
     const wanted = side === 'home' ? veth.hostAddresses : veth.routerAddresses;
-    const addresses = addressSteps(side, leg, wanted, seen[side], memory);
+    // A speaker that names no address of its own speaks from the node's, whatever others have.
+    const addresses = addressSteps(side, leg, wanted, seen[side], memory, side === 'home');
     found.objects.push(...addresses.objects);
     found.steps.push(...addresses.steps);
   }
