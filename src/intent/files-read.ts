@@ -28,7 +28,8 @@ function dropInsOf(path: string): string[] {
     .map((name) => join(directory, name));
 }
 
-function readText(file: string): string {
+/** The text of a file, if it is not too large. */
+export function readText(file: string): string {
   try {
     const { size } = statSync(file);
     if (size > MAX_FILE_BYTES)
