@@ -14,7 +14,7 @@ import {
 } from '../netlink/message.ts';
 import { encodeNeighbour } from '../netlink/neighbour.ts';
 import { encodeWholeRouteAdd } from '../netlink/whole-route.ts';
-import { putAddresses } from './nic-inside.ts';
+import { putAddresses, putLinkLocals } from './nic-inside.ts';
 import type { Fault, NicKernel } from './nic-kernel.ts';
 import { isLinkLocal, type NicRecord, neighbourOn, type SavedAddress, saveLink } from './nic-record.ts';
 import {
@@ -131,7 +131,9 @@ export function restoreHome(
   problems.push(...putMaster(home, record, link));
   onStep('masterHome');
   const down = home.links().find((one) => one.ifindex === ifindex);
-  const upFault = record.up && down?.up === false ? home.setLink({ ifindex, up: true }) : undefined;
+  const rises = record.up && down?.up === false;
+  if (rises) putLinkLocals(home, ifindex, record.addresses);
+  const upFault = rises ? home.setLink({ ifindex, up: true }) : undefined;
   if (upFault) return { fault: upFault, problems };
   onStep('upHome');
   const put = putAddresses(home, ifindex, record.addresses);

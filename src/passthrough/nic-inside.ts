@@ -11,6 +11,7 @@ import {
   addressOn,
   insideForm,
   isHalfAdded,
+  isLinkLocal,
   MOVED_GROUP,
   type NicRecord,
   type SavedAddress,
@@ -31,11 +32,12 @@ export function settleInside(
   mtu: number,
   onStep: (step: 'up' | 'addresses') => void,
 ): Settled {
+  if (record.addresses.some((address) => address.family === AF_INET6)) allowIp6(router, link.name);
+  if (!link.up) putLinkLocals(router, link.ifindex, record.addresses.map(insideForm));
   const change = linkChange(record, link, mtu);
   const fault = change && setRenamed(router, link, change);
   if (fault) return { fault, changed: true };
   if (change) onStep('up');
-  if (record.addresses.some((address) => address.family === AF_INET6)) allowIp6(router, record.name);
   const put = putAddresses(router, link.ifindex, record.addresses.map(insideForm));
   if (put.changed) onStep('addresses');
   return { fault: put.fault, changed: change !== undefined || put.changed };
@@ -64,8 +66,27 @@ function allowIp6(router: NicKernel, name: string): void {
   router.setSettings({ [`net/ipv6/conf/${name}/disable_ipv6`]: '0' });
 }
 
-/** Adds the addresses that are not there, in their order: the first of a prefix is the primary one. */
-export function putAddresses(kernel: NicKernel, ifindex: number, wanted: readonly SavedAddress[]): Settled {
+/**
+ * Gives a link that is down its IPv6 link-local addresses. The kernel makes one by itself as soon as the link is up, and
+ * looks for duplicates of it for a second or two, in which no session can begin; one that is there it leaves alone.
+ */
+export function putLinkLocals(kernel: NicKernel, ifindex: number, wanted: readonly SavedAddress[]): void {
+  const there = new Set(kernel.addresses().get(ifindex)?.map(addressKey));
+  const missing = wanted.filter(
+    (one) => one.family === AF_INET6 && isLinkLocal(one) && !there.has(addressKey(one)),
+  );
+  kernel.write(missing, (writer, seq, address) =>
+    encodeWholeAddressAdd(writer, seq, NLM_F_CREATE | NLM_F_EXCL, addressOn(addedAtOnce(address), ifindex)),
+  );
+}
+
+/**
+ * Adds the addresses that are not there, in the order that makes the kernel tell them as before: of IPv4 the first of a
+ * prefix is the primary one, of IPv6 the last one added comes first.
+ */
+export function putAddresses(kernel: NicKernel, ifindex: number, saved: readonly SavedAddress[]): Settled {
+  const isIp6 = (address: SavedAddress): boolean => address.family === AF_INET6;
+  const wanted = [...saved.filter((one) => !isIp6(one)), ...saved.filter(isIp6).reverse()];
   const list = kernel.addresses().get(ifindex) ?? [];
   const present = new Map(list.map((address) => [addressKey(address), address]));
   const missing = wanted.filter((address) => !present.has(addressKey(address)));

@@ -16,17 +16,11 @@ import { netnsPath, withNetns } from '../netlink/netns.ts';
 import { decodeNexthop, encodeNexthopDump, type Nexthop } from '../netlink/nexthop.ts';
 import { encodeRouteDump } from '../netlink/route.ts';
 import { isAbsentTable } from '../netlink/route-feed.ts';
-import type { Rtnl } from '../netlink/rtnl.ts';
 import { errnoName } from '../netlink/sys.ts';
 import { decodeWholeRoute, type WholeRoute } from '../netlink/whole-route.ts';
+import type { Side } from './nic-port.ts';
 import { type SavedAddress, type SavedNeighbour, saveAddress, saveNeighbour } from './nic-record.ts';
 import { type SavedRoute, saveRoute } from './nic-routes.ts';
-
-/** A namespace by its name (undefined: the process's own), with its rtnetlink. */
-export interface Side {
-  rtnl: Rtnl;
-  netns: string | undefined;
-}
 
 export interface Fault {
   errno: string;

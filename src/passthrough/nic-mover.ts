@@ -14,8 +14,9 @@ import { encodeLinkMove } from '../netlink/link-create.ts';
 import { bootId } from './namespace.ts';
 import { capture, type HomeRestoreStep, putRemainders, realAddresses, restoreHome } from './nic-home.ts';
 import { adopt, settleInside } from './nic-inside.ts';
-import { type Fault, NicKernel, type Side } from './nic-kernel.ts';
+import { type Fault, NicKernel } from './nic-kernel.ts';
 import { locate, moveText, type Place, stepHome, stepIn } from './nic-plan.ts';
+import type { NicPort, NicStatus, Side } from './nic-port.ts';
 import {
   decodeRecords,
   encodeRecords,
@@ -26,7 +27,7 @@ import {
   type NicRecords,
 } from './nic-record.ts';
 
-export type { Side } from './nic-kernel.ts';
+export type { NicStatus, Side } from './nic-port.ts';
 
 /** What has just been done; a crash may follow any of them. */
 export type NicStep =
@@ -41,18 +42,6 @@ export type NicStep =
   | HomeRestoreStep
   | 'unmarked'
   | 'forgotten';
-
-export interface NicStatus {
-  name: string;
-  place: 'home' | 'router' | 'absent';
-  state: 'pending' | 'done' | 'error';
-  errno?: string;
-  /** Why it is not done; or, of a NIC that is, what could not be had again. */
-  text?: string;
-  movedAt?: string;
-  /** What its record holds; undefined: it has none. */
-  saved: { addresses: number; routes: number } | undefined;
-}
 
 export interface NicMoverOptions {
   home: Side;
@@ -70,7 +59,7 @@ interface Verdict {
   text?: string;
 }
 
-export class NicMover {
+export class NicMover implements NicPort {
   readonly #options: NicMoverOptions;
   readonly #home: NicKernel;
   readonly #router: NicKernel;
