@@ -194,6 +194,9 @@ export const fakeMetrics: MetricsSource = {
       messagesReceived: [0, 0, 0, 0, 0, 0],
     },
   ],
-  kernel: { installed: 18, pending: 0, failed: 0, leftover: 0 },
+  *kernel() {
+    yield undefined;
+    return { installed: 18, pending: 0, failed: 0, leftover: 0 };
+  },
   process: { residentBytes: 60_000_000, cpuSeconds: 1.5, startSeconds: 1_767_323_045, loopBusySeconds: 0.25 },
 };

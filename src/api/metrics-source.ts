@@ -12,7 +12,7 @@ export interface MetricsParts {
   router: Router;
   bfd?: LookAtBfd | undefined;
   /** Absent where no routes are written. */
-  fib?: { counts(): FibCounts } | undefined;
+  fib?: { countSteps(): Generator<undefined, FibCounts> } | undefined;
   version: string;
 }
 
@@ -20,7 +20,7 @@ export function metricsSource({ router, bfd, fib, version }: MetricsParts): Metr
   return {
     version,
     peers: () => peerRows(router, bfd),
-    kernel: fib && kernelCounts(fib.counts()),
+    kernel: fib && (() => kernelCounts(fib.countSteps())),
     process: processMetrics(),
   };
 }
@@ -55,8 +55,8 @@ function peerMetrics(router: Router, peer: Peer, bfd: LookAtBfd | undefined): Pe
   };
 }
 
-function kernelCounts(counts: FibCounts): Record<string, number> {
-  const { installed, pending, failed, leftover } = fibSums(counts);
+function* kernelCounts(steps: Generator<undefined, FibCounts>): Generator<undefined, Record<string, number>> {
+  const { installed, pending, failed, leftover } = fibSums(yield* steps);
   return { installed, pending, failed, leftover };
 }
 

@@ -11,10 +11,12 @@ export interface MetricsSource {
   version: string;
   /** Made one by one as they are asked for; a name comes once. */
   peers(): Iterable<PeerMetrics>;
-  /** Routes of ours by how they stand; absent where none are written. */
-  kernel?: Readonly<Record<string, number>> | undefined;
+  /** Routes of ours by how they stand, counted in steps; absent where none are written. */
+  kernel?: (() => Generator<undefined, KernelCounts>) | undefined;
   process: ProcessMetrics;
 }
+
+export type KernelCounts = Readonly<Record<string, number>>;
 
 export interface PeerMetrics {
   peer: string;
@@ -109,7 +111,8 @@ export async function metricsText(
     rows.push({ labels: labelsText({ peer: metrics.peer, vrf: '' }), metrics });
     if (slices.isOver()) await slices.next();
   }
-  const pieces = [machineText(source, passthrough)];
+  const kernel = source.kernel && (await countedIn(slices, source.kernel()));
+  const pieces = [machineText(source, kernel, passthrough)];
   let text = '';
   for (const { name, type, help, of } of peerFamilies) {
     let isFirst = true;
@@ -132,8 +135,11 @@ export async function metricsText(
 const states: readonly PassthroughStateView[] = ['up', 'degraded', 'down', 'rolledBack'];
 
 /** What is not of a peer. */
-function machineText(source: MetricsSource, passthrough: PassthroughStateView | undefined): string {
-  const { version, kernel, process } = source;
+function machineText(
+  { version, process }: MetricsSource,
+  kernel: KernelCounts | undefined,
+  passthrough: PassthroughStateView | undefined,
+): string {
   const family = (
     name: string,
     type: FamilyType,
@@ -168,6 +174,14 @@ function machineText(source: MetricsSource, passthrough: PassthroughStateView | 
   ].join('');
 }
 
+async function countedIn(slices: Slices, steps: Generator<undefined, KernelCounts>): Promise<KernelCounts> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (slices.isOverNow()) await slices.next();
+  }
+}
+
 /** When a slice of work is over, and the pause behind it. */
 class Slices {
   readonly #pause: () => Promise<void>;
@@ -178,8 +192,13 @@ class Slices {
     this.#pause = pause;
   }
 
+  /** For steps that are small against a look at the clock. */
   isOver(): boolean {
-    return ++this.#steps % STEP === 0 && performance.now() >= this.#endMs;
+    return ++this.#steps % STEP === 0 && this.isOverNow();
+  }
+
+  isOverNow(): boolean {
+    return performance.now() >= this.#endMs;
   }
 
   async next(): Promise<void> {

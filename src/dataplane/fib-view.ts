@@ -42,45 +42,49 @@ export interface FibCounts {
 }
 
 export function fibCounts(state: FibState): FibCounts {
-  let sets = 0;
-  for (const set of state.objects.sets) if (set) sets++;
-  let objects = 0;
-  for (const object of state.objects.slots) if (object?.present) objects++;
-  return {
-    ipv4: familyCounts(state, state.tables[0]),
-    ipv6: familyCounts(state, state.tables[1]),
-    objects,
-    sets,
-  };
+  const steps = fibCountSteps(state);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
 }
 
-function familyCounts(state: FibState, table: FibTable): FamilyCounts {
-  const counts = {
-    desired: 0,
-    observed: 0,
-    done: 0,
-    pending: 0,
-    waiting: 0,
-    failed: 0,
-    conflicts: 0,
-    found: 0,
-  };
-  for (let id = 0; id < table.prefixes.idEnd; id++) {
-    const desired = table.desired[id] !== NONE;
-    const observed = table.observed[id] !== NONE;
-    if (!desired && !observed) continue;
-    if (observed) counts.observed++;
-    if (desired) counts.desired++;
-    const flags = table.flags[id]!;
-    if ((flags & FAILED) !== 0) {
-      if ((flags & FOREIGN) !== 0) counts.conflicts++;
-      else counts.failed++;
-    } else if (!desired) counts.found++;
-    else if ((flags & WAITING) !== 0) counts.waiting++;
-    else if (state.routeState(table, id) === 'done') counts.done++;
-    else counts.pending++;
-  }
+/** As `fibCounts`, in steps of some 100 us: a table of a million routes takes ten milliseconds. */
+export function* fibCountSteps(state: FibState): Generator<undefined, FibCounts> {
+  const counts = { ipv4: noCounts(), ipv6: noCounts(), objects: 0, sets: 0 };
+  for (const set of state.objects.sets) if (set) counts.sets++;
+  for (const object of state.objects.slots) if (object?.present) counts.objects++;
+  for (const [table, family] of [
+    [state.tables[0], counts.ipv4],
+    [state.tables[1], counts.ipv6],
+  ] as const)
+    for (let id = 0; id < table.prefixes.idEnd; id++) {
+      countOne(state, table, id, family);
+      if (id % COUNT_STEP === COUNT_STEP - 1) yield undefined;
+    }
   return counts;
+}
+
+const COUNT_STEP = 8192;
+
+function noCounts(): FamilyCounts {
+  return { desired: 0, observed: 0, done: 0, pending: 0, waiting: 0, failed: 0, conflicts: 0, found: 0 };
+}
+
+function countOne(state: FibState, table: FibTable, id: number, counts: FamilyCounts): void {
+  const desired = table.desired[id] !== NONE;
+  const observed = table.observed[id] !== NONE;
+  if (!desired && !observed) return;
+  if (observed) counts.observed++;
+  if (desired) counts.desired++;
+  const flags = table.flags[id]!;
+  if ((flags & FAILED) !== 0) {
+    if ((flags & FOREIGN) !== 0) counts.conflicts++;
+    else counts.failed++;
+  } else if (!desired) counts.found++;
+  else if ((flags & WAITING) !== 0) counts.waiting++;
+  else if (state.routeState(table, id) === 'done') counts.done++;
+  else counts.pending++;
 }
 
 export type RouteState = ReturnType<FibState['routeState']>;

@@ -36,6 +36,7 @@ import { type FibTable, NONE, STRANGE } from './fib-table.ts';
 import {
   type FibCounts,
   type ForeignPage,
+  fibCountSteps,
   fibCounts,
   fibRoute,
   fibRoutes,
@@ -254,6 +255,11 @@ export class Fib {
 
   counts(): FibCounts {
     return fibCounts(this.state);
+  }
+
+  /** As `counts`, in steps between which others may have their turn. */
+  countSteps(): Generator<undefined, FibCounts> {
+    return fibCountSteps(this.state);
   }
 
   /** A page of routes with their state; see RouteQuery. */
