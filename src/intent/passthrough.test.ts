@@ -293,3 +293,79 @@ test('every key that there is has an example that is taken', () => {
   expect(bgp.networks.map(prefixText)).toContain('192.169.10.19/32');
   expect(JSON.stringify(bgp)).not.toContain('hunter2');
 });
+
+const resources = `
+underlays:
+  - asn: 64514
+    interfaces: [{type: NetworkDevice, networkDevice: {interfaceName: toswitch}}]
+    neighbors: [{asn: 64512, address: 192.168.11.2}]
+bgppassthrough:
+  hostSession: {asn: 64514, hostASN: 64515, localCIDR: {ipv4: 192.169.10.0/24, ipv6: "fd00:10::/64"}}
+`;
+
+const withResources = (native: string, text = resources) =>
+  loadConfig([{ file: 'leafd.yaml', text: native }], {
+    hostname: 'node1',
+    openperouter: () => ({
+      sources: [{ file: 'openpe_a.yaml', text }],
+      node: { index: 1, name: 'node1', labels: {} },
+    }),
+  });
+
+test('resources of OpenPERouter are the section they could have been', () => {
+  const { intent, problems, openperouter } = withResources('passthrough: {openperouter: true, confirm: 10s}');
+  expect(problemLines(problems)).toEqual([]);
+  expect(openperouter!.resources.map(({ kind, state }) => `${kind} ${state}`)).toEqual([
+    'Underlay applied',
+    'L3Passthrough applied',
+  ]);
+  const { bgp, passthrough } = intent!;
+  expect(bgp).toMatchObject({ asn: 64514, profile: 'fabric' });
+  expect(bgp.peers.map(({ key }) => key)).toEqual([
+    'address 192.168.11.2',
+    'address 192.169.10.3',
+    'address fd00:10::3',
+  ]);
+  expect(passthrough).toMatchObject({ nodeIndex: 1, confirmMs: 10_000, uplinks: [{ name: 'toswitch' }] });
+  expect(vethOf(passthrough!).host).toEqual(['192.169.10.3/24', 'fd00:10::3/64']);
+});
+
+test('what stands here joins what resources say: an uplink and a speaker more', () => {
+  const { intent, problems } = withResources(`bgp: {peers: [{interface: eth1}]}
+passthrough:
+  openperouter: true
+  uplinks: [eth1]
+  speakers: [{name: bird, remoteAs: 64516, families: [ipv4], hostAddress: {ipv4: 192.169.10.77}}]`);
+  expect(problemLines(problems)).toEqual([]);
+  expect(intent!.passthrough!.uplinks.map(({ name }) => name)).toEqual(['eth1', 'toswitch']);
+  expect(sessionsOf(intent!).map((line) => line.split(':')[0])).toHaveLength(3);
+});
+
+test('what stands here and in a resource is refused, with both places, and the resources are still told', () => {
+  const asn = withResources('bgp: {asn: 64514}\npassthrough: {openperouter: true}');
+  expect(problemLines(asn.problems)[0]).toMatch(
+    /^openpe_a\.yaml:3:10: bgp\.asn: is already set at leafd\.yaml:1:12/,
+  );
+  expect(asn.intent).toBeUndefined();
+  expect(asn.openperouter!.resources).toHaveLength(2);
+  const uplink = withResources('passthrough: {openperouter: true, uplinks: [toswitch]}');
+  expect(problemLines(uplink.problems)).toEqual([
+    'openpe_a.yaml:4:71: passthrough.uplinks.1: is in the list already',
+  ]);
+});
+
+test('a faulty resource is no problem of the configuration', () => {
+  const { intent, problems, openperouter } = withResources(
+    'passthrough: {openperouter: true}',
+    resources.replace('asn: 64514\n', 'asn: 0\n'),
+  );
+  expect(problemLines(problems)).toEqual([]);
+  expect(intent!.bgp.peers).toEqual([]);
+  expect(openperouter!.problems.length).toBeGreaterThan(0);
+});
+
+test('where nothing asks for resources none are joined', () => {
+  const { intent, openperouter } = withResources(`${head}passthrough: {uplinks: [eth1]}`);
+  expect(openperouter).toBeUndefined();
+  expect(intent!.passthrough!.uplinks).toHaveLength(1);
+});
