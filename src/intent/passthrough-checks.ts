@@ -19,15 +19,22 @@ export function checkAround(
   findings: Findings,
 ): void {
   checkExclusions(around, findings);
-  if (config.localCIDR !== undefined && config.speakers === undefined && config.openperouter === undefined)
+  const isAlone = intent.openperouter === undefined;
+  if (config.mtu !== undefined && config.localCIDR === undefined && isAlone)
+    findings.problems.push({
+      path: ['passthrough', 'mtu'],
+      at: 'key',
+      reason: 'has no use without localCIDR',
+      hint: 'it is that of the veth; each of the uplinks may have its own',
+    });
+  if (config.localCIDR !== undefined && config.speakers === undefined && isAlone)
     findings.warnings.push({
       path: ['passthrough', 'localCIDR'],
       at: 'key',
       reason: 'has no speakers: nothing of the host is announced but its address',
     });
   checkPeers(intent, around, findings);
-  if (around.bgp.peers.length > 0 || intent.openperouter === undefined)
-    warnIdleUplinks(intent, around, findings);
+  if (around.bgp.peers.length > 0 || isAlone) warnIdleUplinks(intent, around, findings);
 }
 
 function checkExclusions({ bgp, kernel, hasGuests }: AroundPassthrough, findings: Findings): void {
@@ -59,7 +66,15 @@ function checkExclusions({ bgp, kernel, hasGuests }: AroundPassthrough, findings
       'excludes passthrough',
       'packets pass through by the routes of the router namespace',
     );
+  if (kernel.table !== MAIN_TABLE)
+    findings.warnings.push({
+      path: ['kernel', 'table'],
+      reason: 'is a table that nothing asks in the router namespace, unless you make rules there',
+    });
 }
+
+/** The table that the kernel asks where no rule says another. */
+const MAIN_TABLE = 254;
 
 /** Unnumbered peers, and link-local addresses, against the interfaces that the router namespace will have. */
 function checkPeers(intent: PassthroughIntent, around: AroundPassthrough, findings: Findings): void {

@@ -36,7 +36,7 @@ export interface AroundPassthrough {
   /** Where `bgp.peers` were written, by their position in `bgp`. */
   positions: readonly number[];
   groups: BgpConfig['groups'];
-  kernel: Pick<KernelIntent, 'fib'>;
+  kernel: Pick<KernelIntent, 'fib' | 'table'>;
   hasGuests: boolean;
   /** For the peers that speakers become. */
   context: PeerContext;

@@ -59,13 +59,17 @@ export function resolveSpeakers(
 ): SpeakersIntent {
   const found: SpeakersIntent = { speakers: [], peers: [], hostAddresses: [] };
   const given = config.speakers ?? [];
-  if (config.localCIDR === undefined && given.length > 0)
-    complain(
-      findings,
-      root,
-      'cannot be reached without localCIDR',
-      'it has the addresses between them and the router',
-    );
+  if (config.localCIDR === undefined && given.length > 0) {
+    const reason = 'cannot be reached without localCIDR';
+    const hint = 'it has the addresses between them and the router';
+    if (config.openperouter === undefined || config.openperouter === false)
+      complain(findings, root, reason, hint);
+    else {
+      // A resource is to say it, and there is none yet, or none any more: that is no fault of what stands here.
+      findings.warnings.push({ path: root, at: 'key', reason, hint: `${hint}; no resource says it yet` });
+      return found;
+    }
+  }
   const names = new Map(around.bgp.peers.map(({ name }) => [name, `peer of bgp.peers`]));
   const owners: Owners = new Map();
   for (const [index, speaker] of given.entries()) {

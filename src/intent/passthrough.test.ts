@@ -27,6 +27,8 @@ const cidr = 'localCIDR: {ipv4: 192.169.10.0/24, ipv6: "fd00:10::/64"}';
 const speaking = (speakers: string, more = cidr) =>
   taken(`${head}passthrough: {uplinks: [eth1], ${more}, speakers: [${speakers}]}`);
 
+const warningsOf = (text: string) => problemLines(load(text).warnings);
+
 const addressText = ({ bytes, prefixLength }: InterfaceAddress) => `${formatIp(bytes)}/${prefixLength}`;
 const vethOf = ({ veth }: PassthroughIntent) => ({
   router: veth!.routerAddresses.map(addressText),
@@ -206,6 +208,23 @@ test('as long as nobody says who we are, nobody speaks', () => {
   );
 });
 
+test('speakers wait for the resource that says their addresses', () => {
+  const text =
+    'passthrough: {openperouter: true, mtu: 1400, speakers: [{name: a, remoteAs: 1, hostAddress: {ipv4: 10.0.0.9}}]}';
+  const { passthrough } = taken(text);
+  expect(passthrough!.speakers).toEqual([]);
+  expect(passthrough!.veth).toBeUndefined();
+  expect(warningsOf(text)[0]).toMatch(
+    /speakers: cannot be reached without localCIDR .*no resource says it yet/,
+  );
+});
+
+test('routes in a table that nothing asks', () => {
+  expect(warningsOf(`${head}passthrough: {uplinks: [eth1]}\nkernel: {table: 100}`)).toEqual([
+    expect.stringContaining('kernel.table: is a table that nothing asks'),
+  ]);
+});
+
 test('resources are read from where the configuration says, and only where it asks for them', () => {
   const asked: string[] = [];
   const read = (openperouter: string) =>
@@ -223,8 +242,6 @@ test('resources are read from where the configuration says, and only where it as
   read('{directory: [1]}');
   expect(asked).toEqual(['/etc/openperouter', '/x', '/etc/openperouter']);
 });
-
-const warningsOf = (text: string) => problemLines(load(text).warnings);
 
 test('peers and uplinks that do not find each other are told', () => {
   const warned = (peers: string, uplinks: string) =>
