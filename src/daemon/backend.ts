@@ -15,6 +15,7 @@ import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Fib } from '../dataplane/fib.ts';
 import { type RouteView as FibRouteView, fibRoute } from '../dataplane/fib-view.ts';
 import { formatIp4 } from '../net/ip.ts';
+import { nodeStatus } from '../passthrough/openperouter-status.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
@@ -131,7 +132,9 @@ function passthroughOf({
   const { plane } = passthrough;
   const { intent } = configuration;
   if (plane === undefined || intent.passthrough === undefined) return undefined;
-  return passthroughBackend({ plane, intent: intent.passthrough, router, time, bfd });
+  const { openperouter: result } = configuration;
+  const report = result && { result, status: nodeStatus(result) };
+  return passthroughBackend({ plane, intent: intent.passthrough, router, time, bfd, report });
 }
 
 const COMPAT = 'net.ipv4.nexthop_compat_mode';

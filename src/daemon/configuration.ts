@@ -1,5 +1,6 @@
 // The configuration in force: where it came from, what another one would change, and putting another one in force
 // whole or not at all. Applying is one reload at a time; a file that is refused leaves everything as it is.
+// Resources of OpenPERouter are a part that changes by itself; a bad one never refuses the whole.
 
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigAnswer, ConfigFile } from '../api/backend.ts';
@@ -9,7 +10,8 @@ import { diffIntents } from '../intent/diff.ts';
 import { localOptions } from '../intent/files.ts';
 import { readConfigFiles } from '../intent/files-read.ts';
 import type { Intent } from '../intent/intent.ts';
-import { configError, type LoadResult, loadConfig } from '../intent/load.ts';
+import { configError, type LoadResult, loadConfig, type OpenperouterSettings } from '../intent/load.ts';
+import type { OpenperouterInput, OpenperouterResult } from '../intent/openperouter.ts';
 import { jsonSchema } from '../intent/schema.ts';
 import type { ConfigProblem } from '../intent/tree.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
@@ -19,6 +21,12 @@ import type { CompiledPolicy } from '../policy/program.ts';
 import type { RouterConfig } from '../router/config.ts';
 import { routerConfigOf } from '../router/from-intent.ts';
 import { resetReasons } from '../router/reset-reasons.ts';
+
+/** Where resources of OpenPERouter come from. */
+export interface ResourceSource {
+  /** What there is now; undefined where there is nothing to read. */
+  input(settings: OpenperouterSettings): OpenperouterInput | undefined;
+}
 
 export interface Loaded {
   files: string[];
@@ -32,6 +40,7 @@ export type PutInForce = (next: {
   router: RouterConfig;
   before: Intent;
   routerBefore: RouterConfig;
+  openperouter: OpenperouterResult | undefined;
 }) => Promise<void> | void;
 
 const weight: Readonly<Record<EffectView, number>> = {
@@ -47,13 +56,21 @@ export class Configuration {
   readonly loaded: Loaded;
   /** What the speaker started with: some settings stay so until the next one starts. */
   #started: { intent: Intent; router: RouterConfig };
+  /** How each resource of OpenPERouter fared. */
+  openperouter: OpenperouterResult | undefined;
   readonly #path: string;
+  readonly #source: ResourceSource;
+  #files: readonly ConfigFile[];
   #policies: ReadonlyMap<string, CompiledPolicy>;
   #putInForce: PutInForce = () => {};
   #busy: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, files: readonly ConfigFile[], intent: Intent) {
+  private constructor(path: string, source: ResourceSource, files: readonly ConfigFile[], result: Good) {
+    const { intent } = result;
     this.#path = path;
+    this.#source = source;
+    this.#files = files;
+    this.openperouter = result.openperouter;
     this.intent = intent;
     this.#policies = compilePolicies(intent.policies);
     this.router = routerConfigOf(intent, this.#policies);
@@ -62,11 +79,11 @@ export class Configuration {
   }
 
   /** Reads the configuration the daemon starts with. Throws LeafdError with the first problem. */
-  static read(path: string): Configuration {
+  static read(path: string, source: ResourceSource = NO_RESOURCES): Configuration {
     const files = readConfigFiles(path);
-    const { intent, problems } = load(files);
+    const { intent, problems, openperouter } = load(files, source, undefined);
     if (intent === undefined) throw configError(problems);
-    return new Configuration(path, files, intent);
+    return new Configuration(path, source, files, { intent, openperouter });
   }
 
   /** What is configured and waits for the next start. */
@@ -86,7 +103,7 @@ export class Configuration {
 
   /** What the files would change. */
   async plan(files: ConfigFile[]): Promise<ConfigAnswer<PlanView>> {
-    const result = load(files);
+    const result = load(files, this.#source, this.openperouter);
     if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
     const { intent } = result;
     const router = routerConfigOf(intent, this.#policiesOf(intent));
@@ -118,6 +135,14 @@ export class Configuration {
       if (error instanceof LeafdError) this.loaded.lastError = errorBody(error);
       throw error;
     }
+  }
+
+  /** Takes resources of OpenPERouter as they are now. Throws LeafdError; the configuration in force stays. */
+  async refresh(): Promise<void> {
+    const answer = await this.apply([...this.#files]);
+    if (answer.kind === 'done') return;
+    const [first] = answer.problems;
+    throw new LeafdError('config-invalid', `${first!.path}: ${first!.reason}`, { where: first!.where });
   }
 
   /** When no change is on its way any more. */
@@ -159,16 +184,25 @@ export class Configuration {
   }
 
   async #apply(files: ConfigFile[]): Promise<ConfigAnswer<ApplyView>> {
-    const result = load(files);
+    const result = load(files, this.#source, this.openperouter);
     if (result.intent === undefined) return { kind: 'invalid', problems: result.problems.map(problemView) };
     const { intent } = result;
     const policies = this.#policiesOf(intent);
     const anew = startsAnew(this.#started.intent, intent);
     const { router, changes } = anew ? this.#fresh(intent, policies) : this.#kept(intent, policies);
-    await this.#putInForce({ intent, router, before: this.intent, routerBefore: this.router });
+    const { openperouter } = result;
+    await this.#putInForce({
+      intent,
+      router,
+      before: this.intent,
+      routerBefore: this.router,
+      openperouter,
+    });
     if (anew) this.#started = { intent, router };
     this.intent = intent;
     this.router = router;
+    this.openperouter = openperouter;
+    this.#files = files;
     this.#policies = policies;
     this.loaded.files = files.map((file) => file.file);
     this.loaded.at = new Date().toISOString();
@@ -227,8 +261,26 @@ interface Drafted {
   changes: Change[];
 }
 
-function load(files: readonly ConfigFile[]): LoadResult {
-  return loadConfig(files, localOptions({ judgeAsPath: judgeAsPathPattern }));
+const NO_RESOURCES: ResourceSource = { input: () => undefined };
+
+interface Good {
+  intent: Intent;
+  openperouter: OpenperouterResult | undefined;
+}
+
+/** What was good of the resources before stands in for what is bad of them now. */
+function load(
+  files: readonly ConfigFile[],
+  source: ResourceSource,
+  before: OpenperouterResult | undefined,
+): LoadResult {
+  return loadConfig(files, {
+    ...localOptions({ judgeAsPath: judgeAsPathPattern }),
+    openperouter: (settings) => {
+      const input = source.input(settings);
+      return input && { ...input, ...(before !== undefined && { good: before.good }) };
+    },
+  });
 }
 
 function planView(changes: readonly Change[], warnings: readonly ConfigProblem[]): PlanView {

@@ -18,7 +18,9 @@ import { createBackend } from './backend.ts';
 import { Configuration, errorLine, startsAnew } from './configuration.ts';
 import { limitEvents } from './event-limit.ts';
 import { createLog, type Log, tellKernelFailures } from './log.ts';
+import { OpenperouterSources } from './openperouter-sources.ts';
 import { PassthroughSwitch } from './passthrough-switch.ts';
+import { ResourceNews } from './resource-news.ts';
 import { Station, type StationOptions, stateDirOf } from './station.ts';
 import { notifySystemd } from './systemd.ts';
 
@@ -28,6 +30,7 @@ interface Parts {
   log: Log;
   tell: StationOptions['tell'];
   passthrough: PassthroughSwitch;
+  sources: OpenperouterSources;
 }
 
 export class Daemon {
@@ -47,9 +50,16 @@ export class Daemon {
     );
     const undo: (() => unknown)[] = [];
     try {
-      const configuration = Configuration.read(options.config);
+      const sources = new OpenperouterSources({
+        stateDir: options.state,
+        trouble: (error) => log.error(error),
+        tell: (text) => log.info(text),
+      });
+      undo.push(() => sources.close());
+      const configuration = Configuration.read(options.config, sources);
       const socket = options.socket ?? configuration.intent.api.socket;
       await clearSocket(socket);
+      await sources.begin(configuration);
       const { intent, router } = configuration;
       const late: { daemon?: Daemon } = {};
       const passthrough = new PassthroughSwitch({
@@ -60,7 +70,7 @@ export class Daemon {
       });
       undo.push(() => passthrough.close());
       await passthrough.configure(intent.passthrough);
-      const parts: Parts = { options, configuration, log, tell, passthrough };
+      const parts: Parts = { options, configuration, log, tell, passthrough, sources };
       const station = await Station.start(stationOptions(parts, intent, router));
       undo.push(() => station.stop(false));
       const daemon = new Daemon(parts, station);
@@ -96,15 +106,20 @@ export class Daemon {
   }
 
   #begin(): void {
-    const { configuration, log } = this.#parts;
-    configuration.onChange(async ({ intent, router, before, routerBefore }) => {
+    const { configuration, log, tell, sources } = this.#parts;
+    const news = new ResourceNews(tell, (status) => sources.report(status));
+    news.look(configuration.openperouter);
+    configuration.onChange(async ({ intent, router, before, routerBefore, openperouter }) => {
       if (startsAnew(before, intent)) await this.#startAnew({ intent, router }, { before, routerBefore });
       else {
         await this.#parts.passthrough.configure(intent.passthrough);
         this.#station.configure(intent, router);
       }
+      await sources.follow(intent);
+      news.look(openperouter);
       log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
     });
+    sources.onChange(() => void this.#follow(() => configuration.refresh()));
     const { speaker, asn } = configuration.intent.bgp;
     log.info(speaker === 'none' ? 'leafd is up: another daemon speaks BGP' : `leafd is up: AS ${asn}`);
     notifySystemd('READY=1');
@@ -162,10 +177,11 @@ export class Daemon {
     if (this.#stopping) return;
     this.#stopping = true;
     notifySystemd('STOPPING=1');
-    const { configuration, passthrough, log } = this.#parts;
+    const { configuration, passthrough, sources, log } = this.#parts;
     const { bgp, passthrough: wanted } = configuration.intent;
     const restores = wanted?.restoreOnStop === true;
     log.info(restores ? 'stopping; NICs go back to the host' : 'stopping; the kernel goes on forwarding');
+    await sources.close();
     await this.#api?.close();
     await configuration.settled();
     await this.#station.stop(restores || !bgp.gracefulRestart.enabled);
