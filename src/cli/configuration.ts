@@ -8,6 +8,7 @@ import { jsonSchema } from '../intent/schema.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { judgeAsPathPattern } from '../policy/as-path-pattern.ts';
 import { compilePolicies } from '../policy/compile.ts';
+import { checkOpenperouter, openperouterFiles } from './check-openperouter.ts';
 import type { Context } from './context.ts';
 import { INVALID, OK } from './exit.ts';
 import { warningLines } from './render-system.ts';
@@ -19,10 +20,19 @@ interface CheckView {
   warnings: ProblemView[];
 }
 
-/** Judges each file by itself (with its drop-ins), lab files too. Exit 4 when any is refused. */
+/**
+ * Judges each file by itself (with its drop-ins), lab files too; those of OpenPERouter together. Exit 4 when any is
+ * refused.
+ */
 export async function check(context: Context, files: readonly string[]): Promise<number> {
   const views: CheckView[] = [];
-  for (const file of files) views.push(isLabFile(file) ? await checkLab(file) : checkFile(file));
+  const foreign = files.map(openperouterFiles);
+  const judged = new Map(checkOpenperouter([...new Set(foreign.flat())]).map((one) => [one.file, one]));
+  for (const [index, file] of files.entries()) {
+    const own = foreign[index]!.flatMap((name) => judged.get(name) ?? []);
+    if (own.length > 0) views.push(...own.map((one) => ({ ...one, ok: one.problems.length === 0 })));
+    else views.push(isLabFile(file) ? await checkLab(file) : checkFile(file));
+  }
   const good = views.every((view) => view.ok);
   if (context.json) context.terminal.out(`${JSON.stringify({ files: views })}\n`);
   else for (const view of views) tell(context, view);
