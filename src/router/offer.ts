@@ -11,6 +11,8 @@ import type { Peer } from './peer.ts';
 import type { ConnectTarget } from './ports.ts';
 
 const IDLE_HOLD_MS = 1000;
+/** A speaker of our own host is back as soon as it can be, and nobody else sees its session come and go. */
+const AWAITED_IDLE_HOLD_MS = 100;
 /**
  * How long to wait for the peer's OPEN: the RFC's 4 minutes would keep a connection whose other end died without a
  * word from being replaced by its next one.
@@ -79,7 +81,7 @@ function sessionConfigFor(
     keepaliveMs: settings.keepaliveMs,
     connectRetryMs: settings.connectRetryMs,
     openHoldMs: Math.max(OPEN_HOLD_MS, settings.holdTimeMs),
-    idleHoldMs: settings.idleHoldMs ?? Math.min(IDLE_HOLD_MS, settings.connectRetryMs),
+    idleHoldMs: idleHoldOf(settings),
     passive: settings.passive || settings.kind === 'range',
     automaticRestart: state.mayRestart && settings.kind !== 'range',
     capabilities: capabilitiesOf(config, settings, remote, state),
@@ -87,6 +89,10 @@ function sessionConfigFor(
     roleStrict: settings.roleStrict,
     confederationMembers: within ? confederation.members : undefined,
   };
+}
+
+function idleHoldOf({ idleHoldMs, awaitMs, connectRetryMs }: PeerSettings): number {
+  return idleHoldMs ?? Math.min(awaitMs === undefined ? IDLE_HOLD_MS : AWAITED_IDLE_HOLD_MS, connectRetryMs);
 }
 
 /**

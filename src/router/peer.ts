@@ -47,6 +47,8 @@ export interface PeerRestart {
   longLivedUntilMs: number[];
   /** By family id: how long they may when the restart time is over, as the ended session negotiated it. */
   staleTimeMs: readonly number[];
+  /** Those of `stale` that are kept over a flap, whatever the peer has said of restarts (restart.ts). */
+  flapped: number;
   /** Until then the peer has to be back. */
   backByMs: number;
   /** Until then the stale paths have to be refreshed. */
@@ -88,6 +90,8 @@ export interface Peer {
   lastDown: DownReason | undefined;
   /** The last NOTIFICATION, sent or received, also of a session that never was Established. */
   lastError: { atMs: number; reason: DownReason } | undefined;
+  /** Since when it is called in haste, because it may be there again at any moment; 0 when it is not. */
+  hurrySinceMs: number;
   /** Our calls in a row that nobody answered. */
   silentCalls: number;
   counters: PeerCounters;
@@ -140,6 +144,7 @@ export function newPeer(
     establishedAtMs: 0,
     updatedAtMs: 0,
     downAtMs: nowMs,
+    hurrySinceMs: 0,
     silentCalls: 0,
     lastDown: undefined,
     lastError: undefined,
@@ -155,6 +160,7 @@ export function newPeer(
       stale: 0,
       longLived: 0,
       longLivedUntilMs: [],
+      flapped: 0,
       staleTimeMs: [],
       backByMs: 0,
       refreshedByMs: 0,

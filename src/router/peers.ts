@@ -17,6 +17,7 @@ import { hopsFor, hopsOf, isOnLink } from './offer.ts';
 import { isEnabled, newPeer, type Peer } from './peer.ts';
 import type { Arrival, RouterPorts } from './ports.ts';
 import { isRefused, resetsNow } from './reset-reasons.ts';
+import { type KernelRoute, maskInto } from './resolver.ts';
 import type { Router } from './router.ts';
 
 /** Peers of a range that may have connected without having come up; beyond that strangers wait. */
@@ -325,29 +326,41 @@ export class Peers {
 
   linkUp(link: Link): void {
     if (this.#router.directory.onInterface(link.ifindex)) this.#ports.discover(link.ifindex, true);
+    for (const peer of this.#router.directory.byName.values())
+      if (peer.established === undefined && this.#isNextTo(peer, link.ifindex)) this.#hurry(peer);
+  }
+
+  /** There is a way to what is directly on a link, as there was none before: an address of ours has come. */
+  subnetAdded({ bytes, length, ifindex }: KernelRoute): void {
+    if (this.#router.directory.links.get(ifindex)?.up !== true) return;
+    const masked = new Uint8Array(bytes.length);
+    for (const peer of this.#router.directory.byName.values()) {
+      const { remote, established } = peer;
+      if (established !== undefined || remote?.length !== bytes.length) continue;
+      maskInto(masked, remote, length);
+      if (sameIp(masked, bytes) && this.#isNextTo(peer, ifindex)) this.#hurry(peer);
+    }
+  }
+
+  #hurry(peer: Peer): void {
+    if (!isEnabled(peer, this.#router.nowMs)) return;
+    this.#router.sessions.hurry(peer);
+  }
+
+  /** Whether a peer with an address is directly on a link. */
+  #isNextTo(peer: Peer, ifindex: number): boolean {
+    return peer.ifindex === 0 && peer.config.multihop === 1 && this.#router.linkTo(peer) === ifindex;
   }
 
   /** An external peer on a link that is down cannot be reached: nothing is gained by waiting for the hold time. */
   #endsWith(peer: Peer, link: Link): boolean {
-    const { negotiated, config } = peer;
-    if (
-      peer.ifindex !== 0 ||
-      peer.established === undefined ||
-      negotiated === undefined ||
-      negotiated.internal ||
-      config.multihop !== 1
-    )
-      return false;
-    return this.#router.linkTo(peer) === link.ifindex;
+    if (peer.negotiated?.internal === true || !(peer.main.connected || peer.second?.connected)) return false;
+    return this.#isNextTo(peer, link.ifindex);
   }
 
   linkDown(link: Link): void {
     for (const peer of this.#router.directory.byName.values()) {
-      if (this.#endsWith(peer, link)) {
-        const { connection } = peer.established!;
-        this.#ports.close(connection);
-        this.#router.connectionLost(connection, `${link.name} is down`);
-      }
+      if (this.#endsWith(peer, link)) this.#router.sessions.linkLost(peer, `${link.name} is down`);
       if (peer.ifindex !== link.ifindex) continue;
       if (peer.config.kind === 'interface') {
         this.#ports.discover(link.ifindex, false);

@@ -14,7 +14,10 @@
 //
 // As the helper: when a peer that negotiated it goes without a NOTIFICATION, or by one that RFC 8538 lets routes
 // outlive, its paths stay as stale until it is back and has sent End-of-RIB, or the times it named are over. Not
-// over a lost link: behind the same port may now be another neighbour. Where the restart time is over and the peer is
+// over a lost link: behind the same port may now be another neighbour. Only a speaker of our own host (one that is
+// awaited) is the same behind the same address: over a link that comes back at once, and over a new connection that
+// it makes while we still hold the old one, its paths stay for some seconds, until its End-of-RIB, whatever it has said
+// of restarts; while the link is down they lead nowhere (docs/decisions/0025-own-speakers.md). Where the restart time is over and the peer is
 // not back, families of the long-lived capability go on as long-lived stale, the least preferred of all, for the
 // peer's time but not longer than ours. That time runs on when the peer is back, until its End-of-RIB (RFC 9494 4.2).
 // A peer that goes again meanwhile: what was stale before and has not been told anew is gone (RFC 4724 4.2).
@@ -38,6 +41,8 @@ const DEFERRAL_MS = 60_000;
  */
 const QUIET_MS = 1000;
 const MUTE_MS = 3000;
+/** So long may an awaited speaker be away over a flap, and then take to tell its routes again. */
+const FLAP_MS = 5000;
 
 export interface RestartHost {
   nowMs(): number;
@@ -185,7 +190,8 @@ export class Restart {
   peerDown(peer: Peer, reason: DownReason, negotiated: Negotiated, staleFamilies: number): void {
     const lostLink = reason.kind === 'interfaceDown';
     const mayKeep = this.#enabled && !lostLink && peer.config.gracefulRestart !== 'off';
-    const keep = mayKeep ? staleFamilies & peer.families : 0;
+    const flapped = isFlap(peer, reason) ? peer.families : 0;
+    const keep = mayKeep ? (staleFamilies | flapped) & peer.families : 0;
     for (const family of familiesIn(peer.families)) {
       if ((keep & (1 << family)) !== 0) this.#host.rib(family).markStale(peer.index);
       else this.#host.rib(family).dropPeer(peer.index);
@@ -193,14 +199,17 @@ export class Restart {
     const { restart } = peer;
     restart.stale = keep;
     restart.longLived = 0;
+    restart.flapped = keep & flapped;
     restart.staleTimeMs = negotiated.longLived?.staleTimeMs ?? [];
     restart.refreshedByMs = 0;
     restart.backByMs = 0;
     restart.endOfRibReceived = 0;
     const { families = 0, timeMs = 0 } = negotiated.gracefulRestart ?? {};
     const waits = timeMs > 0 ? keep & families : 0;
-    if (waits !== 0) restart.backByMs = this.#host.nowMs() + timeMs;
-    this.#outlast(peer, keep & ~waits);
+    // One time for all families: that of those which wait for less.
+    const waitsMs = (restart.flapped & ~waits) !== 0 ? FLAP_MS : timeMs;
+    if ((waits | restart.flapped) !== 0) restart.backByMs = this.#host.nowMs() + waitsMs;
+    this.#outlast(peer, keep & ~waits & ~restart.flapped);
     this.#schedule(peer);
     this.#host.wake();
   }
@@ -215,10 +224,11 @@ export class Restart {
     restart.backByMs = 0;
     const forwarding = negotiated.gracefulRestart?.forwarding ?? 0;
     const longForwarding = negotiated.longLived?.forwarding ?? 0;
-    const waits = (forwarding & ~restart.longLived) | (longForwarding & restart.longLived);
+    const waits = (forwarding & ~restart.longLived) | (longForwarding & restart.longLived) | restart.flapped;
     this.#sweepAll(peer, restart.stale & ~(waits & negotiated.families));
     const fresh = restart.stale & ~restart.longLived;
-    restart.refreshedByMs = fresh === 0 ? 0 : this.#host.nowMs() + this.#stalePathTimeMs;
+    const waitsMs = restart.flapped === 0 ? this.#stalePathTimeMs : FLAP_MS;
+    restart.refreshedByMs = fresh === 0 ? 0 : this.#host.nowMs() + waitsMs;
     this.#schedule(peer);
   }
 
@@ -273,6 +283,7 @@ export class Restart {
     for (const family of familiesIn(swept)) this.#host.rib(family).sweepStale(peer.index);
     restart.stale &= ~swept;
     restart.longLived &= ~swept;
+    restart.flapped &= ~swept;
     if ((restart.stale & ~restart.longLived) === 0) {
       restart.backByMs = 0;
       restart.refreshedByMs = 0;
@@ -322,6 +333,12 @@ export class Restart {
     if (negotiated.gracefulRestart !== undefined) return false;
     return config.awaitMs === undefined || this.#host.nowMs() >= quietAt(peer);
   }
+}
+
+/** Whether nothing has happened to an awaited peer itself: its link went, or it is there on another connection. */
+function isFlap(peer: Peer, reason: DownReason): boolean {
+  if (peer.config.awaitMs === undefined) return false;
+  return reason.lostLink === true || reason.kind === 'peerRestarted';
 }
 
 /** When an awaited peer without End-of-RIB will have been quiet for long enough; 0 for another. */

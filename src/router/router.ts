@@ -336,6 +336,7 @@ export class Router {
 
   kernelRouteAdded(route: KernelRoute): void {
     this.machineRoutes.added(route);
+    if (route.source === 'connected') this.peers.subnetAdded(route);
   }
 
   kernelRouteRemoved(route: KernelRoute): void {

@@ -16,7 +16,7 @@ import {
   type SessionEvent,
 } from '../session/state.ts';
 import { step } from '../session/step.ts';
-import { type Fault, isFault } from '../wire/bgp/fault.ts';
+import { CEASE, type Fault, isFault } from '../wire/bgp/fault.ts';
 import {
   EXTENDED_MESSAGE_LENGTH_MAX,
   frameLength,
@@ -51,6 +51,8 @@ export interface SessionHost {
   ended(peer: Peer): void;
 }
 
+/** First pause between calls in haste; each further one is half of the time that the haste has lasted. */
+const HURRY_MS = 100;
 /** Calls in a row without an answer until that is told, once. */
 const TOLD_SILENT_AFTER = 3;
 
@@ -103,6 +105,36 @@ export class Sessions {
 
   start(peer: Peer): void {
     if (peer.main.session.state === 'idle') this.#feed(peer, peer.main, { kind: 'automaticStart' });
+  }
+
+  /**
+   * The peer may be there at any moment, because its link or our address on it is: what waits for the end of a pause is
+   * done at once, and calls that fail are repeated in haste.
+   */
+  hurry(peer: Peer): void {
+    const { main } = peer;
+    peer.hurrySinceMs = this.#host.nowMs();
+    if (main.connected) return;
+    if (main.session.state === 'idle') this.start(peer);
+    else this.#callWithin(main, main.connection === 0 ? 0 : HURRY_MS);
+    this.#deadlines.advance(peer.index, this.#deadlineOf(peer));
+  }
+
+  /** Brings the next call forward, where there is to be one. */
+  #callWithin(fsm: Fsm, pauseMs: number): void {
+    const { timers } = fsm.session;
+    if (timers.connectRetry === 0) return;
+    const connectRetry = Math.min(timers.connectRetry, Math.round(this.#host.nowMs() + pauseMs));
+    fsm.session = { ...fsm.session, timers: { ...timers, connectRetry } };
+  }
+
+  /** The link to the peer is gone, and with it what was connected over it. */
+  linkLost(peer: Peer, message: string): void {
+    for (const fsm of [peer.second, peer.main]) {
+      if (fsm === undefined || !fsm.connected) continue;
+      this.#close(fsm);
+      this.#feed(peer, fsm, { kind: 'tcpConnectionFails', message, lostLink: true });
+    }
   }
 
   /** Ends whatever the peer has; `text` is told to it (RFC 9003). */
@@ -365,6 +397,9 @@ export class Sessions {
     const { session, actions } = step(fsm.session, event, config, this.#host.nowMs(), this.#ports.jitter());
     fsm.session = session;
     for (const action of actions) this.#perform(peer, fsm, action);
+    if (hasAnswered(event)) peer.hurrySinceMs = 0;
+    else if (peer.hurrySinceMs !== 0)
+      this.#callWithin(fsm, Math.max(HURRY_MS, (this.#host.nowMs() - peer.hurrySinceMs) / 2));
     if (fsm === peer.second && session.state === 'idle') {
       peer.second = undefined;
       if (fsm.connection !== 0) this.#close(fsm);
@@ -385,6 +420,8 @@ export class Sessions {
       return;
     }
     if (fsm.session.state !== 'connect' || this.#host.connectTarget(peer) === undefined) return;
+    // In haste nobody has the time to answer.
+    if (this.#host.nowMs() - peer.hurrySinceMs < 2 * peer.config.connectRetryMs) return;
     if (++peer.silentCalls !== TOLD_SILENT_AFTER) return;
     const text = `no answer to ${TOLD_SILENT_AFTER} calls in a row; leafctl why ${peer.name} says what may be lost`;
     this.#ports.event({ kind: 'sessionRefused', peer: peer.name, text });
@@ -422,6 +459,7 @@ export class Sessions {
     this.#promote(peer, fsm);
     peer.established = fsm;
     peer.negotiated = negotiated;
+    peer.hurrySinceMs = 0;
     this.#host.established(peer, negotiated);
   }
 
@@ -436,6 +474,7 @@ export class Sessions {
       return;
     }
     peer.established = undefined;
+    if (peer.config.awaitMs !== undefined) peer.hurrySinceMs = this.#host.nowMs();
     this.#host.down(peer, reason, staleFamilies);
     peer.negotiated = undefined;
   }
@@ -486,6 +525,11 @@ export class Sessions {
       return Number.POSITIVE_INFINITY;
     return established.blockedSinceMs + Math.max(SEND_HOLD_MS, 2 * negotiated.holdTimeMs);
   }
+}
+
+/** Who says what it thinks of us is there: haste gains nothing. A Cease may come from one that is not ready yet. */
+function hasAnswered(event: SessionEvent): boolean {
+  return event.kind === 'openReceived' || (event.kind === 'notificationReceived' && event.code !== CEASE);
 }
 
 /** RFC 8654 section 4: longer messages once both OPENs have said so; OPEN and KEEPALIVE never (header.ts). */

@@ -68,6 +68,8 @@ export interface DownReason {
   hard?: boolean;
   /** The peer is taken for one that restarts (RFC 5882 4.3). */
   restarting?: boolean;
+  /** The connection went with the link it was over. */
+  lostLink?: boolean;
 }
 
 /** How a stop is told and whether the session comes back by itself. A cause without subcode is silent. */

@@ -33,7 +33,7 @@ export function stepEstablished(input: StepInput, event: SessionEvent): StepResu
       if (event.timer === 'hold') return holdExpired(input);
       return event.timer === 'keepalive' ? sendKeepalive(input) : unchanged(input);
     case 'tcpConnectionFails':
-      return connectionLost(input, event.message);
+      return connectionLost(input, event.message, event.lostLink);
     case 'notificationReceived':
       return notified(input, event.code, event.subcode, event.data);
     case 'headerError':

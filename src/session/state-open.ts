@@ -42,7 +42,7 @@ export function stepOpenConfirm(input: StepInput, event: SessionEvent): StepResu
       if (event.timer === 'hold') return holdExpired(input);
       return event.timer === 'keepalive' ? sendKeepalive(input) : unchanged(input);
     case 'tcpConnectionFails':
-      return connectionLost(input, event.message);
+      return connectionLost(input, event.message, event.lostLink);
     case 'keepaliveReceived': {
       const negotiated = session.negotiated!;
       const timers = { hold: holdAt(input, negotiated.holdTimeMs), keepalive: session.timers.keepalive };

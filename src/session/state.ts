@@ -127,7 +127,8 @@ export type SessionEvent =
   /** 17: the peer's connection is up. */
   | { kind: 'tcpConnectionConfirmed' }
   /** 18: connecting failed, or the connection ended; `message` is the system's word for it. */
-  | { kind: 'tcpConnectionFails'; message?: string | undefined }
+  /** `lostLink`: the link to the peer is gone, so nothing is known of the peer itself. */
+  | { kind: 'tcpConnectionFails'; message?: string | undefined; lostLink?: boolean }
   /** 19, 20: a well-formed OPEN. Its content is checked here (negotiate.ts) and may turn into 22. */
   | { kind: 'openReceived'; open: Open }
   /** 21 */

@@ -237,11 +237,16 @@ export function sendHoldExpired(input: StepInput): StepResult {
   return toIdle(input, reason, { ...failed, notification });
 }
 
-/** The connection is gone without a NOTIFICATION. */
-export function connectionLost(input: StepInput, message: string | undefined): StepResult {
+/** The connection is gone without a NOTIFICATION; a link that went is no failure of the peer. */
+export function connectionLost(
+  input: StepInput,
+  message: string | undefined,
+  lostLink: boolean = false,
+): StepResult {
   const reason: DownReason = { kind: 'tcpClosed' };
   if (message !== undefined) reason.text = message;
-  return toIdle(input, reason, failed);
+  if (lostLink) reason.lostLink = true;
+  return toIdle(input, reason, { ...failed, oscillates: !lostLink });
 }
 
 /**
