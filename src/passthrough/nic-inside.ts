@@ -32,7 +32,7 @@ export function settleInside(
   mtu: number,
   onStep: (step: 'up' | 'addresses') => void,
 ): Settled {
-  if (record.addresses.some((address) => address.family === AF_INET6)) allowIp6(router, link.name);
+  if (record.addresses.some(isIp6)) allowIp6(router, link.name);
   if (!link.up) putLinkLocals(router, link.ifindex, record.addresses.map(insideForm));
   const change = linkChange(record, link, mtu);
   const fault = change && setRenamed(router, link, change);
@@ -72,21 +72,17 @@ function allowIp6(router: NicKernel, name: string): void {
  */
 export function putLinkLocals(kernel: NicKernel, ifindex: number, wanted: readonly SavedAddress[]): void {
   const there = new Set(kernel.addresses().get(ifindex)?.map(addressKey));
-  const missing = wanted.filter(
-    (one) => one.family === AF_INET6 && isLinkLocal(one) && !there.has(addressKey(one)),
+  const missing = inOrder(wanted).filter(
+    (one) => isIp6(one) && isLinkLocal(one) && !there.has(addressKey(one)),
   );
   kernel.write(missing, (writer, seq, address) =>
     encodeWholeAddressAdd(writer, seq, NLM_F_CREATE | NLM_F_EXCL, addressOn(addedAtOnce(address), ifindex)),
   );
 }
 
-/**
- * Adds the addresses that are not there, in the order that makes the kernel tell them as before: of IPv4 the first of a
- * prefix is the primary one, of IPv6 the last one added comes first.
- */
+/** Adds the addresses that are not there. */
 export function putAddresses(kernel: NicKernel, ifindex: number, saved: readonly SavedAddress[]): Settled {
-  const isIp6 = (address: SavedAddress): boolean => address.family === AF_INET6;
-  const wanted = [...saved.filter((one) => !isIp6(one)), ...saved.filter(isIp6).reverse()];
+  const wanted = inOrder(saved);
   const list = kernel.addresses().get(ifindex) ?? [];
   const present = new Map(list.map((address) => [addressKey(address), address]));
   const missing = wanted.filter((address) => !present.has(addressKey(address)));
@@ -105,6 +101,16 @@ export function putAddresses(kernel: NicKernel, ifindex: number, saved: readonly
   );
   const fault = refused[0]?.fault ?? unfinished[0]?.fault;
   return { fault, changed: missing.length > 0 || half.length > 0 };
+}
+
+const isIp6 = (address: SavedAddress): boolean => address.family === AF_INET6;
+
+/**
+ * The order of adding that makes the kernel tell them as before: of IPv4 the first of a prefix is the primary one, of
+ * IPv6 the last one added comes first.
+ */
+function inOrder(saved: readonly SavedAddress[]): SavedAddress[] {
+  return [...saved.filter((one) => !isIp6(one)), ...saved.filter(isIp6).reverse()];
 }
 
 /** The record of a NIC that was inside before leafd knew of it: its addresses go with it when it goes home. */
