@@ -133,7 +133,10 @@ function passthroughOf({
   const { intent } = configuration;
   if (plane === undefined || intent.passthrough === undefined) return undefined;
   const { openperouter: result } = configuration;
-  const report = result && { result, status: nodeStatus(result) };
+  const failures = plane
+    .status()
+    .flatMap(({ key, state, text, errno }) => (state === 'error' ? [`${key}: ${text ?? errno}`] : []));
+  const report = result && { result, status: nodeStatus(result, { failures }) };
   return passthroughBackend({ plane, intent: intent.passthrough, router, time, bfd, report });
 }
 
