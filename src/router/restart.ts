@@ -17,9 +17,10 @@
 // over a lost link: behind the same port may now be another neighbour. Only a speaker of our own host (one that is
 // awaited) is the same behind the same address: over a link that comes back at once, and over a new connection that
 // it makes while we still hold the old one, its paths stay for some seconds, until its End-of-RIB, whatever it has said
-// of restarts; while the link is down they lead nowhere (docs/decisions/0025-own-speakers.md). Where the restart time is over and the peer is
-// not back, families of the long-lived capability go on as long-lived stale, the least preferred of all, for the
-// peer's time but not longer than ours. That time runs on when the peer is back, until its End-of-RIB (RFC 9494 4.2).
+// of restarts; while the link is down they lead nowhere (docs/decisions/0025-own-speakers.md). Where the restart time
+// is over and the peer is not back, families of the long-lived capability go on as long-lived stale, the least
+// preferred of all, for the peer's time but not longer than ours. That time runs on when the peer is back, until its
+// End-of-RIB (RFC 9494 4.2).
 // A peer that goes again meanwhile: what was stale before and has not been told anew is gone (RFC 4724 4.2).
 
 import { Deadlines } from '../lib/deadlines.ts';
