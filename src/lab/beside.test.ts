@@ -12,8 +12,8 @@ const lines = [
   'nodes:',
   '  tor: {kind: frr, config: router bgp 64512}',
   '  n1: {config: {bgp: {asn: 64514, routerId: 10.0.0.1, profile: fabric}}}',
-  '  n1-frr: {kind: frr, in: n1, sessions: 2, config: router bgp 64515}',
-  '  n1-bird: {kind: bird, in: n1, config: "router id 10.0.0.2;", commands: [ip link set lo up]}',
+  '  n1-frr: {kind: frr, in: n1, sessions: 2, arguments: [-p, "0"], config: router bgp 64515}',
+  '  n1-bird: {kind: bird, in: n1, arguments: [-R], config: "router id 10.0.0.2;", commands: [ip link set lo up]}',
 ];
 const links = 'links: [[tor:eth1, n1:eth1]]';
 const parse = (...more: string[]) => parseLab([...lines, ...more].join('\n'), 'b.yaml', '/b.yaml');
@@ -34,13 +34,16 @@ describe('a daemon beside a node', () => {
     expect(planOf('n1').sysctls.length).toBeGreaterThan(0);
   });
 
-  it('connects, where it is FRR, and does not listen: the port is for one of them', () => {
+  it('may have arguments of its own, by which one of them leaves the port to the other', () => {
     const bgpd = (name: string) =>
       planOf(name)
         .daemon.processes.find(({ program }) => program === 'bgpd')!
         .argv.join(' ');
     expect(bgpd('n1-frr')).toMatch(/ -p 0$/);
     expect(bgpd('tor')).not.toContain(' -p ');
+    const bird = planOf('n1-bird').daemon.processes[0]!.argv;
+    expect(bird.slice(-1)).toEqual(['-R']);
+    expect(() => parse('  x: {kind: host, arguments: [x]}')).toThrow(/are for foreign daemons/);
   });
 
   it('has the sessions that its file says, and is no cable of its node', () => {

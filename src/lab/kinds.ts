@@ -145,7 +145,7 @@ function frrPlan(node: LabNode, directory: string): DaemonPlan {
     readyPath: join(directory, `${program}.vty`),
   });
   // A new zebra makes this socket last of all; that of a former one is removed with any other ready path.
-  const processes = [{ ...daemon('zebra'), readyPath: zebra }, daemon('bgpd', ...listening(node))];
+  const processes = [{ ...daemon('zebra'), readyPath: zebra }, daemon('bgpd', ...(node.arguments ?? []))];
   if (/^\s*(neighbor \S+ )?bfd\b/m.test(node.config)) {
     const bfdd = daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'));
     const wait = 'until [ -S "$0" ]; do sleep 0.02; done; exec "$@"';
@@ -159,15 +159,11 @@ function frrPlan(node: LabNode, directory: string): DaemonPlan {
   };
 }
 
-// Beside others FRR connects and does not listen, as MetalLB starts it: port 179 of a namespace can be had once.
-function listening(node: LabNode): string[] {
-  return node.in === undefined ? [] : ['-p', '0'];
-}
-
 function birdPlan(node: LabNode, directory: string): DaemonPlan {
   const config = configFileOf(node, directory);
   const socket = controlSocketOf(node, directory);
-  const argv = ['bird', '-f', '-c', config, '-s', socket, '-P', join(directory, 'bird.pid')];
+  const files = ['-c', config, '-s', socket, '-P', join(directory, 'bird.pid')];
+  const argv = ['bird', '-f', ...files, ...(node.arguments ?? [])];
   return {
     files: [{ path: config, text: node.config }],
     processes: [{ node: node.name, program: 'bird', argv, env: {}, readyPath: socket }],
@@ -176,7 +172,17 @@ function birdPlan(node: LabNode, directory: string): DaemonPlan {
 
 function gobgpPlan(node: LabNode, directory: string): DaemonPlan {
   const config = configFileOf(node, directory);
-  const argv = ['gobgpd', '-f', config, '-t', 'yaml', '--api-hosts', '127.0.0.1:50051', '--log-plain'];
+  const argv = [
+    'gobgpd',
+    '-f',
+    config,
+    '-t',
+    'yaml',
+    '--api-hosts',
+    '127.0.0.1:50051',
+    '--log-plain',
+    ...(node.arguments ?? []),
+  ];
   return {
     files: [{ path: config, text: node.config }],
     processes: [{ node: node.name, program: 'gobgpd', argv, env: {} }],
@@ -194,7 +200,9 @@ function exabgpPlan(node: LabNode, directory: string): DaemonPlan {
   };
   return {
     files: [{ path: config, text: node.config }],
-    processes: [{ node: node.name, program: 'exabgp', argv: ['exabgp', config], env }],
+    processes: [
+      { node: node.name, program: 'exabgp', argv: ['exabgp', ...(node.arguments ?? []), config], env },
+    ],
   };
 }
 
@@ -211,7 +219,7 @@ function openbgpdPlan(node: LabNode, directory: string): DaemonPlan {
       {
         node: node.name,
         program: 'bgpd',
-        argv: ['/usr/sbin/bgpd', '-d', '-f', config],
+        argv: ['/usr/sbin/bgpd', '-d', '-f', config, ...(node.arguments ?? [])],
         env: {},
         readyPath: socket,
       },

@@ -90,7 +90,7 @@ const keysOfSections: Record<string, readonly string[]> = {
     ' ',
   ),
   nodes:
-    'kind role config configFile addresses ports forwarding sessions commands afterStart bridges in'.split(
+    'kind role config configFile addresses ports forwarding sessions commands afterStart bridges in arguments'.split(
       ' ',
     ),
   guests: 'on bridge addresses mac mode'.split(' '),
@@ -233,6 +233,8 @@ class LabReader {
     }
     if (written.bridges !== undefined && kind !== 'hypervisor')
       throw this.#wrong(['nodes', name, 'bridges'], 'is for nodes of kind hypervisor');
+    if (written.arguments !== undefined && (kind === 'host' || runsLeafd(kind)))
+      throw this.#wrong(['nodes', name, 'arguments'], 'are for foreign daemons');
     if (!runsLeafd(kind) && written.config !== undefined && typeof written.config !== 'string') {
       throw this.#wrong(
         ['nodes', name, 'config'],
@@ -249,6 +251,7 @@ class LabReader {
       ports: written.ports ?? {},
       forwarding: written.forwarding ?? kind !== 'host',
       ...(written.sessions === undefined ? {} : { sessions: written.sessions }),
+      ...(written.arguments === undefined ? {} : { arguments: written.arguments }),
       commands: written.commands ?? [],
       afterStart: written.afterStart ?? [],
       ...(kind === 'hypervisor' ? { bridges: bridgesOf(written) } : {}),

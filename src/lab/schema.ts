@@ -49,6 +49,7 @@ const node = section({
   afterStart: z.array(text.min(1)).optional(),
   bridges: z.array(linkName).min(1).optional(),
   in: identifier.optional(),
+  arguments: z.array(text.min(1)).optional(),
 });
 
 const guestName = identifier.refine((name) => name.length <= MAX_GUEST_NAME, {

@@ -40,6 +40,8 @@ export interface LabNode {
   readonly forwarding: boolean;
   /** BGP sessions to wait for; absent: one for each cable to another BGP speaker. */
   readonly sessions?: number;
+  /** More arguments of the daemon; of FRR: of bgpd. */
+  readonly arguments?: readonly string[];
   /** Shell commands run in the namespace before the daemon starts. */
   readonly commands: readonly string[];
   /** Shell commands run when the daemon is ready, also after a restart; tried for 10 s until they succeed. */
