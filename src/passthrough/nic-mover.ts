@@ -285,7 +285,12 @@ export class NicMover implements NicPort {
   }
 
   #write(records: NicRecords): void {
-    writeWhole(this.#path, encodeRecords(records), 0o600);
+    try {
+      writeWhole(this.#path, encodeRecords(records), 0o600);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw Object.assign(new Error(`cannot write down what it is: ${message}`), { code });
+    }
     this.#records = records;
   }
 

@@ -2,13 +2,13 @@
 // what changes by itself. The NICs are veths whose other legs are in a third namespace, the fabric.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { withNetns } from '../../src/netlink/netns.ts';
-import { kernelRtnl } from '../../src/netlink/rtnl.ts';
-import { NicMover, type NicStep } from '../../src/passthrough/nic-mover.ts';
+import { kernelRtnl, type Rtnl } from '../../src/netlink/rtnl.ts';
+import { NicMover } from '../../src/passthrough/nic-mover.ts';
 import { until } from './fabric.ts';
 
 export interface NicHost {
@@ -19,8 +19,11 @@ export interface NicHost {
   /** `ip` in a namespace; words are separated by single blanks. */
   ip(netns: string, words: string): string;
   json(netns: string, words: string): unknown[];
+  sysctl(netns: string, key: string, value: string): void;
   /** A mover with sockets of its own, closed with the host. */
-  mover(onStep?: (step: NicStep, name: string) => void): NicMover;
+  mover(options?: { stateDir?: string }): NicMover;
+  /** Messages that movers have written, so far. */
+  writes(): number;
   /** All of a namespace that a round trip must not change. */
   picture(netns: string): Picture;
   /** Its picture, once the kernel has noticed carriers (up to a second later) or else as it stays. */
@@ -40,6 +43,7 @@ export function nicHost(tag: string): NicHost {
   ];
   const stateDir = mkdtempSync(join(tmpdir(), 'lfpn-'));
   const closers: (() => void)[] = [];
+  let written = 0;
   const ip = (netns: string, words: string): string =>
     execFileSync('ip', ['-n', netns, ...words.split(' ')], { encoding: 'utf8', stdio: 'pipe' });
   const json = (netns: string, words: string): unknown[] => {
@@ -49,7 +53,12 @@ export function nicHost(tag: string): NicHost {
   const side = (netns: string) => {
     const rtnl = kernelRtnl(netns);
     closers.push(() => rtnl.close());
-    return { rtnl, netns };
+    const write: Rtnl['write'] = (encode) =>
+      rtnl.write((writer, firstSeq) => {
+        encode(writer, firstSeq);
+        written += writer.count;
+      });
+    return { rtnl: { ...rtnl, write }, netns };
   };
   for (const netns of [home, router, fabric]) {
     execFileSync('ip', ['netns', 'add', netns]);
@@ -62,8 +71,10 @@ export function nicHost(tag: string): NicHost {
     stateDir,
     ip,
     json,
-    mover: (onStep) =>
-      new NicMover({ home: side(home), router: side(router), stateDir, ...(onStep && { onStep }) }),
+    sysctl: (netns, key, value) =>
+      withNetns(netns, () => writeFileSync(`/proc/sys/${key.replaceAll('.', '/')}`, value)),
+    mover: (options) => new NicMover({ home: side(home), router: side(router), stateDir, ...options }),
+    writes: () => written,
     picture: (netns) => picture(netns, json),
     pictureLike: async (netns, wanted) => {
       const look = (): Picture => picture(netns, json);
@@ -83,7 +94,7 @@ export function nicHost(tag: string): NicHost {
 }
 
 /** Gives the host eth1, with all there is, and eth2, which shares routes with it. */
-export function furnish({ home, fabric, ip }: NicHost): void {
+export function furnish({ home, fabric, ip, sysctl }: NicHost): void {
   for (const [nic, peer] of [
     ['eth1', 'p1'],
     ['eth2', 'p2'],
@@ -93,18 +104,15 @@ export function furnish({ home, fabric, ip }: NicHost): void {
   }
   ip(home, 'link set eth1 mtu 1400 group 7 alias rack');
   for (const words of FURNITURE) ip(home, words);
-  withNetns(home, () => {
-    for (const [path, value] of SETTINGS)
-      execFileSync('sh', ['-c', `echo ${value} > /proc/sys/net/${path}`], { stdio: 'pipe' });
-  });
+  for (const [key, value] of SETTINGS) sysctl(home, key, value);
 }
 
 const SETTINGS = [
-  ['ipv4/conf/eth1/arp_ignore', '2'],
-  ['ipv4/conf/eth1/rp_filter', '2'],
-  ['ipv6/conf/eth1/accept_ra', '0'],
-  ['ipv6/conf/eth1/hop_limit', '33'],
-  ['ipv4/neigh/eth1/gc_stale_time', '77'],
+  ['net.ipv4.conf.eth1.arp_ignore', '2'],
+  ['net.ipv4.conf.eth1.rp_filter', '2'],
+  ['net.ipv6.conf.eth1.accept_ra', '0'],
+  ['net.ipv6.conf.eth1.hop_limit', '33'],
+  ['net.ipv4.neigh.eth1.gc_stale_time', '77'],
 ] as const;
 
 const FURNITURE = [
