@@ -285,6 +285,11 @@ test('who speaks in a router namespace is another speaker, not another life', ()
     'session reset: change bgp.port: 179 -> 1179, all sessions begin anew',
     'session reset: change bgp.clusterId: 10.0.0.1 -> 10.0.0.2, all sessions begin anew',
   ]);
+  const alone = fabric.replace('asn: 64514', 'asn: 64520');
+  expect(linesBetween(fabric + section, alone)[0]).toBe(
+    'session reset: change bgp.asn: 64514 -> 64520, all sessions begin anew',
+  );
+  expect(passed('asn: 64514', 'asn: 64514, multipath: 2')).toEqual(['live: change bgp.multipath: 16 -> 2']);
   expect(passed('passthrough:', 'passthrough:\n  netns: router-1')).toEqual([
     'session reset: change passthrough.netns: perouter -> router-1, all sessions begin anew',
   ]);

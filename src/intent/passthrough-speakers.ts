@@ -86,8 +86,7 @@ export function resolveSpeakers(
     warnUnheard(peers, path, around, findings);
     found.speakers.push({ name: speaker.name, peers: peers.map(({ name }) => name) });
     found.peers.push(...peers);
-    for (const address of addresses.values())
-      if (!found.hostAddresses.some((one) => sameIp(one, address))) found.hostAddresses.push(address);
+    found.hostAddresses.push(...addresses.values());
   }
   return found;
 }

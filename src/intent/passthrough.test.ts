@@ -64,7 +64,7 @@ test('an uplink is a NIC that moves, or something on one that stays', () => {
   uplinks:
     - eth1
     - {interface: eth2, mtu: 9000}
-    - {interface: eth0, mode: macvlan, addresses: [192.0.2.5/24]}
+    - {interface: eth0, mode: macvlan, addresses: [192.0.2.5/24, "fe80::5/64"]}
     - {interface: eth0, mode: vlan, vlan: 100}
     - {interface: eth0, mode: vlan, vlan: 101, name: storage}`).passthrough!;
   expect(uplinks.map(({ name, parent, mode, mtu }) => ({ name, parent, mode, mtu }))).toEqual([
@@ -74,7 +74,10 @@ test('an uplink is a NIC that moves, or something on one that stays', () => {
     { name: 'eth0.100', parent: 'eth0', mode: { kind: 'vlan', id: 100 }, mtu: undefined },
     { name: 'storage', parent: 'eth0', mode: { kind: 'vlan', id: 101 }, mtu: undefined },
   ]);
-  expect(uplinks.flatMap(({ addresses }) => addresses.map(addressText))).toEqual(['192.0.2.5/24']);
+  expect(uplinks.flatMap(({ addresses }) => addresses.map(addressText))).toEqual([
+    '192.0.2.5/24',
+    'fe80::5/64',
+  ]);
 });
 
 test('the leg towards the host has the addresses of OpenPERouter, and those of the host are announced', () => {
@@ -90,6 +93,13 @@ test('the leg towards the host has the addresses of OpenPERouter, and those of t
 test('bits beyond the length are taken as OpenPERouter takes them', () => {
   const { passthrough } = speaking('{name: frr, remoteAs: 64515}', 'localCIDR: {ipv4: 192.169.10.17/28}');
   expect(vethOf(passthrough!)).toEqual({ router: ['192.169.10.16/28'], host: ['192.169.10.17/28'] });
+});
+
+test('the address of the node is one address, said or not; what is link-local in IPv4 is as good as any', () => {
+  const said = speaking('{name: frr, remoteAs: 1, hostAddress: {ipv4: 192.169.10.2}}');
+  expect(vethOf(said.passthrough!).host).toEqual(['192.169.10.2/24', 'fd00:10::2/64']);
+  const { passthrough } = speaking('{name: frr, remoteAs: 1}', 'localCIDR: {ipv4: 169.254.9.0/30}');
+  expect(vethOf(passthrough!)).toEqual({ router: ['169.254.9.1/30'], host: ['169.254.9.2/30'] });
 });
 
 test('an address of the host that is announced anyway is so once', () => {
@@ -201,6 +211,7 @@ test('as long as nobody says who we are, nobody speaks', () => {
   );
   expect(waiting.bgp.peers).toEqual([]);
   expect(waiting.passthrough).toMatchObject({ speakers: [], veth: { hostLink: 'pt-host' } });
+  expect(warningsOf(`passthrough: {openperouter: true, uplinks: [eth1], ${cidr}}`)).toEqual([]);
   expect(load('bgp: {peers: [{interface: eth1}]}\npassthrough: {uplinks: [eth1]}').problems[0]).toMatchObject(
     {
       path: 'bgp.asn',
@@ -288,6 +299,20 @@ test('a leg that nobody uses, a group of speakers alone, and one AS for all', ()
     );
   expect(inOne('')[0]).toContain('all are in one AS (routeReflectorClient: true)');
   expect(inOne(', routeReflectorClient: true')).toEqual([]);
+});
+
+test('keys that people may try are refused with what is there in their place', () => {
+  const lines = problemLines(
+    load(`${head}passthrough: {vrf: red, ${cidr}, speakers: [{name: a, remoteAs: 1, address: 10.0.0.1}]}`)
+      .problems,
+  );
+  expect(lines[0]).toContain('passthrough.vrf: there is exactly one passthrough, of the default VRF');
+  expect(lines[1]).toContain(
+    'speakers.0.address: is not a key of a speaker (it is reached at its hostAddress',
+  );
+  expect(problemLines(load(`${head}passthrough: [{uplinks: [eth1]}]`).problems)).toEqual([
+    '0.yaml:2:14: passthrough: there is exactly one passthrough, of the default VRF',
+  ]);
 });
 
 test('drop-ins join: another speaker in a file of its own', () => {
