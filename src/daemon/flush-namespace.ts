@@ -1,5 +1,5 @@
-// What a station leaves in a namespace that it will not come back to: everything of leafd's is taken from it. And all of
-// leafd's together, for `leafd --flush`. A file of its own, loaded when it is needed.
+// What a station leaves in a namespace that it will not come back to: everything of leafd's is taken from it. And all
+// of leafd's together, for `leafd --flush`. A file of its own, loaded when it is needed.
 
 import { existsSync } from 'node:fs';
 import { type FlushReport, flushAll } from '../dataplane/flush-all.ts';

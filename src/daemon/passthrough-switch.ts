@@ -1,5 +1,5 @@
-// Passthrough only where it is wanted: the code of it is loaded with the first configuration that has `passthrough:`, or
-// where a former life has left a NIC in a router namespace that is to be brought home.
+// Passthrough only where it is wanted: the code of it is loaded with the first configuration that has `passthrough:`,
+// or where a former life has left a NIC in a router namespace that is to be brought home.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
