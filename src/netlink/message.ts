@@ -46,6 +46,8 @@ export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
 export const RTNLGRP_IPV6_IFADDR = 9;
 export const RTNLGRP_IPV6_ROUTE = 11;
+export const RTNLGRP_IPV4_NETCONF = 24;
+export const RTNLGRP_IPV6_NETCONF = 25;
 export const RTNLGRP_NEXTHOP = 32;
 
 /** The mark of everything leafd puts into the kernel (rtm_protocol, nh_protocol, IFA_PROTO). */

@@ -19,6 +19,8 @@ import {
   u32,
 } from './message.ts';
 
+/** Known, to be asked again when it is used. */
+export const NUD_STALE = 0x04;
 export const NUD_PERMANENT = 0x80;
 /** Answered for by proxy; asked for by a dump of its own. */
 export const NTF_PROXY = 0x08;

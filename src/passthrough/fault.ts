@@ -6,7 +6,9 @@ export interface Fault {
   text: string;
 }
 
+/** Of an error of the system, or an operator's; any other is a mistake of leafd's, and is thrown on. */
 export function faultOf(error: unknown): Fault {
   const { code, message } = error as NodeJS.ErrnoException;
-  return { errno: code ?? 'unknown', text: message };
+  if (code === undefined) throw error;
+  return { errno: code, text: message };
 }

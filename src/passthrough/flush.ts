@@ -1,11 +1,8 @@
 // Everything of passthrough taken back without a running daemon: NICs home, links of leafd's deleted, sysctls as they
 // were, the namespace removed if leafd made it. A file of its own, because a daemon that runs needs none of it.
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { keptNetns } from './kept.ts';
+import { keptNetns, nicsAway } from './kept.ts';
 import type { OpenNics } from './nic-port.ts';
-import { NIC_RECORDS_FILE } from './nic-record.ts';
 import { RouterParts } from './router-parts.ts';
 
 const DEFAULT_NETNS = 'perouter';
@@ -26,8 +23,7 @@ export function flushPassthrough(options: {
   const { stateDir, home, nics } = options;
   const nothing = { nics: 0, links: 0, namespaces: 0, sysctls: 0 };
   // NICs may be away although nothing else is left.
-  const isLeft = existsSync(join(stateDir, NIC_RECORDS_FILE));
-  const netns = keptNetns(stateDir) ?? (isLeft ? DEFAULT_NETNS : undefined);
+  const netns = keptNetns(stateDir) ?? (nicsAway(stateDir) > 0 ? DEFAULT_NETNS : undefined);
   if (netns === undefined) return nothing;
   const parts = new RouterParts({ stateDir, netns, home, nics });
   try {

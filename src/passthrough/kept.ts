@@ -8,6 +8,7 @@ import type { SavedSysctl } from '../dataplane/delta.ts';
 import { readStateFile } from '../dataplane/sysctl.ts';
 import { writeWhole } from '../lib/atomic-file-real.ts';
 import { PASSTHROUGH_STATE_FILE } from './names.ts';
+import { decodeRecords, NIC_RECORDS_FILE, NIC_RECORDS_SCHEMA, type NicRecords } from './nic-record.ts';
 import { NO_TRIAL, type Trial } from './trial.ts';
 
 const SCHEMA = 1;
@@ -76,4 +77,13 @@ export function saveKept(stateDir: string, kept: Kept): void {
 /** Name of the namespace in which a former life left something to take back, if any. */
 export function keptNetns(stateDir: string): string | undefined {
   return loadKept(stateDir).namespace?.name;
+}
+
+/** How many NICs are away from home, or on their way. A file that tells of none is removed. */
+export function nicsAway(stateDir: string): number {
+  const path = join(stateDir, NIC_RECORDS_FILE);
+  const none: NicRecords = new Map();
+  const { size } = readStateFile(path, NIC_RECORDS_SCHEMA, none, decodeRecords);
+  if (size === 0) rmSync(path, { force: true });
+  return size;
 }

@@ -2,6 +2,7 @@
 // link is made down and without leafd's mark, which the kernel takes in a second message only: its name is on disk
 // before, so that a crash in between does not make it somebody else's.
 
+import type { InterfaceAddress, PassthroughVethIntent } from '../intent/passthrough.ts';
 import {
   decodeAddress,
   encodeAddressAdd,
@@ -17,11 +18,15 @@ import {
   type MessageWriter,
   NLM_F_CREATE,
   NLM_F_EXCL,
+  NLM_F_REPLACE,
+  NLM_F_REQUEST,
   RTM_NEWADDR,
   RTM_NEWLINK,
+  RTM_NEWNEIGH,
 } from '../netlink/message.ts';
+import { encodeNeighbour, NUD_STALE } from '../netlink/neighbour.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
-import { EEXIST, errnoName } from '../netlink/sys.ts';
+import { AF_INET, AF_INET6, EEXIST, errnoName } from '../netlink/sys.ts';
 import { type Fault, faultOf } from './fault.ts';
 import { addressMemory, type LinkStep, type Seen, type SideName } from './link-steps.ts';
 
@@ -85,6 +90,35 @@ export function writeStep(kernel: LinkKernel, step: LinkStep): Fault | undefined
   } catch (error) {
     return faultOf(error);
   }
+}
+
+/**
+ * Tells each end of the veth the other's MAC: packets that came while it was away have asked in vain, and the kernel
+ * would ask again after a second only. They are neighbours like any other, to be confirmed and forgotten by the kernel.
+ */
+export function introduceEnds(
+  kernel: LinkKernel,
+  veth: PassthroughVethIntent,
+  home: Link,
+  router: Link,
+): void {
+  const tell = (side: SideName, link: Link, peer: Link, addresses: readonly InterfaceAddress[]): void => {
+    const known = { ifindex: link.ifindex, state: NUD_STALE, flags: 0, mac: peer.mac, protocol: 0 };
+    const flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+    try {
+      kernel.rtnl[side].write((writer, firstSeq) => {
+        addresses.forEach(({ bytes }, i) => {
+          const family = bytes.length === 4 ? AF_INET : AF_INET6;
+          encodeNeighbour(writer, RTM_NEWNEIGH, flags, firstSeq + i, { ...known, family, address: bytes });
+        });
+      });
+    } catch (error) {
+      // Then they ask.
+      faultOf(error);
+    }
+  };
+  tell('home', home, router, veth.routerAddresses);
+  tell('router', router, home, veth.hostAddresses);
 }
 
 function write(

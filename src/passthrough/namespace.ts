@@ -26,6 +26,7 @@ import {
   netnsPath,
   removeNetns,
 } from '../netlink/netns.ts';
+import { faultOf } from './fault.ts';
 import type { KeptNamespace } from './kept.ts';
 
 /** Devices that the kernel puts into every new namespace once their modules are loaded. */
@@ -102,8 +103,7 @@ export class RouterNamespace {
       nameNetns(this.name, this.fd);
       return { state: 'repaired' };
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      return { state: 'error', errno: code ?? 'unknown', text: message };
+      return { state: 'error', ...faultOf(error) };
     }
   }
 

@@ -1,12 +1,13 @@
 // L3 passthrough in the kernel, kept as it is wanted: the router namespace, its NICs (on trial first), macvlans and
 // VLANs, the veth to the host, sysctls. One pass reads what is and writes the difference; it runs after events of links
-// and addresses of both namespaces, when the name of the namespace or a sysctl was changed (looked at four times a
-// second, which costs a few microseconds), and every 30 s. What failed is tried again with growing delay. Who fights
+// and addresses of both namespaces, when the name of the namespace or a sysctl was changed (looked at twice a
+// second, which costs about a thousandth of a processor), and every 30 s. What failed is tried again with growing delay. Who fights
 // leafd over an object gets an answer once a second, not at every blow. Sessions and routes are the speaker's.
 
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { PassthroughIntent } from '../intent/passthrough.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
+import { RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF } from '../netlink/message.ts';
 import { readMonotonicMs } from '../netlink/monotonic.ts';
 import { defaultRouteLinks } from './default-route.ts';
 import { type Fault, faultOf } from './fault.ts';
@@ -30,7 +31,7 @@ import {
 } from './trial.ts';
 
 const TURN_DELAY_MS = 5;
-const LOOK_EVERY_MS = 250;
+const LOOK_EVERY_MS = 500;
 const CHECK_EVERY_MS = 30_000;
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 30_000;
@@ -199,6 +200,12 @@ export class PassthroughPlane {
         },
       }),
       routerLinks.subscribe({ link: lookAgain, address: lookAgain }),
+      // Of sysctls only forwarding is told.
+      parts.router.rtnl.listen({
+        groups: [RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF],
+        onMessage: () => this.#lookAtSysctls(),
+        onOverrun: () => this.#lookAtSysctls(),
+      }),
     ];
     this.#looking = setInterval(() => this.#look(), LOOK_EVERY_MS);
     this.#looking.unref();
@@ -226,8 +233,13 @@ export class PassthroughPlane {
     if (!parts || !this.#intent) return;
     parts.namespace.watch(() => this.#lookAtName());
     this.#lookAtName();
+    this.#lookAtSysctls();
     const isDue = this.#now().monotonicMs - this.#checkedMs >= CHECK_EVERY_MS;
-    if (isDue || parts.sysctls.differs() || parts.kept.trial.kind === 'running') this.#schedule(0);
+    if (isDue || parts.kept.trial.kind === 'running') this.#schedule(0);
+  }
+
+  #lookAtSysctls(): void {
+    if (this.#parts?.sysctls.differs()) this.#schedule(this.#delayMs());
   }
 
   #lookAtName(): void {
@@ -276,11 +288,21 @@ export class PassthroughPlane {
       changed.push(...parts.sysctls.reconcile());
       this.#moveNics(parts, intent);
       changed.push(...parts.links.reconcile(intent));
+      parts.sysctls.setLinks(this.#linksInside(parts, intent));
+      changed.push(...parts.sysctls.reconcile());
     } catch (failure) {
       this.#passFault = faultOf(failure);
     }
     this.#warnings = this.#warningsOf(parts, intent);
     this.#afterPass(changed);
+  }
+
+  /** Those that carry what is passed through. */
+  #linksInside(parts: RouterParts, intent: PassthroughIntent): Map<string, number> {
+    const names = new Set(intent.uplinks.map(({ name }) => name));
+    if (intent.veth) names.add(intent.veth.routerLink);
+    const inside = parts.links.inside().filter(({ name }) => names.has(name));
+    return new Map(inside.map(({ name, ifindex }) => [name, ifindex]));
   }
 
   #afterPass(changed: readonly string[]): void {
@@ -378,7 +400,7 @@ export class PassthroughPlane {
 
   #warnOfDefaultRoute(parts: RouterParts, names: readonly string[]): void {
     const ways = [...defaultRouteLinks(parts.home.rtnl)].map((i) => parts.homeLinks.links.get(i)?.name ?? '');
-    this.#moveWarning = undefined;
+    if (!this.#nics.some(({ place }) => place === 'router')) this.#moveWarning = undefined;
     if (ways.length === 0 || !ways.every((name) => names.includes(name))) return;
     this.#moveWarning =
       `every default route of the host led over ${ways.join(', ')}, now in ${this.netns}: the host reaches ` +
@@ -392,7 +414,7 @@ export class PassthroughPlane {
     if (this.#moveWarning !== undefined && this.#nics.some(({ place }) => place === 'router'))
       warnings.push(this.#moveWarning);
     const names = new Set(intent.uplinks.map(({ name }) => name));
-    const uplinks = [...parts.routerLinks.links.values()].filter(({ name }) => names.has(name));
+    const uplinks = parts.links.inside().filter(({ name }) => names.has(name));
     const sizes = new Set(uplinks.map(({ mtu }) => mtu));
     const wanted = intent.veth?.mtu;
     const smaller = uplinks.filter(({ mtu }) => wanted !== undefined && mtu < wanted);

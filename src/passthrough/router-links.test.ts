@@ -120,6 +120,16 @@ test('a veth that was deleted comes back with the MACs it had', () => {
   expect(linkOf(router, 'pt-ns')).toBeUndefined();
   links.reconcile(wish());
   expect([linkOf(home, 'pt-host')!.mac, linkOf(router, 'pt-ns')!.mac]).toEqual(macs);
+  // Nobody has to ask for it, in vain perhaps.
+  const known = [...home.neighbours.values()].map(({ address, mac, state }) => [
+    formatIp(address),
+    mac,
+    state,
+  ]);
+  expect(known).toEqual([
+    ['192.169.10.1', macs[1], 4],
+    ['fd00:10::1', macs[1], 4],
+  ]);
   expect(on(home, 'pt-host')).toHaveLength(2);
 });
 

@@ -14,9 +14,9 @@ import {
   linkNamed,
   settingStep,
 } from './link-steps.ts';
-import { type LinkKernel, rememberAddresses, see, writeStep } from './link-write.ts';
+import { introduceEnds, type LinkKernel, rememberAddresses, see, writeStep } from './link-write.ts';
 import { strayUplinkSteps, uplinkSteps } from './uplink-desired.ts';
-import { strayVethSteps, vethSteps } from './veth-desired.ts';
+import { strayVethSteps, vethKey, vethSteps } from './veth-desired.ts';
 
 const ROUNDS = 6;
 const LO = 'link lo up';
@@ -28,12 +28,15 @@ export interface RouterLinksWish {
   nodeIndex: number;
 }
 
+const NOTHING: BothSides = { home: { links: [], addresses: [] }, router: { links: [], addresses: [] } };
+
 export const NO_LINKS: RouterLinksWish = { uplinks: [], nodeIndex: 0 };
 
 export class RouterLinks {
   readonly #kernel: LinkKernel;
   readonly #netns: string;
   #status: ObjectStatus[] = [];
+  #inside: readonly Link[] = [];
   /** What the veth had when no uplink said otherwise: NICs that are away for a while change nothing. */
   #mtu: number | undefined;
 
@@ -47,8 +50,10 @@ export class RouterLinks {
     const changed = new Set<string>();
     const faults = new Map<string, Fault>();
     let want: LinkWish = { objects: [], steps: [] };
+    let seen = NOTHING;
     for (let round = 0; round < ROUNDS; round++) {
-      want = this.#want(wish, this.see());
+      seen = this.see();
+      want = this.#want(wish, seen);
       const due = want.steps.filter(({ key, kind }) => kind !== 'pending' && !faults.has(key));
       if (due.length === 0) break;
       let done = 0;
@@ -64,6 +69,8 @@ export class RouterLinks {
       }
       if (done === 0) break;
     }
+    this.#inside = seen.router.links;
+    if (wish.veth) this.#introduce(wish.veth, seen, changed);
     this.#status = statusOf(want, faults);
     if (want.steps.length === 0) this.#forgetMaking();
     return [...changed];
@@ -78,6 +85,11 @@ export class RouterLinks {
     return seen;
   }
 
+  /** The links of the router namespace, as the last pass saw them. */
+  inside(): readonly Link[] {
+    return this.#inside;
+  }
+
   /** Removes the links that leafd made; returns how many went. */
   removeAll(): number {
     return this.reconcile(NO_LINKS).filter((key) => key !== LO).length;
@@ -85,6 +97,17 @@ export class RouterLinks {
 
   status(): ObjectStatus[] {
     return this.#status;
+  }
+
+  /** After the veth or an address of it was away. */
+  #introduce(veth: PassthroughVethIntent, seen: BothSides, changed: ReadonlySet<string>): void {
+    const { hostLink, routerLink } = veth;
+    const prefixes = [hostLink, routerLink].map((name) => `address ${name} `);
+    const isOfVeth = (key: string): boolean =>
+      key === vethKey(veth) || prefixes.some((prefix) => key.startsWith(prefix));
+    if (![...changed].some(isOfVeth)) return;
+    const [home, router] = [linkNamed(seen.home, hostLink), linkNamed(seen.router, routerLink)];
+    if (home && router) introduceEnds(this.#kernel, veth, home, router);
   }
 
   /** Everything that is there has its mark. */

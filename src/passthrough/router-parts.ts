@@ -6,7 +6,7 @@
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
-import { type Kept, loadKept, saveKept } from './kept.ts';
+import { type Kept, loadKept, nicsAway, saveKept } from './kept.ts';
 import type { LinkKernel } from './link-write.ts';
 import { RouterNamespace } from './namespace.ts';
 import { NicMover } from './nic-mover.ts';
@@ -111,6 +111,7 @@ export class RouterParts {
       if (namespace.made && given.occupants.length === 0 && namespace.remove()) given.namespaces = 1;
       // One that is left because of others stays leafd's: it may be removed by the next life.
       if (given.occupants.length === 0) kept.namespace = undefined;
+      nicsAway(this.#stateDir);
       kept.making.clear();
       kept.addresses.clear();
     }

@@ -1,6 +1,7 @@
 // Sysctls of the router namespace: forwarding, and neighbours that tell of themselves unasked are learned. The kernel
-// tells nothing when somebody changes one, so that all are read twice a second, through files that stay open: a file
-// below /proc/sys/net belongs to the namespace it was opened in. Values of a namespace that somebody else made are on
+// tells of forwarding only when somebody changes it, so that all are read twice a second, through files that stay open: a
+// file below /proc/sys/net belongs to the namespace it was opened in. Each link inside forwards too, which `all` sets for
+// those that are there; such a value goes with the link, and nobody wants it back. Other values of a namespace that somebody else made are on
 // disk before they are changed, and come back. The host's own are never touched.
 
 import { closeSync, openSync, readSync } from 'node:fs';
@@ -25,6 +26,16 @@ const wanted: readonly DesiredSysctl[] = [
   sysctl(`net.ipv6.conf.default.${UNTRACKED}`, '1'),
 ];
 
+/** What a link inside is to have. */
+function ofLink(name: string): DesiredSysctl[] {
+  return ['ipv4', 'ipv6'].map((family) => sysctl(`net.${family}.conf.IF.forwarding`, '1', name));
+}
+
+interface Watched extends DesiredSysctl {
+  /** Open for reading. */
+  fd: number;
+}
+
 export interface RouterSysctlsOptions {
   /** Path of the namespace. */
   netns: string;
@@ -37,7 +48,9 @@ export interface RouterSysctlsOptions {
 export class RouterSysctls {
   readonly #options: RouterSysctlsOptions;
   readonly #port: SysctlPort;
-  readonly #files = new Map<string, number>();
+  #watched: Watched[] = [];
+  /** Of links that are looked after: the ifindex by name. */
+  #links = new Map<string, number>();
   readonly #buffer = Buffer.alloc(64);
   readonly #faults = new Map<string, Fault>();
   readonly #absent = new Set<string>();
@@ -45,12 +58,30 @@ export class RouterSysctls {
   constructor(options: RouterSysctlsOptions) {
     this.#options = options;
     this.#port = kernelSysctls(options.netns);
-    withNetns(options.netns, () => {
-      for (const { key, path } of wanted) {
+    this.#watch(wanted);
+  }
+
+  /** The links inside that are to forward. */
+  setLinks(links: ReadonlyMap<string, number>): void {
+    const fresh = [...links].filter(([name, ifindex]) => this.#links.get(name) !== ifindex);
+    const isSame = fresh.length === 0 && links.size === this.#links.size;
+    if (isSame) return;
+    const isStale = ({ link }: Watched): boolean =>
+      link !== undefined && this.#links.get(link) !== links.get(link);
+    for (const { fd } of this.#watched.filter(isStale)) closeSync(fd);
+    this.#watched = this.#watched.filter((one) => !isStale(one));
+    this.#links = new Map(links);
+    this.#watch(fresh.flatMap(([name]) => ofLink(name)));
+  }
+
+  #watch(list: readonly DesiredSysctl[]): void {
+    withNetns(this.#options.netns, () => {
+      for (const one of list) {
         try {
-          this.#files.set(key, openSync(`/proc/sys/${path}`, 'r'));
+          this.#watched.push({ ...one, fd: openSync(`/proc/sys/${one.path}`, 'r') });
         } catch {
-          this.#absent.add(key);
+          // A link may have gone since it was seen.
+          if (one.link === undefined) this.#absent.add(one.key);
         }
       }
     });
@@ -58,13 +89,13 @@ export class RouterSysctls {
 
   /** Whether any differs from what is wanted. Cheap. */
   differs(): boolean {
-    return wanted.some(({ key, value }) => this.#files.has(key) && this.#read(key) !== value);
+    return this.#watched.some((one) => this.#differs(one));
   }
 
   /** Sets what differs; returns the keys that were set. */
   reconcile(): string[] {
     this.#faults.clear();
-    const differing = wanted.filter(({ key, value }) => this.#files.has(key) && this.#read(key) !== value);
+    const differing = this.#watched.filter((one) => this.#differs(one));
     if (differing.length === 0) return [];
     const unsaved = this.#remember(differing);
     const done: string[] = [];
@@ -78,18 +109,16 @@ export class RouterSysctls {
 
   /** What is wanted, and what went wrong with it. */
   status(): { key: string; fault: Fault | undefined }[] {
-    const present = wanted.filter(({ key }) => !this.#absent.has(key));
-    return present.map(({ key }) => ({ key, fault: this.#faults.get(key) }));
+    return this.#watched.map(({ key }) => ({ key, fault: this.#faults.get(key) }));
   }
 
   view(): SysctlView[] {
-    return wanted
-      .filter(({ key }) => this.#files.has(key))
-      .map(({ key, value }) => {
-        const now = this.#read(key);
-        const saved = this.#options.saved?.get(key);
-        return { key, before: saved?.before ?? now, now, wanted: value, changed: saved !== undefined };
-      });
+    return this.#watched.map((one) => {
+      const { key, value } = one;
+      const now = this.#read(one) ?? '';
+      const saved = this.#options.saved?.get(key);
+      return { key, before: saved?.before ?? now, now, wanted: value, changed: saved !== undefined };
+    });
   }
 
   warnings(): string[] {
@@ -119,25 +148,32 @@ export class RouterSysctls {
   }
 
   close(): void {
-    for (const fd of this.#files.values()) closeSync(fd);
-    this.#files.clear();
+    for (const { fd } of this.#watched) closeSync(fd);
+    this.#watched = [];
+    this.#links.clear();
   }
 
-  #read(key: string): string {
+  #differs(one: Watched): boolean {
+    const now = this.#read(one);
+    return now !== undefined && now !== one.value;
+  }
+
+  /** Undefined where its link is gone. */
+  #read({ fd }: Watched): string | undefined {
     try {
-      const length = readSync(this.#files.get(key)!, this.#buffer, 0, this.#buffer.length, 0);
+      const length = readSync(fd, this.#buffer, 0, this.#buffer.length, 0);
       return this.#buffer.toString('latin1', 0, length).trim();
     } catch {
-      return '';
+      return undefined;
     }
   }
 
-  #remember(differing: readonly DesiredSysctl[]): Fault | undefined {
+  #remember(differing: readonly Watched[]): Fault | undefined {
     const { saved, save } = this.#options;
-    const fresh = differing.filter(({ key }) => saved !== undefined && !saved.has(key));
+    const fresh = differing.filter(({ key, link }) => link === undefined && saved?.has(key) === false);
     if (saved === undefined || fresh.length === 0) return undefined;
-    for (const { key, path, value } of fresh)
-      saved.set(key, { path, before: this.#read(key), now: value, ifindex: 0 });
+    for (const one of fresh)
+      saved.set(one.key, { path: one.path, before: this.#read(one) ?? '', now: one.value, ifindex: 0 });
     try {
       save();
       return undefined;

@@ -1,0 +1,472 @@
+// The router namespace on the real kernel: made, repaired whatever is done to it by hand, and taken back exactly. The
+// host is a namespace of its own, the fabric another; NICs are legs of veths.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { InterfaceAddress, PassthroughIntent, UplinkIntent } from '../../src/intent/passthrough.ts';
+import { parseIp } from '../../src/net/ip.ts';
+import { createNetns, listNetns, netnsInode, removeNetns } from '../../src/netlink/netns.ts';
+import { flushPassthrough } from '../../src/passthrough/flush.ts';
+import { keptNetns } from '../../src/passthrough/kept.ts';
+import { PassthroughPlane } from '../../src/passthrough/plane.ts';
+import type { PassthroughEvent } from '../../src/passthrough/plane-view.ts';
+import { run, until } from '../support/fabric.ts';
+
+const root = process.getuid?.() === 0;
+const home = `lfpp-${process.pid}-h`;
+const netns = `lfpp-${process.pid}-r`;
+const fabric = `lfpp-${process.pid}-f`;
+
+const exec = (...argv: string[]): string =>
+  execFileSync(argv[0]!, argv.slice(1), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+const ip = (where: string, text: string): string => exec('ip', '-n', where, ...text.split(' '));
+const sysctl = (where: string, ...keys: string[]): string[] =>
+  exec('ip', 'netns', 'exec', where, 'sysctl', '-n', ...keys)
+    .trim()
+    .split('\n');
+const put = (where: string, setting: string): string =>
+  exec('ip', 'netns', 'exec', where, 'sysctl', '-qw', setting);
+/** Not by `exec`: leafd works in this process, and must not be kept from it. */
+const pings = async (where: string, to: string): Promise<boolean> =>
+  (await run(['ip', 'netns', 'exec', where, 'ping', '-c1', '-W0.2', to])).exitCode === 0;
+const address = (text: string): InterfaceAddress => {
+  const [bytes, length] = text.split('/');
+  return { bytes: parseIp(bytes!)!, prefixLength: Number(length) };
+};
+
+const eth1: UplinkIntent = { name: 'eth1', parent: 'eth1', mode: { kind: 'move' }, addresses: [] };
+const intent: PassthroughIntent = {
+  netns,
+  nodeIndex: 0,
+  uplinks: [],
+  veth: {
+    hostLink: 'pt-host',
+    routerLink: 'pt-ns',
+    routerAddresses: [address('192.169.10.1/24'), address('fd00:10::1/64')],
+    hostAddresses: [address('192.169.10.2/24'), address('fd00:10::2/64')],
+  },
+  speakers: [],
+  confirmMs: 60_000,
+  restoreOnStop: false,
+};
+const SYSCTLS = [
+  'net.ipv4.ip_forward',
+  'net.ipv6.conf.all.forwarding',
+  'net.ipv4.conf.all.arp_accept',
+  'net.ipv4.conf.default.arp_accept',
+  'net.ipv6.conf.all.accept_untracked_na',
+  'net.ipv6.conf.default.accept_untracked_na',
+];
+
+describe.skipIf(!root)('passthrough on the kernel', () => {
+  let stateDir: string;
+  let plane: PassthroughPlane | undefined;
+  let events: PassthroughEvent[];
+  let isUplinkUp: boolean;
+
+  beforeEach(() => {
+    stateDir = mkdtempSync(join(tmpdir(), 'leafd-passthrough-'));
+    events = [];
+    isUplinkUp = false;
+    for (const name of [home, fabric]) createNetns(name);
+    ip(home, 'link set lo up');
+    // A NIC of the fabric: the other leg answers as the first router does.
+    ip(home, `link add eth1 type veth peer name tor netns ${fabric}`);
+    ip(fabric, 'addr add 192.168.11.2/24 dev tor');
+    ip(fabric, 'link set tor up');
+    ip(home, 'link set eth1 mtu 9000');
+    ip(fabric, 'link set tor mtu 9000');
+    ip(home, 'link set eth1 up');
+    ip(home, 'addr add 192.168.11.3/24 dev eth1');
+  });
+
+  afterEach(() => {
+    plane?.close();
+    plane = undefined;
+    for (const name of [netns, `${netns}2`, home, fabric]) removeNetns(name);
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+
+  function begin(name = netns): PassthroughPlane {
+    plane = new PassthroughPlane({
+      netns: name,
+      stateDir,
+      home,
+      isUplinkUp: () => isUplinkUp,
+      event: (event) => events.push(event),
+    });
+    return plane;
+  }
+
+  function restart(): PassthroughPlane {
+    plane!.close();
+    events = [];
+    return begin();
+  }
+
+  const unfinished = () => plane!.status().filter(({ state }) => state !== 'done');
+  const told = (kind: string): string[] =>
+    events.filter((event) => event.kind === kind).map(({ text }) => text);
+  const soon = <T>(look: () => Promise<T> | T, holds: (seen: T) => boolean, what: string, timeoutMs = 3000) =>
+    until(look, holds, { timeoutMs, everyMs: 5, what });
+
+  /** How long something was away after it was broken, in ms. */
+  async function repaired(
+    what: string,
+    breakIt: () => void,
+    isWhole: () => Promise<boolean> | boolean,
+  ): Promise<number> {
+    await soon(isWhole, Boolean, `${what} before`);
+    breakIt();
+    const startMs = performance.now();
+    await soon(isWhole, Boolean, what);
+    return performance.now() - startMs;
+  }
+
+  test('names, addresses and sysctls are as OpenPERouter has them; the host’s own are not touched', async () => {
+    const before = sysctl(home, ...SYSCTLS, 'net.ipv4.conf.default.forwarding');
+    begin().setIntent(intent);
+    expect(unfinished()).toEqual([]);
+    expect(sysctl(netns, ...SYSCTLS)).toEqual(['1', '1', '1', '1', '1', '1']);
+    expect(sysctl(home, ...SYSCTLS, 'net.ipv4.conf.default.forwarding')).toEqual(before);
+    expect(ip(home, 'addr show pt-host')).toMatch(/inet 192\.169\.10\.2\/24[\s\S]*inet6 fd00:10::2\/64/);
+    expect(ip(netns, 'addr show pt-ns')).toMatch(/inet 192\.169\.10\.1\/24[\s\S]*inet6 fd00:10::1\/64/);
+    expect(ip(home, '-d link show pt-host')).toContain(`alias leafd passthrough ${netns}`);
+    expect(ip(netns, 'link show lo')).toContain('UP');
+    // Both families at once: no address is looked for duplicates first.
+    expect([await pings(home, '192.169.10.1'), await pings(home, 'fd00:10::1')]).toEqual([true, true]);
+    expect(plane!.view()).toMatchObject({
+      netns,
+      made: true,
+      inode: netnsInode(netns),
+      trial: { state: 'none' },
+      veth: { host: { present: true, up: true, mtu: 1500 }, router: { present: true, up: true } },
+      warnings: [],
+    });
+    // What is there is left alone: the addresses' lifetimes and indexes are the same afterwards.
+    const links = ip(home, '-o link');
+    plane!.setIntent({ ...intent });
+    expect(ip(home, '-o link')).toBe(links);
+    expect(told('repaired')).toEqual([]);
+  });
+
+  test('what is done to it by hand is undone within a second, most of it at once', async () => {
+    begin().setIntent(intent);
+    const macs = (): string[] => [plane!.view().veth!.host.mac, plane!.view().veth!.router.mac];
+    const before = macs();
+    const reached = async (): Promise<boolean> =>
+      (await pings(home, '192.169.10.1')) && (await pings(home, 'fd00:10::1'));
+    const cases: [string, () => void, () => Promise<boolean> | boolean][] = [
+      ['pt-host', () => void ip(home, 'link del pt-host'), reached],
+      ['pt-ns down', () => void ip(netns, 'link set pt-ns down'), reached],
+      ['pt-host down', () => void ip(home, 'link set pt-host down'), reached],
+      ['address', () => void ip(home, 'addr del 192.169.10.2/24 dev pt-host'), reached],
+      ['all addresses', () => void ip(netns, 'addr flush dev pt-ns'), reached],
+      ['renamed', () => void ip(netns, 'link set pt-ns down name other'), reached],
+      [
+        'mtu',
+        () => void ip(netns, 'link set pt-ns mtu 1300'),
+        () => ip(netns, 'link show pt-ns').includes('mtu 1500'),
+      ],
+      ['lo', () => void ip(netns, 'link set lo down'), () => pings(netns, '127.0.0.1')],
+      [
+        'forwarding',
+        () => void put(netns, 'net.ipv4.ip_forward=0'),
+        () => sysctl(netns, 'net.ipv4.ip_forward', 'net.ipv4.conf.pt-ns.forwarding').join() === '1,1',
+      ],
+      [
+        'forwarding of a link',
+        () => void put(netns, 'net.ipv6.conf.pt-ns.forwarding=0'),
+        () => sysctl(netns, 'net.ipv6.conf.pt-ns.forwarding')[0] === '1',
+      ],
+      [
+        'arp_accept',
+        () => void put(netns, 'net.ipv4.conf.all.arp_accept=0'),
+        () => sysctl(netns, 'net.ipv4.conf.all.arp_accept')[0] === '1',
+      ],
+    ];
+    const tookMs: Record<string, number> = {};
+    for (const [what, breakIt, isWhole] of cases) tookMs[what] = await repaired(what, breakIt, isWhole);
+    for (const [what, ms] of Object.entries(tookMs)) expect(ms, what).toBeLessThan(1000);
+    expect(macs()).toEqual(before);
+    expect(unfinished()).toEqual([]);
+    expect(told('repaired').join('\n')).toMatch(/veth pt-host pt-ns[\s\S]*net\.ipv4\.ip_forward/);
+  });
+
+  test('addresses and links of others on both sides stay', async () => {
+    begin().setIntent(intent);
+    ip(home, 'addr add 10.9.9.9/32 dev pt-host');
+    ip(netns, 'link add theirs type bridge');
+    ip(netns, 'addr add 10.8.8.8/32 dev theirs');
+    ip(home, 'addr del 192.169.10.2/24 dev pt-host');
+    await soon(
+      () => ip(home, 'addr show pt-host'),
+      (text) => text.includes('192.169.10.2'),
+      'our address',
+    );
+    expect(ip(home, 'addr show pt-host')).toContain('10.9.9.9');
+    expect(ip(netns, 'addr show theirs')).toContain('10.8.8.8');
+    plane!.setIntent({ ...intent, veth: { ...intent.veth!, hostAddresses: [address('192.169.10.7/24')] } });
+    const text = ip(home, 'addr show pt-host');
+    expect(text).toContain('192.169.10.7/24');
+    expect(text).toContain('10.9.9.9');
+    expect(text).not.toContain('192.169.10.2');
+  });
+
+  test('`ip netns delete` takes the name only, which comes back, and no packet is lost', async () => {
+    begin().setIntent(intent);
+    const inode = netnsInode(netns);
+    await soon(() => pings(home, 'fd00:10::1'), Boolean, 'a way');
+    const child: ChildProcess = spawn(
+      'ip',
+      ['netns', 'exec', home, 'ping', '-i0.01', '-c80', '-q', '192.169.10.1'],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    let output = '';
+    child.stdout!.on('data', (text: Buffer) => (output += text.toString()));
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    for (let i = 0; i < 3; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      exec('ip', 'netns', 'delete', netns);
+      await soon(
+        () => listNetns().includes(netns) && netnsInode(netns),
+        (seen) => seen === inode,
+        'the name',
+        1000,
+      );
+    }
+    // An unmount alone is found by looking.
+    exec('umount', '-l', `/run/netns/${netns}`);
+    await soon(
+      () => netnsInode(netns),
+      (seen) => seen === inode,
+      'the mount',
+      1000,
+    );
+    await ended;
+    expect(output).toContain('80 packets transmitted, 80 received, 0% packet loss');
+    expect(told('repaired')).toHaveLength(4);
+  });
+
+  test('another namespace under the name is told and not fought over; ours goes on', async () => {
+    begin().setIntent(intent);
+    const inode = netnsInode(netns);
+    plane!.status();
+    exec('umount', '-l', `/run/netns/${netns}`);
+    exec('mount', '--bind', `/run/netns/${fabric}`, `/run/netns/${netns}`);
+    await soon(
+      () => unfinished(),
+      ([first]) => first?.kind === 'namespace',
+      'the error',
+    );
+    expect(unfinished()[0]).toMatchObject({ state: 'error', errno: 'EEXIST' });
+    expect(netnsInode(netns)).toBe(netnsInode(fabric));
+    ip(home, 'link del pt-host');
+    await soon(() => pings(home, '192.169.10.1'), Boolean, 'the veth');
+    exec('ip', 'netns', 'delete', netns);
+    await soon(
+      () => listNetns().includes(netns) && netnsInode(netns),
+      (seen) => seen === inode,
+      'the name',
+    );
+    await soon(
+      () => unfinished(),
+      (list) => list.length === 0,
+      'peace',
+    );
+  });
+
+  test('a namespace that was there is adopted, and left as it was', async () => {
+    createNetns(netns);
+    put(netns, 'net.ipv4.ip_forward=0');
+    put(netns, 'net.ipv4.conf.all.arp_accept=0');
+    ip(netns, 'link add theirs type bridge');
+    begin().setIntent(intent);
+    expect(plane!.view().made).toBe(false);
+    expect(plane!.view().sysctls[0]).toMatchObject({ before: '0', now: '1', changed: true });
+    restart().setIntent(intent);
+    expect(plane!.view().made).toBe(false);
+    plane!.setIntent(undefined);
+    expect(listNetns()).toContain(netns);
+    expect(sysctl(netns, 'net.ipv4.ip_forward', 'net.ipv4.conf.all.arp_accept')).toEqual(['0', '0']);
+    expect(ip(netns, '-o link')).toContain('theirs');
+    expect(ip(netns, '-o link')).not.toContain('pt-ns');
+    expect(existsSync(join(stateDir, 'passthrough.json'))).toBe(false);
+  });
+
+  test('a restart finds all as it was; without an intent everything of ours goes, and comes again', async () => {
+    begin().setIntent(intent);
+    const links = ip(home, '-o link');
+    restart().setIntent(intent);
+    expect(ip(home, '-o link')).toBe(links);
+    expect(plane!.view().made).toBe(true);
+    plane!.setIntent(undefined);
+    expect(listNetns()).not.toContain(netns);
+    expect(ip(home, '-o link')).not.toContain('pt-host');
+    expect(existsSync(join(stateDir, 'passthrough.json'))).toBe(false);
+    expect(plane!.status()).toEqual([]);
+    plane!.setIntent(intent);
+    expect(unfinished()).toEqual([]);
+    expect(await pings(home, '192.169.10.1')).toBe(true);
+  });
+
+  test('a namespace of ours in which somebody else has something is left, and told', async () => {
+    begin().setIntent(intent);
+    ip(netns, 'link add theirs type bridge');
+    plane!.setIntent(undefined);
+    expect(listNetns()).toContain(netns);
+    expect(told('trial')).toEqual([`the namespace ${netns} is left for link theirs`]);
+    expect(ip(home, '-o link')).not.toContain('pt-host');
+    ip(netns, 'link del theirs');
+    const sleeper = spawn('ip', ['netns', 'exec', netns, 'sleep', '60'], { stdio: 'ignore' });
+    try {
+      const isIn = (): boolean => exec('ip', 'netns', 'pids', netns).includes(String(sleeper.pid));
+      await soon(isIn, Boolean, 'the process');
+      expect(flushPassthrough({ stateDir, home }).namespaces).toBe(0);
+    } finally {
+      const ended = new Promise((resolve) => sleeper.on('close', resolve));
+      sleeper.kill('SIGKILL');
+      await ended;
+    }
+    // It stays known as ours.
+    expect(flushPassthrough({ stateDir, home })).toMatchObject({ namespaces: 1 });
+    expect(listNetns()).not.toContain(netns);
+  });
+
+  test('a flush without a daemon takes everything back', () => {
+    isUplinkUp = true;
+    begin().setIntent({ ...intent, uplinks: [eth1], confirmMs: 0 });
+    plane!.close();
+    expect(flushPassthrough({ stateDir, home })).toEqual({ nics: 1, links: 2, namespaces: 1, sysctls: 0 });
+    expect(listNetns()).not.toContain(netns);
+    expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
+    expect(ip(home, '-o link')).not.toContain('pt-host');
+    expect(flushPassthrough({ stateDir, home })).toEqual({ nics: 0, links: 0, namespaces: 0, sysctls: 0 });
+  });
+
+  test('another name of the namespace: the former one is left first', () => {
+    begin().setIntent(intent);
+    plane!.close();
+    begin(`${netns}2`).setIntent({ ...intent, netns: `${netns}2` });
+    expect(listNetns()).not.toContain(netns);
+    expect(keptNetns(stateDir)).toBe(`${netns}2`);
+    expect(unfinished()).toEqual([]);
+  });
+
+  test('a NIC moves on trial, is confirmed by a session, and later lives need no trial', async () => {
+    const wanted = { ...intent, uplinks: [eth1] };
+    begin().setIntent(wanted);
+    expect(plane!.view().trial).toMatchObject({ state: 'running', uplinks: ['eth1'] });
+    expect(plane!.view().uplinks).toMatchObject([
+      { name: 'eth1', place: 'router', state: 'done', mtu: 9000, up: true },
+    ]);
+    expect(plane!.view().uplinks[0]!.addresses).toContain('192.168.11.3/24');
+    expect(told('nicMoved')).toEqual([`eth1 is in ${netns} now`]);
+    // The veth is as large as the uplink.
+    expect(plane!.view().veth).toMatchObject({ host: { mtu: 9000 }, router: { mtu: 9000 } });
+    await soon(() => pings(netns, '192.168.11.2'), Boolean, 'the fabric');
+    isUplinkUp = true;
+    await soon(
+      () => plane!.view().trial.state,
+      (state) => state === 'confirmed',
+      'the confirmation',
+    );
+    expect(told('confirmed')).toHaveLength(1);
+    isUplinkUp = false;
+    // As after a power cut: the fabric may need longer than the trial.
+    restart().setIntent(wanted);
+    expect(plane!.view().trial.state).toBe('confirmed');
+    plane!.restore();
+    expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
+    expect(listNetns()).not.toContain(netns);
+    restart().setIntent(wanted);
+    expect(plane!.view().trial.state).toBe('confirmed');
+    expect(plane!.view().uplinks[0]!.place).toBe('router');
+    // Removed from the configuration it goes home.
+    plane!.setIntent(intent);
+    expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
+    expect(told('nicReturned')).toEqual(['eth1 is in the host again']);
+  });
+
+  test('without a session the NIC goes home, and stays there until something changes', async () => {
+    const wanted = { ...intent, uplinks: [eth1], confirmMs: 1200 };
+    begin().setIntent(wanted);
+    expect(plane!.view().uplinks[0]!.place).toBe('router');
+    await soon(
+      () => plane!.view().trial.state,
+      (state) => state === 'rolledBack',
+      'the end',
+    );
+    expect(told('rolledBack')).toEqual([
+      'eth1 rolled back to the host: no session of the fabric came up within 1.2 s',
+    ]);
+    expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
+    expect(await pings(home, '192.168.11.2')).toBe(true);
+    plane!.setIntent({ ...wanted });
+    expect(plane!.view().uplinks[0]!.place).toBe('home');
+    expect([plane!.confirm(), plane!.rollBack()]).toEqual([false, false]);
+    // The operator's word, then another configuration, then the next start.
+    expect(plane!.retry()).toBe(true);
+    expect(plane!.view().uplinks[0]!.place).toBe('router');
+    expect(plane!.rollBack()).toBe(true);
+    expect(plane!.view()).toMatchObject({ trial: { state: 'rolledBack' }, uplinks: [{ place: 'home' }] });
+    plane!.setIntent({ ...wanted, confirmMs: 1300 });
+    expect(plane!.view().uplinks[0]!.place).toBe('router');
+    expect(plane!.rollBack()).toBe(true);
+    restart().setIntent(wanted);
+    expect(plane!.view()).toMatchObject({ trial: { state: 'running' }, uplinks: [{ place: 'router' }] });
+    expect(plane!.confirm()).toBe(true);
+    expect(plane!.view().trial.state).toBe('confirmed');
+  });
+
+  test('a crash does not prolong the trial', async () => {
+    const wanted = { ...intent, uplinks: [eth1], confirmMs: 2500 };
+    begin().setIntent(wanted);
+    const startMs = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    restart().setIntent(wanted);
+    expect(plane!.view().trial.remainingMs).toBeLessThan(1900);
+    await soon(
+      () => plane!.view().trial.state,
+      (state) => state === 'rolledBack',
+      'the end',
+    );
+    expect(performance.now() - startMs).toBeLessThan(3300);
+    expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
+  });
+
+  test('an uplink that comes later moves when it is there, and the default route is told of', async () => {
+    ip(home, 'route add default via 192.168.11.2');
+    begin().setIntent({
+      ...intent,
+      uplinks: [eth1, { ...eth1, name: 'eth2', parent: 'eth2' }],
+      confirmMs: 0,
+    });
+    expect(plane!.view().warnings).toMatchObject([expect.stringContaining('default route')]);
+    expect(unfinished()).toMatchObject([{ key: 'nic eth2', state: 'pending' }]);
+    ip(home, `link add eth2 type veth peer name tor2 netns ${fabric}`);
+    await soon(
+      () => ip(netns, '-o link'),
+      (text) => text.includes('eth2'),
+      'eth2',
+    );
+    await soon(
+      () => plane!.view().veth!.host.mtu,
+      (mtu) => mtu === 1500,
+      'the MTU',
+    );
+    expect(plane!.view().warnings).toContainEqual('uplinks differ in MTU: eth1 9000, eth2 1500');
+  });
+
+  test('looking after all this costs next to nothing', async () => {
+    begin().setIntent({ ...intent, uplinks: [eth1], confirmMs: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const before = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 4_000_000).toBeLessThan(0.02);
+  });
+});
