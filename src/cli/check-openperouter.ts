@@ -22,7 +22,7 @@ export interface JudgedFile {
 }
 
 const ours =
-  /^[\s{,]*["']?apiVersion["']?\s*:\s*["']?(openpe\.openperouter\.github\.io|network\.openperouter\.io)\//m;
+  /(?:^|[\s{,])["']?apiVersion["']?\s*:\s*["']?(openpe\.openperouter\.github\.io|network\.openperouter\.io)\//;
 const staticKey = /^(underlays|l3vnis|l2vnis|l3vpns|bgppassthrough|rawfrrconfigs)\s*:/im;
 const nodeKey = /^nodeIndex(InterfaceName)?\s*:/im;
 

@@ -118,7 +118,8 @@ class DocumentReader {
 
   private manifest(root: MapNode, kindOfList: string | undefined): void {
     const kind = textAt(root, 'kind') ?? kindOfList;
-    const apiVersion = textAt(root, 'apiVersion') ?? (kindOfList === undefined ? undefined : groups[0]!);
+    const apiVersion =
+      textAt(root, 'apiVersion') ?? (kindOfList === undefined ? undefined : `${groups[0]}/v1alpha1`);
     const isForeign = apiVersion !== undefined && !groups.includes(apiVersion.split('/')[0]!);
     if (kind?.endsWith('List') === true && (kind === 'List' || !isForeign))
       this.list(root, kind.slice(0, -4));
@@ -137,7 +138,12 @@ class DocumentReader {
     const known = resourceKinds.find((one) => one === kind);
     const placeOf = (key: string) => root.entries.get(key)?.value.place ?? root.place;
     if (apiVersion.split('/')[1] !== 'v1alpha1')
-      this.complain(placeOf('apiVersion'), 'is of a version that is not known', 'known: v1alpha1');
+      this.complain(
+        placeOf('apiVersion'),
+        'is of a version that is not known',
+        'known: v1alpha1',
+        'apiVersion',
+      );
     else if (known === undefined)
       this.complain(placeOf('kind'), 'is not a kind of OpenPERouter', suggestion(kind, resourceKinds));
     else this.addManifest(root, known);
@@ -212,8 +218,8 @@ class DocumentReader {
       this.complain(resource.where, `is one more than ${RESOURCES_MAX} resources`);
   }
 
-  private complain(where: Place, reason: string, hint?: string): void {
-    const problem = { where, path: 'kind', reason };
+  private complain(where: Place, reason: string, hint?: string, path = 'kind'): void {
+    const problem = { where, path, reason };
     this.found.problems.push(hint === undefined ? problem : { ...problem, hint });
   }
 }

@@ -85,8 +85,11 @@ function refuseSecond(judgement: Judgement): void {
   const { resource, accepted } = judgement;
   const first = accepted.find(({ kind }) => kind === resource.kind);
   if (first === undefined) return;
-  const reason = `a node has one ${resource.kind}, and has ${nameOf(first)}`;
-  const hint = resource.kind === 'Underlay' ? 'their node selectors overlap' : 'of the default VRF';
+  const reason = `is a second ${resource.kind}: this node has ${nameOf(first)}`;
+  const hint =
+    resource.kind === 'Underlay'
+      ? 'give them node selectors that do not overlap'
+      : 'there is exactly one passthrough, of the default VRF';
   complain(judgement, resource.where, '', reason, hint);
 }
 
@@ -164,7 +167,12 @@ function judgeVrf(judgement: Judgement, vrf: Given<string>): void {
   const other = vrfs.find(({ kind }) => kind !== resource.kind);
   if (same !== undefined) complain(judgement, vrf.place, 'vrf', `is the VRF of ${nameOf(same)}`);
   else if (other !== undefined)
-    complain(judgement, resource.where, '', `a node has L3VNIs or L3VPNs, and has ${nameOf(other)}`);
+    complain(
+      judgement,
+      resource.where,
+      '',
+      `L3VNIs and L3VPNs exclude each other: this node has ${nameOf(other)}`,
+    );
 }
 
 function judgeSrv6(judgement: Judgement): void {

@@ -24,6 +24,8 @@ import type { ListNode, MapNode, ScalarNode, TreeNode } from './tree.ts';
 
 /** FRR's default, in seconds. */
 const CONNECT_RETRY = 5;
+/** The longest that leafd waits. */
+const CONNECT_RETRY_MAX = 3600;
 /** What FRR takes `allowas-in` without a number for. */
 const ALLOW_AS_IN = 3;
 /** What FRR takes `ebgp-multihop` without a number for. */
@@ -244,12 +246,13 @@ function familiesOf(
 /** A keepalive interval as long as the hold time would never come in time: then leafd takes a third, as is usual. */
 function timersOf(neighbor: Neighbor): MapNode {
   const { place, holdTimeSeconds: hold, keepaliveTimeSeconds: keepalive, connectTimeSeconds } = neighbor;
+  const connect = connectTimeSeconds ?? { value: CONNECT_RETRY, place };
   const isApt =
     hold !== undefined && keepalive !== undefined && keepalive.value > 0 && keepalive.value < hold.value;
   return map(place, {
     hold: unit(hold, 's'),
     keepalive: isApt ? unit(keepalive, 's') : undefined,
-    connectRetry: unit(connectTimeSeconds ?? { value: CONNECT_RETRY, place }, 's'),
+    connectRetry: unit({ place: connect.place, value: Math.min(connect.value, CONNECT_RETRY_MAX) }, 's'),
   });
 }
 
