@@ -1,7 +1,7 @@
 // Addresses of links: RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR (include/uapi/linux/if_addr.h). Pure. IFA_PROTO
 // (since Linux 5.18) carries leafd's mark; an older kernel ignores it, and then observed addresses have
-// protocol 0. `LinkAddress` is what most of leafd asks of an address; `WholeAddress` is all there is, so that one can be
-// made again exactly as it was.
+// protocol 0. `LinkAddress` is what most of leafd asks of an address; `WholeAddress` is all there is, so that
+// one can be made again exactly as it was.
 
 import {
   attributeAt,

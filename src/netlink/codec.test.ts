@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeAddress, encodeAddress } from './address.ts';
+import { decodeAddress, decodeWholeAddress, encodeAddress, encodeWholeAddressAdd } from './address.ts';
 import { encodePortIsolated } from './bridge.ts';
 import { decodeLink, decodePortIsolated, encodeLink } from './link.ts';
 import {
@@ -16,6 +16,7 @@ import {
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
 import { decodeNexthop, encodeNexthop } from './nexthop.ts';
 import { decodeRoute, encodeKernelRoute, encodeRoute, newRouteRecord, readRoute } from './route.ts';
+import { decodeWholeRoute } from './whole-route.ts';
 
 // Recorded from Linux 6.18; one field a line.
 function bytesOf(text: string): Uint8Array {
@@ -308,11 +309,54 @@ test('decoding what was encoded gives the same: neighbours, routes', () => {
   );
 });
 
+test('all of an address: lifetimes, label, broadcast, far end, metric', () => {
+  const bytes = bytesOf(`
+    68000000 1400 0200 03000000 21210000   # RTM_NEWADDR
+    02 20 80 00 03000000                   # AF_INET /32, PERMANENT, universe, ifindex 3
+    08000100 0a090002                      # IFA_ADDRESS: the far end
+    08000200 0a090001                      # IFA_LOCAL
+    08000400 0a0900ff                      # IFA_BROADCAST
+    09000300 65746831 00 000000            # IFA_LABEL eth1
+    08000800 80020000                      # IFA_FLAGS: PERMANENT, NOPREFIXROUTE
+    08000900 05000000                      # IFA_RT_PRIORITY
+    14000600 a00f0000 88130000 00000000 00000000  # IFA_CACHEINFO
+  `);
+  const whole = decodeWholeAddress(bytes, 0, bytes.length)!;
+  expect(whole).toEqual({
+    ifindex: 3,
+    family: 2,
+    bytes: Uint8Array.of(10, 9, 0, 1),
+    peer: Uint8Array.of(10, 9, 0, 2),
+    broadcast: Uint8Array.of(10, 9, 0, 255),
+    prefixLength: 32,
+    scope: 0,
+    flags: 0x280,
+    tentative: false,
+    protocol: 0,
+    label: 'eth1',
+    priority: 5,
+    preferredS: 4000,
+    validS: 5000,
+  });
+  expect(roundTrip((w) => encodeWholeAddressAdd(w, 1, 0, whole), decodeWholeAddress)).toEqual(whole);
+  for (let cut = 0; cut < bytes.length; cut++) decodeWholeAddress(bytes, 0, cut);
+  const { peer, label, broadcast, priority, ...bare } = whole;
+  expect(roundTrip((w) => encodeWholeAddressAdd(w, 1, 0, bare), decodeWholeAddress)).toEqual(bare);
+});
+
 test('random bytes neither throw nor hang, and no attribute reaches beyond its end', () => {
   const record = newRouteRecord();
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
-      for (const decode of [decodeLink, decodeAddress, decodeRoute, decodeNexthop, decodeNeighbour]) {
+      for (const decode of [
+        decodeLink,
+        decodeAddress,
+        decodeWholeAddress,
+        decodeRoute,
+        decodeWholeRoute,
+        decodeNexthop,
+        decodeNeighbour,
+      ]) {
         decode(bytes, 0, bytes.length);
       }
       readRoute(record, bytes, 0, bytes.length);

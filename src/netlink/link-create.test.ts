@@ -1,4 +1,4 @@
-// Links made and moved between namespaces: the bytes. That the kernel takes them, test/kernel/link-create.test.ts shows.
+// Links made and moved between namespaces: the bytes. That the kernel takes them is in test/kernel.
 
 import { expect, test } from 'vitest';
 import { decodeLink, encodeLinkSet } from './link.ts';

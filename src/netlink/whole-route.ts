@@ -1,7 +1,7 @@
 // Routes in all that they have, so that one which goes with its link can be made again exactly as it was: the header,
-// and the attributes as the kernel tells them, unread, but for links, which get other indexes. Pure. Left out is what the
-// kernel only tells (cache times, counters, offload) and nexthop objects, which go with their link as well: such a
-// route keeps the hops behind the object. Attributes are hexadecimal text, as a file in JSON keeps them.
+// and the attributes as the kernel tells them, unread, but for links, which get other indexes. Pure. Left out is what
+// the kernel only tells (cache times, counters, offload) and nexthop objects, which go with their link as well: such
+// a route keeps the hops behind the object. Attributes are hexadecimal text, as a file in JSON keeps them.
 
 import {
   attributeAt,

@@ -88,8 +88,9 @@ export function putRemainders(home: NicKernel, record: NicRecord): string[] {
   const indexes = new Map(links.map((link) => [link.name, link.ifindex]));
   const sources = ownSources(record.addresses, exceptOf(home.addresses(), -1));
   const isHere = (link: string): boolean => indexes.has(link);
-  const present = new Set(home.routes(links).map(routeKey));
   const rest = record.routes.flatMap((route) => remainder(route, record.name, sources, isHere) ?? []);
+  if (rest.length === 0) return [];
+  const present = new Set(home.routes(links).map(routeKey));
   const missing = rest.filter((route) => !present.has(routeKey(route)));
   const refused = home.write(missing, (writer, seq, route) =>
     encodeWholeRouteAdd(
@@ -168,6 +169,7 @@ function putMaster(home: NicKernel, record: NicRecord, link: Link): string[] {
 
 // Some gateways are found through other routes of the list: again, as long as that helps.
 function putRoutes(home: NicKernel, record: NicRecord, isAway: (link: string) => boolean): string[] {
+  if (record.routes.length === 0) return [];
   const links = home.links();
   const indexes = new Map(links.map((link) => [link.name, link.ifindex]));
   let steps = routeSteps(record.routes, home.routes(links), (link) => indexes.has(link));

@@ -67,8 +67,8 @@ function allowIp6(router: NicKernel, name: string): void {
 }
 
 /**
- * Gives a link that is down its IPv6 link-local addresses. The kernel makes one by itself as soon as the link is up, and
- * looks for duplicates of it for a second or two, in which no session can begin; one that is there it leaves alone.
+ * Gives a link that is down its IPv6 link-local addresses. The kernel makes one by itself as soon as the link is up,
+ * and looks for duplicates of it for a second or two, in which no session can begin; one that is there it leaves alone.
  */
 export function putLinkLocals(kernel: NicKernel, ifindex: number, wanted: readonly SavedAddress[]): void {
   const there = new Set(kernel.addresses().get(ifindex)?.map(addressKey));

@@ -1,10 +1,10 @@
-// Takes the fabric's NICs into the router namespace and home again. What a NIC was is on disk before anything is changed,
-// and each step can be taken again: after a crash at any point `reconcile` goes on where the last life stopped, because
-// it decides from the record and from where the NIC is found (nic-plan.ts), not from what was meant to come next. The
-// record goes last, when the NIC is home with all it had. A NIC without a record on disk is not moved.
+// Takes the fabric's NICs into the router namespace and home again. What a NIC was is on disk before anything is
+// changed, and each step can be taken again: after a crash at any point `reconcile` goes on where the last life
+// stopped, because it decides from the record and from where the NIC is found (nic-plan.ts), not from what was meant
+// to come next. The record goes last, when the NIC is home with all it had. A NIC without a record on disk is not moved.
 //
 // The kernel gives a physical NIC back by itself when its namespace ends, bare: then its record is what brings its
-// addresses back. Traffic control and filters on a NIC are not kept: the kernel drops them, and so does OpenPERouter.
+// addresses back. Traffic control, filters and settings of a port of a bridge are not kept: the kernel drops them.
 
 import { join } from 'node:path';
 import { readStateFile } from '../dataplane/sysctl.ts';

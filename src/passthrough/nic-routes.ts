@@ -1,7 +1,7 @@
-// Routes over a NIC that leaves the host, and what becomes of them. Pure. A route may have hops over other NICs too, and
-// the kernel drops an IPv4 route as a whole with one of its links, or with the address it prefers as its source: what
-// remains of such a route goes back at once. When the NIC comes home, the whole route takes the place of the rest.
-// Links are kept by name, because indexes change with each move.
+// Routes over a NIC that leaves the host, and what becomes of them. Pure. A route may have hops over other NICs too,
+// and the kernel drops an IPv4 route as a whole with one of its links, or with the address it prefers as its source:
+// what remains of such a route goes back at once. When the NIC comes home, the whole route takes the place of the
+// rest. Links are kept by name, because indexes change with each move.
 
 import { formatIp } from '../net/ip.ts';
 import { RTPROT_LEAFD } from '../netlink/message.ts';

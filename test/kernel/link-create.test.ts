@@ -33,7 +33,7 @@ function links(rtnl: Rtnl): Map<string, Link> {
 }
 
 function kindMissing(kind: string): boolean {
-  const id = kind === 'vlan' ? ['id', '7'] : [];
+  const id = kind === 'vlan' ? ['id', '8'] : [];
   try {
     execFileSync('ip', ['-n', here, 'link', 'add', 'link', 'va', 'name', 'probe', 'type', kind, ...id], {
       stdio: 'pipe',

@@ -1,6 +1,7 @@
 // NICs into the router namespace and home again on the real kernel: a round trip changes nothing, what others own stays,
 // and whatever goes wrong is told and leaves the NIC where it can be used.
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -8,6 +9,7 @@ import type { NicStatus } from '../../src/passthrough/nic-mover.ts';
 import { furnish, type NicHost, nicHost, type Picture } from '../support/nic-host.ts';
 
 const root = process.getuid?.() === 0;
+const kinds = kindsHere('bond', 'vlan');
 const at = (list: readonly NicStatus[]) => list.map(({ name, place, state }) => `${name} ${place} ${state}`);
 
 describe.skipIf(!root)('a NIC with all there is', () => {
@@ -302,4 +304,66 @@ describe.skipIf(!root)('NICs of other kinds', () => {
     expect(host.ip(host.router, '-6 addr show dev eth1')).toContain('2001:db8:9::1/64');
     host.sysctl(host.router, setting, '0');
   });
+
+  test.skipIf(!kinds.has('bond'))('a member of a bond is one again', () => {
+    host.ip(host.home, 'link add bond0 type bond mode active-backup');
+    host.ip(host.home, 'link set bond0 up');
+    host.ip(host.home, 'link set eth1 down');
+    host.ip(host.home, 'link set eth1 master bond0');
+    const mover = host.mover();
+    expect(at(mover.reconcile(['eth1']))).toEqual(['eth1 router done']);
+    expect(mover.reconcile([])).toEqual([{ name: 'eth1', place: 'home', state: 'done', saved: undefined }]);
+    expect(host.json(host.home, 'link show eth1')[0]).toMatchObject({ master: 'bond0', group: 'default' });
+    expect(mover.reconcile(['bond0'])).toMatchObject([{ place: 'home', state: 'error', errno: 'EBUSY' }]);
+    host.ip(host.home, 'link del bond0');
+  });
+
+  test.skipIf(!kinds.has('vlan'))('a NIC with a VLAN on it is refused until the VLAN is gone', () => {
+    host.ip(host.home, 'link add link eth1 name eth1.5 type vlan id 5');
+    const mover = host.mover();
+    const [nic] = mover.reconcile(['eth1']);
+    expect(nic).toMatchObject({ place: 'home', state: 'error', errno: 'EBUSY', saved: undefined });
+    expect(nic!.text).toMatch(/^eth1\.5 on top of it/);
+    host.ip(host.home, 'link del eth1.5');
+    expect(at(mover.reconcile(['eth1']))).toEqual(['eth1 router done']);
+  });
+
+  test('routes through nexthop objects come again with their hops', () => {
+    host.ip(host.home, 'link set eth1 up');
+    host.ip(host.home, 'addr add 10.3.0.1/24 dev eth1');
+    host.ip(host.home, 'nexthop add id 5 via 10.3.0.2 dev eth1');
+    host.ip(host.home, 'nexthop add id 6 via 10.3.0.3 dev eth1');
+    host.ip(host.home, 'nexthop add id 9 group 5,2/6');
+    host.ip(host.home, 'route add 198.51.100.0/24 nhid 9');
+    host.sysctl(host.home, 'net.ipv4.nexthop_compat_mode', '0');
+    const mover = host.mover();
+    expect(mover.reconcile(['eth1'])).toMatchObject([{ place: 'router', state: 'done' }]);
+    expect(mover.reconcile([])[0]?.text).toBeUndefined();
+    expect(host.json(host.home, 'route show 198.51.100.0/24')[0]).toMatchObject({
+      nexthops: [
+        { gateway: '10.3.0.2', weight: 2 },
+        { gateway: '10.3.0.3', weight: 1 },
+      ],
+    });
+    host.ip(host.home, 'addr del 10.3.0.1/24 dev eth1');
+  });
 });
+
+/** Which of these kinds of links this kernel has. */
+function kindsHere(...names: string[]): Set<string> {
+  if (!root) return new Set();
+  const netns = `lfpn-${process.pid}-kinds`;
+  const ip = (...words: string[]): boolean => spawnSync('ip', words).status === 0;
+  ip('netns', 'add', netns);
+  ip('-n', netns, 'link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1');
+  const has = (kind: string): boolean => {
+    const below = kind === 'vlan' ? ['link', 'v0'] : [];
+    const id = kind === 'vlan' ? ['id', '7'] : [];
+    return ip('-n', netns, 'link', 'add', ...below, 'name', 'probe', 'type', kind, ...id)
+      ? ip('-n', netns, 'link', 'del', 'probe')
+      : false;
+  };
+  const found = new Set(names.filter(has));
+  ip('netns', 'del', netns);
+  return found;
+}
