@@ -1,6 +1,7 @@
 // Fake kernels as network namespaces of one machine, for tests without root: links that are made in one and put into
-// another. What it copies of Linux: both legs of a veth go together, macvlans and VLANs go with their parent; such links
-// are made down, without the alias they were to have, and a name that is taken is refused before anything is made. Moving links is not here.
+// another. What it copies of Linux: both legs of a veth go together, macvlans and VLANs go with their parent; such
+// links are made down, without the alias they were to have, and a name that is taken is refused before anything is
+// made. Moving links is not here.
 
 import type { FakeKernel, Refusal } from './fake-kernel.ts';
 import type { Link } from './link.ts';

@@ -1,8 +1,9 @@
 // L3 passthrough in the kernel, kept as it is wanted: the router namespace, its NICs (on trial first), macvlans and
-// VLANs, the veth to the host, sysctls. One pass reads what is and writes the difference; it runs after events of links
-// and addresses of both namespaces, when the name of the namespace or a sysctl was changed (looked at twice a
-// second, which costs about a thousandth of a processor), and every 30 s. What failed is tried again with growing delay. Who fights
-// leafd over an object gets an answer once a second, not at every blow. Sessions and routes are the speaker's.
+// VLANs, the veth to the host, sysctls. One pass reads what is and writes the difference; it runs after events of
+// links and addresses of both namespaces, when the name of the namespace or a sysctl was changed (looked at twice a
+// second, which costs about a thousandth of a processor), and every 30 s. What failed is tried again with growing
+// delay. Who fights leafd over an object gets an answer once a second, not at every blow. Sessions and routes are the
+// speaker's.
 
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { PassthroughIntent } from '../intent/passthrough.ts';
@@ -98,8 +99,8 @@ export class PassthroughPlane {
   }
 
   /**
-   * Sets what is wanted and brings the kernel there at once, as far as it goes. undefined: everything goes back, and the
-   * namespace is removed if leafd made it. Throws LeafdError `passthrough-netns` when it names another namespace.
+   * Sets what is wanted and brings the kernel there at once, as far as it goes. undefined: everything goes back, and
+   * the namespace is removed if leafd made it. Throws LeafdError `passthrough-netns` when it names another namespace.
    */
   setIntent(intent: PassthroughIntent | undefined): void {
     if (this.#closed) return;

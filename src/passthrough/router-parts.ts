@@ -1,7 +1,7 @@
-// Everything of one router namespace that is open: the namespace itself, sockets and monitors of both sides, NICs, links,
-// sysctls, and the file that remembers. The plane has one while passthrough is on; a flush opens one for a moment. Giving
-// back has an order: NICs first, because a namespace that ends destroys their addresses and routes; then links of ours;
-// then sysctls of a namespace that stays; last the namespace.
+// Everything of one router namespace that is open: the namespace itself, sockets and monitors of both sides, NICs,
+// links, sysctls, and the file that remembers. The plane has one while passthrough is on; a flush opens one for a
+// moment. Giving back has an order: NICs first, because a namespace that ends destroys their addresses and routes;
+// then links of ours; then sysctls of a namespace that stays; last the namespace.
 
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';

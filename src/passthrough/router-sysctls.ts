@@ -1,8 +1,9 @@
 // Sysctls of the router namespace: forwarding, and neighbours that tell of themselves unasked are learned. The kernel
-// tells of forwarding only when somebody changes it, so that all are read twice a second, through files that stay open: a
-// file below /proc/sys/net belongs to the namespace it was opened in. Each link inside forwards too, which `all` sets for
-// those that are there; such a value goes with the link, and nobody wants it back. Other values of a namespace that somebody else made are on
-// disk before they are changed, and come back. The host's own are never touched.
+// tells of forwarding only when somebody changes it, so that all are read twice a second, through files that stay
+// open: a file below /proc/sys/net belongs to the namespace it was opened in. Each link inside forwards too, which
+// `all` sets for those that are there; such a value goes with the link, and nobody wants it back. Other values of a
+// namespace that somebody else made are on disk before they are changed, and come back. The host's own are never
+// touched.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { SysctlView } from '../dataplane/dataplane.ts';

@@ -1,11 +1,11 @@
-// Confirmed apply: NICs that move to the router namespace are on trial until a session of the fabric is up. A node that
-// was configured wrongly, and can be reached by that NIC only, is so reachable again when the time is over. Pure: the
-// state, what happened, two clocks.
+// Confirmed apply: NICs that move to the router namespace are on trial until a session of the fabric is up. A node
+// that was configured wrongly, and can be reached by that NIC only, is so reachable again when the time is over. Pure:
+// the state, what happened, two clocks.
 //
 // A set of NICs that was confirmed once stays so, over restarts too: after a power cut the fabric may need longer than
-// the host. A set is tried again after it was rolled back when the configuration changes, when the operator says so, or
-// at the next start. A trial outlives a crash, because its end is on disk: within one boot by the monotonic clock, which
-// nobody sets; after another boot by the time of day, and at most as long as the whole trial.
+// the host. A set is tried again after it was rolled back when the configuration changes, when the operator says so,
+// or at the next start. A trial outlives a crash, because its end is on disk: within one boot by the monotonic clock,
+// which nobody sets; after another boot by the time of day, and at most as long as the whole trial.
 
 /** A confirmation counts only so long after the beginning: a session by a NIC that has left may not be down yet. */
 const CONFIRM_AFTER_MS = 1000;

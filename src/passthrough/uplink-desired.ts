@@ -1,7 +1,7 @@
-// Uplinks that are made on top of a NIC which stays in the host's namespace: macvlans and VLANs, made by leafd inside the
-// router namespace. What is wanted and what is seen make the steps between. Pure. The mark of such a link says what it
-// was made as: with another parent, mode or VLAN in the configuration it is made anew. The parent is the host's, and
-// nothing is ever done to it. NICs that move are nic-plan.ts.
+// Uplinks that are made on top of a NIC which stays in the host's namespace: macvlans and VLANs, made by leafd inside
+// the router namespace. What is wanted and what is seen make the steps between. Pure. The mark of such a link says
+// what it was made as: with another parent, mode or VLAN in the configuration it is made anew. The parent is the
+// host's, and nothing is ever done to it. NICs that move are nic-plan.ts.
 
 import type { UplinkIntent } from '../intent/passthrough.ts';
 import type { Link } from '../netlink/link.ts';
