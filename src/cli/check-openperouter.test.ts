@@ -82,8 +82,8 @@ describe('several files', () => {
 
   test('a passthrough on nodes of which none has an Underlay is warned of', () => {
     const session = 'spec: {hostSession: {asn: 1, hostASN: 2, localCIDR: {ipv4: 192.0.2.0/24}}}';
-    const text = `apiVersion: network.openperouter.io/v1alpha1\nkind: L3Passthrough\nmetadata: {name: pt}\n${session}\n`;
-    const [judged] = checkOpenperouter([put('pt.yaml', text)]);
+    const head = 'apiVersion: network.openperouter.io/v1alpha1\nkind: L3Passthrough\nmetadata: {name: pt}\n';
+    const [judged] = checkOpenperouter([put('pt.yaml', head + session)]);
     expect(judged).toMatchObject({ problems: [], warnings: [{ path: 'L3Passthrough/pt' }] });
   });
 });

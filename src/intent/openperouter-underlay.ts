@@ -29,7 +29,7 @@ import { formatPlace, plainOf, type TreeNode } from './tree.ts';
 
 const NEIGHBORS_MAX = 128;
 const INTERFACES_MAX = 128;
-/** Outside the default of routerIDCIDR, for documentation (RFC 5737). */
+/** Outside the default of routerIDCIDR: an address of documentation. */
 const CLUSTER_ID = '192.0.2.1';
 /** Names that are something else in one of the namespaces. */
 export const reservedLinks: readonly string[] = ['lo', 'pt-ns', 'pt-host'];
