@@ -16,7 +16,7 @@ import { encodeNeighbour } from '../netlink/neighbour.ts';
 import { encodeWholeRouteAdd } from '../netlink/whole-route.ts';
 import { putAddresses, putLinkLocals } from './nic-inside.ts';
 import type { Fault, NicKernel } from './nic-kernel.ts';
-import { isLinkLocal, type NicRecord, neighbourOn, type SavedAddress, saveLink } from './nic-record.ts';
+import { type NicRecord, neighbourOn, type SavedAddress, saveLink } from './nic-record.ts';
 import {
   completed,
   goesWith,
@@ -43,11 +43,6 @@ export type HomeRestoreStep =
   | 'addressesHome'
   | 'routesHome'
   | 'neighboursHome';
-
-/** Addresses that are more than link-local: what a NIC has lost when it has none of them. */
-export function realAddresses(addresses: readonly SavedAddress[] | undefined): number {
-  return addresses?.filter((address) => !isLinkLocal(address)).length ?? 0;
-}
 
 /** Reads all that the NIC is. `others`: routes in the records of NICs that are away. */
 export function capture(

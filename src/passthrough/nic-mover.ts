@@ -1,7 +1,7 @@
 // Takes the fabric's NICs into the router namespace and home again. What a NIC was is on disk before anything is
 // changed, and each step can be taken again: after a crash at any point `reconcile` goes on where the last life
 // stopped, because it decides from the record and from where the NIC is found (nic-plan.ts), not from what was meant
-// to come next. The record goes last, when the NIC is home with all it had. A NIC without a record on disk is not moved.
+// to come next. The record goes last, when the NIC is home with all it had. Without a record on disk no NIC is moved.
 //
 // The kernel gives a physical NIC back by itself when its namespace ends, bare: then its record is what brings its
 // addresses back. Traffic control, filters and settings of a port of a bridge are not kept: the kernel drops them.
@@ -12,7 +12,7 @@ import { writeWhole } from '../lib/atomic-file-real.ts';
 import type { Link } from '../netlink/link.ts';
 import { encodeLinkMove } from '../netlink/link-create.ts';
 import { bootId } from './namespace.ts';
-import { capture, type HomeRestoreStep, putRemainders, realAddresses, restoreHome } from './nic-home.ts';
+import { capture, type HomeRestoreStep, putRemainders, restoreHome } from './nic-home.ts';
 import { adopt, settleInside } from './nic-inside.ts';
 import { type Fault, NicKernel } from './nic-kernel.ts';
 import { locate, moveText, type Place, stepHome, stepIn } from './nic-plan.ts';
@@ -25,6 +25,7 @@ import {
   NIC_RECORDS_SCHEMA,
   type NicRecord,
   type NicRecords,
+  realAddresses,
 } from './nic-record.ts';
 
 export type { NicStatus, Side } from './nic-port.ts';

@@ -100,6 +100,8 @@ describe('inwards', () => {
     expect(step(home(), undefined, 1)).toMatchObject({ kind: 'move', fresh: true });
     expect(step(home(), record, 1)).toMatchObject({ kind: 'move', fresh: true });
     expect(step(home(), record, 0)).toMatchObject({ kind: 'move', fresh: false });
+    const unnumbered = { ...record, addresses: [{ ...address, family: 10, bytes: 'fe80' }] };
+    expect(step(home(), unnumbered, 0)).toMatchObject({ kind: 'move', fresh: true });
     expect(step(home(), { ...record, addresses: [] }, 0)).toMatchObject({ kind: 'move', fresh: true });
     expect(step(home(marked), record, 1)).toMatchObject({ kind: 'move', fresh: false });
     expect(step(home(marked), undefined, 1)).toMatchObject({ kind: 'move', fresh: true });

@@ -5,7 +5,7 @@
 
 import type { Link } from '../netlink/link.ts';
 import { hex } from '../netlink/message.ts';
-import { MOVED_GROUP, type NicRecord } from './nic-record.ts';
+import { MOVED_GROUP, type NicRecord, realAddresses } from './nic-record.ts';
 
 export type Place =
   | { kind: 'absent' }
@@ -82,7 +82,7 @@ export function stepIn(
 
 /** A NIC without addresses whose record has some has lost them, or has not got them yet. */
 function isPoorer(link: Link, record: NicRecord, addresses: (ifindex: number) => number): boolean {
-  return record.addresses.length > 0 && addresses(link.ifindex) === 0;
+  return realAddresses(record.addresses) > 0 && addresses(link.ifindex) === 0;
 }
 
 /** Names of what lies on a link: VLANs, macvlans, and members where it is a bond. The other leg of a veth does not. */

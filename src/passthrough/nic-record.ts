@@ -163,6 +163,11 @@ export function isLinkLocal(address: SavedAddress): boolean {
   return address.family === AF_INET6 ? /^fe[89ab]/.test(address.bytes) : address.bytes.startsWith('a9fe');
 }
 
+/** Addresses that are more than link-local: what a NIC has lost when it has none of them. */
+export function realAddresses(addresses: readonly SavedAddress[] | undefined): number {
+  return addresses?.filter((address) => !isLinkLocal(address)).length ?? 0;
+}
+
 export function saveNeighbour(neighbour: Neighbour): SavedNeighbour {
   const { family, state, flags, protocol } = neighbour;
   return { family, state, flags, protocol, address: hex(neighbour.address), mac: hex(neighbour.mac) };

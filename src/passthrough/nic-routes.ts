@@ -95,7 +95,7 @@ export function relation(saved: SavedRoute, present: SavedRoute): 'same' | 'part
   return present.protocol === saved.protocol ? 'part' : 'other';
 }
 
-/** Where another NIC's record has more of the same route, that is kept here too: whichever comes home last, it is whole. */
+/** Where the record of another NIC has more of the same route, that is kept: whichever comes home last, it is whole. */
 export function completed(route: SavedRoute, elsewhere: readonly SavedRoute[]): SavedRoute {
   const key = routeKey(route);
   return elsewhere.find((other) => routeKey(other) === key && relation(other, route) === 'part') ?? route;
