@@ -7,7 +7,9 @@ const serial = { fileParallelism: false, maxConcurrency: 16, testTimeout: 120_00
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'tidy', include: ['test/tidy.test.ts', 'test/docs.test.ts'] } },
+      {
+        test: { name: 'tidy', include: ['test/tidy.test.ts', 'test/docs.test.ts', 'test/packaging.test.ts'] },
+      },
       {
         test: {
           name: 'unit',

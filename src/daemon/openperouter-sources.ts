@@ -132,7 +132,7 @@ export class OpenperouterSources implements ResourceSource {
       else this.#firstAnswer();
       this.#firstAnswer = undefined;
     };
-    const wanted = { ...intent, nodeName: intent.node ?? nodeName };
+    const wanted = { ...intent, nodeName: intent.node ?? process.env.NODE_NAME ?? nodeName };
     const source = new KubernetesSource(wanted, { changed, trouble, tell }, { stateDir });
     this.#kubernetes = { key, source };
     await source.start();
