@@ -53,9 +53,9 @@ function hasBoth(): boolean {
   const name = `lfpu-${process.pid}-x`;
   createNetns(name);
   try {
-    ip(name, 'link add a type veth peer name b');
-    ip(name, 'link add link a name m type macvlan mode bridge');
-    ip(name, 'link add link a name v type vlan id 7');
+    ip(name, 'link add name port0 type veth peer name port1');
+    ip(name, 'link add link port0 name over0 type macvlan mode bridge');
+    ip(name, 'link add link port0 name over1 type vlan id 7');
     return true;
   } catch {
     return false;
