@@ -87,10 +87,13 @@ export async function trafficDuring<T>(
   return { flows: await settled, event: happened, eventAtMs };
 }
 
-/** `h1 -> 198.18.3.2: 3 of 400 lost (#61+3)`, for the report of a test. */
+/** `h1 -> 198.18.3.2: 4 of 400 lost (#61-63 #80)`, for the report of a test. */
 export const describeTraffic = (one: Traffic): string =>
   `${one.from} -> ${one.to}: ${one.lost} of ${one.sent} lost` +
-  (one.lost === 0 ? '' : ` (${one.gaps.map(([first, length]) => `#${first}+${length}`).join(' ')})`);
+  (one.lost === 0 ? '' : ` (${one.gaps.map(run).join(' ')})`);
+
+const run = ([first, length]: [first: number, length: number]): string =>
+  length === 1 ? `#${first}` : `#${first}-${first + length - 1}`;
 
 /** Packets an interface of a node has sent and received. */
 export async function packetsOf(
