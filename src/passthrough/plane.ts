@@ -32,6 +32,11 @@ import {
 } from './trial.ts';
 
 const TURN_DELAY_MS = 5;
+/**
+ * With the last IPv4 address of a link the kernel drops all routes over it and tells nobody of them. A zebra that sees the
+ * address go and come in one turn believes its routes are there and never writes them again; 50 ms between are enough.
+ */
+const HOST_ADDRESS_DELAY_MS = 150;
 const LOOK_EVERY_MS = 500;
 const CHECK_EVERY_MS = 30_000;
 const RETRY_FIRST_MS = 500;
@@ -197,7 +202,8 @@ export class PassthroughPlane {
         },
         address: ({ ifindex }) => {
           const link = homeLinks.links.get(ifindex);
-          if (link && this.#isOfInterest(link.name, link.alias)) lookAgain();
+          if (link && this.#isOfInterest(link.name, link.alias))
+            this.#schedule(Math.max(HOST_ADDRESS_DELAY_MS, this.#delayMs()));
         },
       }),
       routerLinks.subscribe({ link: lookAgain, address: lookAgain }),
