@@ -40,7 +40,7 @@ const FILES_AGAIN = 2;
 const soak = { name: 'soak', budgetS: 240 };
 
 const foreignDaemons = ['frr', 'bird2', 'gobgpd', 'exabgp', 'openbgpd'];
-const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps'];
+const tools = ['iproute2', 'iputils-ping', 'nftables', 'tcpdump', 'procps', 'openssl'];
 /** Clients and network tools as guests have them, real guests under QEMU, and LXD. */
 const guestTools = [
   ...['udhcpc', 'isc-dhcp-client', 'ifupdown', 'netplan.io', 'systemd'],

@@ -29,6 +29,7 @@ interface Manifest {
 interface PodSpec {
   hostNetwork: boolean;
   serviceAccountName: string;
+  nodeSelector: Record<string, string>;
   containers: {
     args: string[];
     env: { name: string; valueFrom: { fieldRef: { fieldPath: string } } }[];
@@ -95,6 +96,12 @@ describe('the DaemonSet', () => {
 
   test('has one leafd a node at a time, also in a rollout', () => {
     expect(one('DaemonSet').spec.updateStrategy.rollingUpdate).toEqual({ maxSurge: 0, maxUnavailable: 1 });
+  });
+
+  test('runs on the nodes that its documents tell how to label', () => {
+    const [[key, value]] = Object.entries(pod.nodeSelector) as [[string, string]];
+    for (const path of [join(DIRECTORY, 'README.md'), 'docs/kubernetes.md'])
+      expect(read(path)).toContain(`kubectl label node worker1 ${key}=${value}`);
   });
 
   test('asks leafctl for what it knows', () => {

@@ -156,10 +156,7 @@ export function secretReferences(underlays: Iterable<ApiObject>): Map<string, Se
   return found;
 }
 
-/**
- * Passwords by `NAMESPACE/NAME`, and by `NAMESPACE/NAME/KEY` for every key that was asked for. The short form has
- * the key `password`, or the only one that was asked for.
- */
+/** Passwords by `NAMESPACE/NAME` (of the key `password`), and by `NAMESPACE/NAME/KEY` of every key that is asked for. */
 export function passwordsOf(
   references: ReadonlyMap<string, SecretReference>,
   secretAt: (id: string) => ApiObject | undefined,
@@ -172,7 +169,7 @@ export function passwordsOf(
       const value = Object.hasOwn(data, key) ? decode(data[key]!) : undefined;
       if (value === undefined) continue;
       passwords.set(`${id}/${key}`, value);
-      if (key === 'password' || keys.length === 1) passwords.set(id, value);
+      if (key === 'password') passwords.set(id, value);
     }
   }
   return passwords;

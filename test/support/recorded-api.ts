@@ -88,8 +88,8 @@ export class RecordedApi {
     return this.#port;
   }
 
-  /** Listens, at the same port again after `down`. */
-  async up(): Promise<void> {
+  /** Listens, at the same port again after `down`; or on a descriptor that listens already, maybe elsewhere. */
+  async up(fd?: number): Promise<void> {
     const read = (name: string) => readFileSync(join(this.directory, name));
     const server = createServer({ key: read('server.key'), cert: read('ca.crt') }, (request, response) => {
       void this.#answer(request, response);
@@ -99,7 +99,8 @@ export class RecordedApi {
       socket.on('close', () => this.#sockets.delete(socket));
       socket.on('error', () => {});
     });
-    await new Promise<void>((resolve) => server.listen(this.#port, '127.0.0.1', resolve));
+    const at = fd === undefined ? { port: this.#port, host: '127.0.0.1' } : { fd };
+    await new Promise<void>((resolve) => server.listen(at, resolve));
     this.#server = server;
     this.#port = (server.address() as AddressInfo).port;
     this.writeKubeconfig(this.token);
