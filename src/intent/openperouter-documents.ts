@@ -54,7 +54,8 @@ const staticKeys: readonly (readonly [string, ResourceKind])[] = [
   ['rawfrrconfigs', 'RawFRRConfig'],
 ];
 const DOCUMENTS_MAX = 4096;
-const RESOURCES_MAX = 10_000;
+/** Of one kind; far above what a node can have, and they are compared each with each. */
+const RESOURCES_MAX = 1000;
 
 /** Every resource of the sources, in their order. */
 export function readDocuments(sources: readonly SourceText[]): Documents {
@@ -62,7 +63,13 @@ export function readDocuments(sources: readonly SourceText[]): Documents {
   const reader = new DocumentReader(found);
   for (const source of sources) {
     const before = found.problems.length;
-    for (const part of partsOf(source)) reader.read(part.source, part.linesBefore);
+    const parts = partsOf(source);
+    for (const part of parts.slice(0, DOCUMENTS_MAX)) reader.read(part.source, part.linesBefore);
+    const more = parts[DOCUMENTS_MAX];
+    if (more !== undefined) {
+      const where = { file: source.file, line: more.linesBefore + 1, column: 1 };
+      found.problems.push({ where, path: '', reason: `is one more than ${DOCUMENTS_MAX} documents` });
+    }
     const first = found.problems[before];
     if (first !== undefined) found.broken.set(source.file, first);
   }
@@ -85,7 +92,7 @@ function partsOf(source: SourceText): Part[] {
     const text = source.text.slice(start, end);
     // Comments and directives before a marker belong to the document behind it.
     if (end < source.text.length && /^(\s*([#%].*)?(\n|$))*$/.test(text)) return;
-    if (parts.length < DOCUMENTS_MAX) parts.push({ source: { file: source.file, text }, linesBefore });
+    if (parts.length <= DOCUMENTS_MAX) parts.push({ source: { file: source.file, text }, linesBefore });
     linesBefore += text.split('\n').length - 1;
     start = end;
   };
@@ -96,7 +103,9 @@ function partsOf(source: SourceText): Part[] {
 
 class DocumentReader {
   private readonly found: Documents;
+  /** Entries of static files without a name. */
   private readonly counts = new Map<string, number>();
+  private readonly kinds = new Map<ResourceKind, number>();
 
   constructor(found: Documents) {
     this.found = found;
@@ -213,9 +222,16 @@ class DocumentReader {
   }
 
   private add(resource: RawResource): void {
-    if (this.found.resources.length < RESOURCES_MAX) this.found.resources.push(resource);
-    else if (this.found.resources.length === RESOURCES_MAX)
-      this.complain(resource.where, `is one more than ${RESOURCES_MAX} resources`);
+    const { kind, where } = resource;
+    const count = this.kinds.get(kind) ?? 0;
+    this.kinds.set(kind, count + 1);
+    if (count < RESOURCES_MAX) this.found.resources.push(resource);
+    else if (count === RESOURCES_MAX)
+      this.complain(
+        where,
+        `is one more than ${RESOURCES_MAX} of kind ${kind}`,
+        'it and all behind it are left out',
+      );
   }
 
   private complain(where: Place, reason: string, hint?: string, path = 'kind'): void {

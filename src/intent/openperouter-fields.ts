@@ -216,9 +216,16 @@ export function cidr(
   return undefined;
 }
 
+/** Parsed once: resources are compared each with each. */
+const prefixes = new WeakMap<Given<string>, Prefix>();
+
 /** The prefix that `cidr` has judged. */
 export function prefixOfCidr(given: Given<string>): Prefix {
-  return parsePrefix(given.value)!;
+  const known = prefixes.get(given);
+  if (known !== undefined) return known;
+  const prefix = parsePrefix(given.value)!;
+  prefixes.set(given, prefix);
+  return prefix;
 }
 
 /** An address; the value is its canonical text. */

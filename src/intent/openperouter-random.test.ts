@@ -106,6 +106,42 @@ describe('at random', () => {
     );
   });
 
+  test('nor does any text, however it is cut into documents', () => {
+    const line = fc.constantFrom(
+      ...[
+        '---',
+        '--- # x',
+        '--- {',
+        '...',
+        '%YAML 1.2',
+        '# x',
+        '',
+        'kind: Underlay',
+        'a: &a [*a]',
+        '<<: *a',
+        '- 1',
+      ],
+      ...[
+        'apiVersion: network.openperouter.io/v1alpha1',
+        'metadata: {name: x}',
+        'spec: {asn: 1}',
+        'underlays:',
+        '\t',
+      ],
+      ...['kind: List', 'items: [', ']', '  - |', '    ---', 'text: "', underlay()],
+    );
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 12 }), fc.constantFrom('\n', '\r\n'), (lines, end) => {
+        const { problems, resources } = read(lines.join(end));
+        for (const { where } of [...problems, ...resources]) {
+          expect(where.line).toBeGreaterThan(0);
+          expect(where.line).toBeLessThanOrEqual(Math.max(1, lines.length));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   // Pieces that are good one by one, so that many of the wholes are.
   const pick = <T>(...values: T[]) => fc.constantFrom(...values);
   const neighbor = fc.record(

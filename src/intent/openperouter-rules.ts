@@ -3,7 +3,7 @@
 
 import type { Place } from '../lib/leafd-error.ts';
 import { formatIp, parseIp } from '../net/ip.ts';
-import { type Prefix, parsePrefix, prefixContains, prefixContainsIp } from '../net/prefix.ts';
+import { type Prefix, prefixContains, prefixContainsIp } from '../net/prefix.ts';
 import { blockOf } from './guest-address.ts';
 import { lastNodeIndex, localAddresses } from './local-cidr.ts';
 import { prefixOfCidr } from './openperouter-fields.ts';
@@ -214,9 +214,9 @@ function judgeSubnets(judgement: Judgement, resource: L2VniResource): void {
     (one) => one.kind === 'L2VNI' && vrfOf(one, accepted) === vrf,
   ) as L2VniResource[];
   for (const [index, gateway] of resource.gatewayIps.entries()) {
-    const subnet = parsePrefix(gateway.value)!;
+    const subnet = prefixOfCidr(gateway);
     const other = others.find(({ gatewayIps }) =>
-      gatewayIps.some(({ value }) => overlap(parsePrefix(value)!, subnet)),
+      gatewayIps.some((theirs) => overlap(prefixOfCidr(theirs), subnet)),
     );
     if (other !== undefined)
       complain(judgement, gateway.place, `gatewayIPs.${index}`, `overlaps a subnet of ${nameOf(other)}`);

@@ -1,4 +1,4 @@
-// What accepted resources of OpenPERouter come to: one tree whatever their spelling, addresses by the index of the node,
+// What accepted resources of OpenPERouter come to: one tree whatever their spelling, addresses by the node's index,
 // families and timers by default.
 
 import { readFileSync } from 'node:fs';

@@ -234,6 +234,20 @@ describe('documents', () => {
     ]);
   });
 
+  test('a kind has a thousand at most, which push out no other kind', () => {
+    const vnis = Array.from({ length: 1001 }, (_, i) => `{vrf: v${i}, vni: ${i + 1}}`);
+    const { resources, problems } = read(
+      `l3vnis: [${vnis.join(', ')}]\nbgppassthrough: ${JSON.stringify(session())}\n`,
+    );
+    expect(resources.map(({ kind }) => kind)).toEqual([...Array(1000).fill('L3VNI'), 'L3Passthrough']);
+    expect(problems).toMatchObject([{ reason: 'is one more than 1000 of kind L3VNI' }]);
+  });
+
+  test('a file has so many documents at most', () => {
+    const { problems } = read(`${'---\n{}\n'.repeat(4097)}`);
+    expect(problems).toMatchObject([{ where: { line: 8193 }, reason: 'is one more than 4096 documents' }]);
+  });
+
   test('nothing is nothing', () => {
     expect(readOpenperouter({ sources: [], node })).toMatchObject({
       config: undefined,

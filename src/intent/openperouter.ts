@@ -152,8 +152,9 @@ function acceptTogether(candidates: readonly Candidate[], node: OpenperouterInpu
     const isOld = before !== undefined && (written === undefined || isUnchanged(written, before));
     return (isOld ? 0 : 10) + order.indexOf(kind);
   };
-  const inOrder = [...candidates].sort((a, b) => rankOf(a) - rankOf(b));
-  for (const candidate of inOrder) {
+  const inOrder = candidates.map((candidate) => ({ candidate, rank: rankOf(candidate) }));
+  inOrder.sort((a, b) => a.rank - b.rank);
+  for (const { candidate } of inOrder) {
     for (const version of [candidate.written, candidate.before]) {
       if (version === undefined) continue;
       const isSelected = selects(version.nodeSelector, node.labels);
