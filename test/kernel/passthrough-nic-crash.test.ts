@@ -56,6 +56,7 @@ describe.skipIf(!root)('killed while NICs are moved', () => {
     await host.settled();
     home = host.picture(host.home);
     expect(host.mover().reconcile(['eth1'])).toMatchObject([{ place: 'router', state: 'done' }]);
+    await host.settled();
     away = host.picture(host.home);
     inside = host.picture(host.router);
     await comeHome();

@@ -28,7 +28,7 @@ export interface NicHost {
   picture(netns: string): Picture;
   /** Its picture, once the kernel has noticed carriers (up to a second later) or else as it stays. */
   pictureLike(netns: string, wanted: Picture): Promise<Picture>;
-  /** No address is being looked for duplicates of. */
+  /** No address is being looked for duplicates of, and the kernel has noticed every carrier. */
   settled(): Promise<void>;
   remove(): void;
 }
@@ -82,8 +82,11 @@ export function nicHost(tag: string): NicHost {
       return await until(look, isLike, { timeoutMs: 4000, everyMs: 50 }).catch(look);
     },
     settled: async () => {
-      const look = (): string => ip(home, '-6 addr') + ip(router, '-6 addr');
-      await until(look, (text) => !text.includes('tentative'), { timeoutMs: 10_000, everyMs: 50 });
+      const all = ['addr', 'route show table all', '-6 route show table all'];
+      const look = (): string =>
+        [home, router].flatMap((netns) => all.map((words) => ip(netns, words))).join('');
+      const isDone = (text: string): boolean => !/tentative|NO-CARRIER|linkdown/.test(text);
+      await until(look, isDone, { timeoutMs: 10_000, everyMs: 50 });
     },
     remove: () => {
       for (const close of closers.splice(0)) close();
