@@ -15,6 +15,7 @@ import {
   statSync,
   watch,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { LeafdError } from '../lib/leafd-error.ts';
 import type { Link } from '../netlink/link.ts';
 import {
@@ -51,6 +52,8 @@ export class RouterNamespace {
   readonly inode: number;
   /** leafd made it, in this life or a former one. */
   readonly made: boolean;
+  /** It is the one that a former life had. */
+  readonly wasKept: boolean;
   readonly #cookie: string;
   #watcher: FSWatcher | undefined;
   #closed = false;
@@ -64,7 +67,8 @@ export class RouterNamespace {
     this.path = `/proc/self/fd/${this.fd}`;
     this.inode = netnsInode(this.path);
     this.#cookie = netnsCookie(this.path);
-    this.made = created || (kept?.made === true && this.#isSame(kept));
+    this.wasKept = kept !== undefined && this.#isSame(kept);
+    this.made = created || (this.wasKept && kept?.made === true);
   }
 
   kept(): KeptNamespace {
@@ -172,15 +176,31 @@ export function bootId(): string {
   }
 }
 
-/** Where the first process has mounts of its own, and does not find the namespace among them. */
+/** Whether the rest of the machine does not find the namespace where leafd does. */
 function isHidden(name: string, inode: number): boolean {
   try {
     if (readlinkSync('/proc/self/ns/mnt') === readlinkSync('/proc/1/ns/mnt')) return false;
     const path = `/proc/1/root${netnsPath(name)}`;
     return !existsSync(path) || statSync(path).ino !== inode;
   } catch {
-    return false;
+    // The first process is none of ours to look at: the mounts themselves tell.
+    return isMountedHereOnly(netnsPath(name));
   }
+}
+
+/** A mount that nobody told us of, below one of which we hear from elsewhere (`master:`) but not the other way. */
+function isMountedHereOnly(path: string): boolean {
+  const mounts = new Map<string, string>();
+  // ID PARENT MAJOR:MINOR ROOT PLACE OPTIONS PROPAGATION... - TYPE SOURCE OPTIONS
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const words = line.split(' ');
+    const end = words.indexOf('-');
+    if (end > 0) mounts.set(words[4]!, words.slice(6, end).join(' '));
+  }
+  const hears = (place: string): boolean => mounts.get(place)?.includes('master:') === true;
+  let above = dirname(path);
+  while (!mounts.has(above) && above !== '/') above = dirname(above);
+  return hears(above) && !hears(path);
 }
 
 /** Processes of others in a namespace, a few of them. */

@@ -59,6 +59,7 @@ export class RouterParts {
       const namespace = new RouterNamespace(netns, this.kept.namespace);
       this.namespace = namespace;
       this.#closers.push(() => namespace.close());
+      if (!namespace.wasKept) this.#forgetFormer();
       this.kept.namespace = namespace.kept();
       this.save();
       this.home = this.#side(home);
@@ -105,7 +106,8 @@ export class RouterParts {
       failures: [...left.flatMap(nicFailure), ...links.status().filter(({ state }) => state === 'error')],
       occupants: [],
     };
-    if (options.forget) kept.trial = NO_TRIAL;
+    // A trial that ends because everything goes home has not failed.
+    if (options.forget || kept.trial.kind === 'running') kept.trial = NO_TRIAL;
     if (given.failures.length === 0) {
       if (namespace.made) given.occupants = namespace.occupants(links.see().router.links);
       if (namespace.made && given.occupants.length === 0 && namespace.remove()) given.namespaces = 1;
@@ -122,6 +124,13 @@ export class RouterParts {
   /** Ends; the kernel stays as it is. */
   close(): void {
     for (const close of this.#closers.splice(0).reverse()) close();
+  }
+
+  /** What was remembered was of another namespace, which has ended. */
+  #forgetFormer(): void {
+    this.kept.sysctls.clear();
+    this.kept.addresses.clear();
+    this.kept.making.clear();
   }
 
   #side(netns: string | undefined): Side {

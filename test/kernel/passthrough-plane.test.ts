@@ -2,7 +2,7 @@
 // host is a namespace of its own, the fabric another; NICs are legs of veths.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -196,6 +196,26 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     expect(told('repaired').join('\n')).toMatch(/veth pt-host pt-ns[\s\S]*net\.ipv4\.ip_forward/);
   });
 
+  test('who fights over an object gets an answer once a second, not at every blow', async () => {
+    begin().setIntent(intent);
+    const mtu = (): boolean => ip(netns, 'link show pt-ns').includes('mtu 1300');
+    let blows = 0;
+    for (const endMs = performance.now() + 2500; performance.now() < endMs; ) {
+      if (!mtu()) {
+        ip(netns, 'link set pt-ns mtu 1300');
+        blows++;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(blows).toBeGreaterThan(20);
+    expect(told('repaired').length).toBeLessThan(25);
+    await soon(
+      () => mtu(),
+      (is) => !is,
+      'the last word',
+    );
+  });
+
   test('addresses and links of others on both sides stay', async () => {
     begin().setIntent(intent);
     ip(home, 'addr add 10.9.9.9/32 dev pt-host');
@@ -277,6 +297,25 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
       (list) => list.length === 0,
       'peace',
     );
+  });
+
+  test('a namespace that only leafd sees is told', async () => {
+    const script = join(stateDir, 'warn.mts');
+    const source = join(import.meta.dirname, '..', '..', 'src', 'passthrough', 'namespace.ts');
+    const lines = [
+      `import { RouterNamespace } from '${source}';`,
+      `const namespace = new RouterNamespace('${netns}', undefined);`,
+      'console.log(namespace.made, namespace.warning() ?? "seen");',
+      'namespace.remove();',
+    ];
+    writeFileSync(script, lines.join('\n'));
+    const tsx = join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'tsx');
+    const hidden = await run(['unshare', '-m', '--propagation', 'slave', tsx, script]);
+    expect(hidden.stdout).toMatch(/^true the namespace lfpp-\d+-r is not seen by the rest of the machine/);
+    // One that came from outside is seen there, wherever leafd runs.
+    removeNetns(netns);
+    createNetns(netns);
+    expect((await run(['unshare', '-m', '--propagation', 'slave', tsx, script])).stdout).toBe('false seen\n');
   });
 
   test('a namespace that was there is adopted, and left as it was', async () => {
@@ -384,6 +423,15 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     expect(listNetns()).not.toContain(netns);
     restart().setIntent(wanted);
     expect(plane!.view().trial.state).toBe('confirmed');
+    // A trial that was cut short by a stop is none when leafd comes again.
+    plane!.setIntent({ ...wanted, uplinks: [] });
+    plane!.setIntent(wanted);
+    expect(plane!.view().trial.state).toBe('running');
+    plane!.restore();
+    restart();
+    expect(plane!.view().trial.state).toBe('none');
+    plane!.setIntent(wanted);
+    expect(plane!.confirm()).toBe(true);
     expect(plane!.view().uplinks[0]!.place).toBe('router');
     // Removed from the configuration it goes home.
     plane!.setIntent(intent);
