@@ -29,6 +29,7 @@ export default defineConfig({
           ...serial,
           pool: 'threads',
           isolate: false,
+          server: { deps: { external: [/\.klab\/shared\//] } },
         },
       },
       {

@@ -54,6 +54,9 @@ export async function bundleKernelLab() {
     outbase: root,
     outExtension: { '.js': '.mjs' },
     bundle: true,
+    // What files share is one module for all of them, as it is in their sources.
+    splitting: true,
+    chunkNames: 'shared/[name]-[hash]',
     format: 'esm',
     platform: 'node',
     target: 'node20',
