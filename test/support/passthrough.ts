@@ -69,8 +69,9 @@ export function configureFrr(fabric: Fabric, node: string, ...lines: string[]): 
   return vtysh(fabric, node, 'configure terminal', ...lines);
 }
 
-export function birdc(fabric: Fabric, node: string, ...words: string[]): Promise<string> {
-  return runOrThrow(['birdc', '-s', `${fabric.directory(node)}/bird.ctl`, ...words]);
+/** A command to the BIRD of a node; also what it has not found is an answer. */
+export async function birdc(fabric: Fabric, node: string, ...words: string[]): Promise<string> {
+  return (await run(['birdc', '-s', `${fabric.directory(node)}/bird.ctl`, ...words])).stdout;
 }
 
 export interface KernelRoute {
