@@ -227,7 +227,7 @@ describe('routes over a flap', () => {
       linkGoes(r);
       linkComes(r);
       if (isBack) answer(r);
-      r.run(4900);
+      r.run(9900);
       expect(r.routes()).toEqual(['10.1']);
       r.run(200);
       expect([r.routes(), r.peer(PEER).restart.stale]).toEqual([[], 0]);

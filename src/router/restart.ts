@@ -42,8 +42,8 @@ const DEFERRAL_MS = 60_000;
  */
 const QUIET_MS = 1000;
 const MUTE_MS = 3000;
-/** So long may an awaited speaker be away over a flap, and then take to tell its routes again. */
-const FLAP_MS = 5000;
+/** So long may an awaited speaker be away over a flap, and then take to tell its routes again. GoBGP pauses for 5 s. */
+const FLAP_MS = 10_000;
 
 export interface RestartHost {
   nowMs(): number;

@@ -16,7 +16,7 @@ import {
   type SessionEvent,
 } from '../session/state.ts';
 import { step } from '../session/step.ts';
-import { CEASE, type Fault, isFault } from '../wire/bgp/fault.ts';
+import { type Fault, isFault, OPEN_MESSAGE_ERROR } from '../wire/bgp/fault.ts';
 import {
   EXTENDED_MESSAGE_LENGTH_MAX,
   frameLength,
@@ -397,7 +397,8 @@ export class Sessions {
     const { session, actions } = step(fsm.session, event, config, this.#host.nowMs(), this.#ports.jitter());
     fsm.session = session;
     for (const action of actions) this.#perform(peer, fsm, action);
-    if (hasAnswered(event)) peer.hurrySinceMs = 0;
+    // Who says that it does not want us is there: haste gains nothing.
+    if (event.kind === 'notificationReceived' && event.code === OPEN_MESSAGE_ERROR) peer.hurrySinceMs = 0;
     else if (peer.hurrySinceMs !== 0)
       this.#callWithin(fsm, Math.max(HURRY_MS, (this.#host.nowMs() - peer.hurrySinceMs) / 2));
     if (fsm === peer.second && session.state === 'idle') {
@@ -525,11 +526,6 @@ export class Sessions {
       return Number.POSITIVE_INFINITY;
     return established.blockedSinceMs + Math.max(SEND_HOLD_MS, 2 * negotiated.holdTimeMs);
   }
-}
-
-/** Who says what it thinks of us is there: haste gains nothing. A Cease may come from one that is not ready yet. */
-function hasAnswered(event: SessionEvent): boolean {
-  return event.kind === 'openReceived' || (event.kind === 'notificationReceived' && event.code !== CEASE);
 }
 
 /** RFC 8654 section 4: longer messages once both OPENs have said so; OPEN and KEEPALIVE never (header.ts). */
