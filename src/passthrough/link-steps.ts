@@ -4,7 +4,8 @@
 
 import type { InterfaceAddress } from '../intent/passthrough.ts';
 import { formatIp } from '../net/ip.ts';
-import { IFA_F_NODAD, type LinkAddress } from '../netlink/address.ts';
+import { prefixOf, samePrefix } from '../net/prefix.ts';
+import { IFA_F_NODAD, IFA_F_SECONDARY, type LinkAddress } from '../netlink/address.ts';
 import type { Link, LinkChange } from '../netlink/link.ts';
 import type { LinkOnTop } from '../netlink/link-create.ts';
 import { RTPROT_LEAFD } from '../netlink/message.ts';
@@ -111,7 +112,33 @@ export function addressSteps(
     if (keys.has(key) || !(isMarked || memory.addresses.has(addressMemory(side, key)))) continue;
     wish.steps.push({ key, kind: 'addressRemove', side, name: link.name, address });
   }
+  wish.steps.push(...orderSteps(side, link, wanted, present));
   return wish;
+}
+
+/**
+ * The first address is the one that the kernel speaks from; when it was away another took its place for good (with
+ * promote_secondaries), and a speaker would be taken for its neighbour. That one goes, to come back behind the first.
+ */
+function orderSteps(
+  side: SideName,
+  link: Link,
+  wanted: readonly InterfaceAddress[],
+  present: readonly LinkAddress[],
+): LinkStep[] {
+  const [first, ...others] = wanted.filter(({ bytes }) => bytes.length === 4);
+  const seen = (one: InterfaceAddress | undefined): LinkAddress | undefined =>
+    one && present.find((a) => a.prefixLength === one.prefixLength && same(a.bytes, one.bytes));
+  const behind = seen(first);
+  if (behind === undefined || (behind.flags & IFA_F_SECONDARY) === 0) return [];
+  const network = prefixOf(behind.bytes, behind.prefixLength);
+  return others.flatMap((other): LinkStep[] => {
+    const address = seen(other);
+    if (address === undefined || (address.flags & IFA_F_SECONDARY) !== 0) return [];
+    if (!samePrefix(prefixOf(address.bytes, address.prefixLength), network)) return [];
+    const key = addressKey(link.name, address.bytes, address.prefixLength);
+    return [{ key, kind: 'addressRemove', side, name: link.name, address }];
+  });
 }
 
 /** As the status shows it. */

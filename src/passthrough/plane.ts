@@ -33,8 +33,8 @@ import {
 
 const TURN_DELAY_MS = 5;
 /**
- * With the last IPv4 address of a link the kernel drops all routes over it and tells nobody of them. A zebra that sees the
- * address go and come in one turn believes its routes are there and never writes them again; 50 ms between are enough.
+ * With the last IPv4 address of a link the kernel drops all routes over it and tells nobody of them. A zebra that sees
+ * the address go and come in one turn believes its routes are there and never writes them again; 50 ms between are enough.
  */
 const HOST_ADDRESS_DELAY_MS = 150;
 const LOOK_EVERY_MS = 500;
@@ -142,8 +142,20 @@ export class PassthroughPlane {
     ];
     for (const { key, fault: wrong } of parts.sysctls.status())
       status.push({ key, kind: 'sysctl', state: 'done', ...(wrong && error(wrong)) });
-    for (const nic of this.#nics) status.push(nicObject(nic));
+    status.push(...this.#nicStatus(parts.kept.trial));
     return [...status, ...parts.links.status()];
+  }
+
+  /** NICs that were rolled back are where they are to be for now, but not where the configuration wants them. */
+  #nicStatus(trial: Trial): ObjectStatus[] {
+    if (trial.kind !== 'rolledBack') return this.#nics.map(nicObject);
+    const wrong = new Map(this.#nics.filter(({ state }) => state === 'error').map((nic) => [nic.name, nic]));
+    const names = new Set([...namesOf(trial.set), ...wrong.keys()]);
+    const text = `rolled back to the host: ${trial.reason}`;
+    return [...names].map((name): ObjectStatus => {
+      const nic = wrong.get(name);
+      return nic ? nicObject(nic) : { key: `nic ${name}`, kind: 'nic', state: 'pending', text };
+    });
   }
 
   view(): PassthroughPlaneView {
@@ -178,6 +190,8 @@ export class PassthroughPlane {
   restore(): void {
     this.#intent = undefined;
     if (this.#parts) this.#giveBack(this.#parts, false);
+    // What follows of it as events must not be taken for a configuration without passthrough.
+    this.#end();
   }
 
   /** Ends; the kernel stays as it is. */

@@ -236,6 +236,36 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     expect(text).not.toContain('192.169.10.2');
   });
 
+  test('the node’s own address stays the first, which the host speaks from', async () => {
+    const veth = {
+      ...intent.veth!,
+      hostAddresses: [...intent.veth!.hostAddresses, address('192.169.10.3/24')],
+    };
+    put(home, 'net.ipv4.conf.all.promote_secondaries=1');
+    begin().setIntent({ ...intent, veth });
+    const source = (): string => ip(home, 'route get 192.169.10.1');
+    expect(source()).toContain('src 192.169.10.2 ');
+    ip(home, 'addr del 192.169.10.2/24 dev pt-host');
+    expect(source()).toContain('src 192.169.10.3 ');
+    await soon(source, (text) => text.includes('src 192.169.10.2 '), 'the first address');
+    await soon(
+      () => ip(home, 'addr show pt-host'),
+      (text) => text.includes('192.169.10.3/24'),
+      'the other',
+    );
+    expect(unfinished()).toEqual([]);
+  });
+
+  test('a namespace that was deleted while leafd was away is made again, with all that was in it', async () => {
+    begin().setIntent(intent);
+    const { mac } = plane!.view().veth!.host;
+    plane!.close();
+    exec('ip', 'netns', 'delete', netns);
+    begin().setIntent(intent);
+    expect(plane!.view()).toMatchObject({ made: true, veth: { host: { mac, present: true } } });
+    expect(await pings(home, '192.169.10.1')).toBe(true);
+  });
+
   test('`ip netns delete` takes the name only, which comes back, and no packet is lost', async () => {
     begin().setIntent(intent);
     const inode = netnsInode(netns);
@@ -454,7 +484,8 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
     expect(await pings(home, '192.168.11.2')).toBe(true);
     plane!.setIntent({ ...wanted });
-    expect(plane!.view().uplinks[0]!.place).toBe('home');
+    expect(plane!.view().uplinks[0]).toMatchObject({ place: 'home', state: 'pending' });
+    expect(plane!.view().uplinks[0]!.error).toMatch(/^rolled back to the host: no session/);
     expect([plane!.confirm(), plane!.rollBack()]).toEqual([false, false]);
     // The operator's word, then another configuration, then the next start.
     expect(plane!.retry()).toBe(true);
