@@ -224,7 +224,7 @@ export class KubernetesApi {
   #inCluster(): KubeConfig {
     if (process.env[IN_CLUSTER] === undefined)
       throw new LeafdError('kubernetes-config', 'this is no pod of a cluster, and no kubeconfig is named', {
-        hint: 'passthrough.openperouter.kubernetes: {kubeconfig: /etc/kubernetes/kubelet.conf}',
+        hint: 'passthrough.openperouter.kubernetes: {kubeconfig: /etc/leafd/kubeconfig}',
       });
     const config = new KubeConfig();
     config.loadFromCluster(this.#options.serviceAccountRoot);

@@ -26,6 +26,8 @@ export interface CollectionEvents {
   changed(): void;
   /** A failure; told each time. */
   fault(error: unknown, collection: Collection): void;
+  /** An object is not looked at, and why; undefined: it is again. Told once. */
+  dropped(id: string, why: string | undefined): void;
   /** The server has answered as it should. */
   well(collection: Collection): void;
 }
@@ -47,6 +49,8 @@ export interface CollectionOptions {
 export type CollectionState = 'unknown' | 'listed' | 'absent' | 'denied';
 
 const GONE = 410;
+/** Objects that are told as not looked at, at most. */
+const DROPPED_MAX = 16;
 
 export class Collection {
   readonly path: string;
@@ -56,6 +60,7 @@ export class Collection {
   readonly #end = new AbortController();
   readonly #objects = new Map<string, ApiObject>();
   readonly #run: Promise<void>;
+  readonly #dropped = new Set<string>();
   #state: CollectionState = 'unknown';
   #known: boolean;
   #absentSince: number | undefined;
@@ -169,8 +174,10 @@ export class Collection {
     if (type === 'BOOKMARK') return;
     const id = idOf(object);
     const before = this.#objects.get(id);
-    if (type === 'DELETED') this.#objects.delete(id);
-    else this.#put(part(object), object);
+    if (type === 'DELETED') {
+      this.#objects.delete(id);
+      this.#drop(id, undefined);
+    } else this.#put(part(object), object);
     if (JSON.stringify(before) !== JSON.stringify(this.#objects.get(id))) events.changed();
   }
 
@@ -180,8 +187,15 @@ export class Collection {
     const full = this.#objects.size >= OBJECTS_MAX && !this.#objects.has(id);
     if (kept !== undefined && !large && !full) this.#objects.set(id, kept);
     else this.#objects.delete(id);
-    if (large || full)
-      this.#options.events.fault(new RangeError(`${id} is too ${large ? 'large' : 'many'}`), this);
+    this.#drop(id, large ? 'is too large' : full ? 'is one too many' : undefined);
+  }
+
+  #drop(id: string, why: string | undefined): void {
+    if (this.#dropped.has(id) === (why !== undefined)) return;
+    if (why === undefined) this.#dropped.delete(id);
+    else if (this.#dropped.size < DROPPED_MAX) this.#dropped.add(id);
+    else return;
+    this.#options.events.dropped(id, why);
   }
 
   async #failed(error: unknown): Promise<void> {

@@ -143,6 +143,19 @@ describe('what is there', () => {
     expect(api.asked('GET', VNIS).some(({ query }) => query.get('continue') === '1')).toBe(true);
   });
 
+  test('comes without what is too large, of which is told until it is smaller', async () => {
+    const underlay = api.object(UNDERLAYS, 'underlay') as unknown as { spec: { filler?: string } };
+    underlay.spec.filler = 'x'.repeat(300_000);
+    await watch();
+    expect(names(await firstSet())).toEqual(['L3Passthrough/passthrough']);
+    expect(troubles.map(({ code }) => code)).toEqual(['kubernetes-limit']);
+    await watching(UNDERLAYS);
+    expect(told).toEqual([]);
+    api.play('neighbor-added');
+    await lastSet((set) => set?.sources.length === 2);
+    expect(told).toHaveLength(1);
+  });
+
   test('comes from one namespace where one is named', async () => {
     await watch({ namespace: 'openperouter-system' });
     expect(names(await firstSet())).toHaveLength(2);

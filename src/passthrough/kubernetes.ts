@@ -221,6 +221,7 @@ export class KubernetesSource {
       events: {
         changed: () => this.#changed(),
         fault: (error, { path }) => this.#fault(key, path, error),
+        dropped: (id, why) => this.#dropped(`${key} ${id}`, id, why),
         well: () => this.#well(key),
       },
     });
@@ -332,6 +333,12 @@ export class KubernetesSource {
         'packaging/kubernetes/rbac.yaml has what is needed',
       );
     else tell(key, 'kubernetes-answer', `${server}: ${what}: ${text}`);
+  }
+
+  #dropped(topic: string, id: string, why: string | undefined): void {
+    if (why === undefined) this.#well(topic);
+    else
+      this.#tellOnce(topic, topic, new LeafdError('kubernetes-limit', `${id} ${why}: it is not looked at`));
   }
 
   #tellOnce(topic: string, by: string, error: LeafdError): void {
