@@ -33,8 +33,9 @@ import {
 
 const TURN_DELAY_MS = 5;
 /**
- * With the last IPv4 address of a link the kernel drops all routes over it and tells nobody of them. A zebra that sees
- * the address go and come in one turn believes its routes are there and never writes them again; 50 ms between are enough.
+ * With the last IPv4 address of a link the kernel drops all routes over it and tells nobody of them. A zebra that
+ * sees the address go and come in one turn believes its routes are there and never writes them again; 50 ms between
+ * are enough.
  */
 const HOST_ADDRESS_DELAY_MS = 150;
 const LOOK_EVERY_MS = 500;
