@@ -112,6 +112,24 @@ describe('both families on one session', () => {
   });
 });
 
+test('a host that names its IPv4 address for IPv6 routes, as FRR may, is meant itself', () => {
+  const service6 = '2001:db8:30::10/128';
+  const mapped = '::ffff:192.0.2.2';
+  const r = leg([neighbour('2001:db8:ffff::2'), neighbour('192.0.2.3')]);
+  const tor = r.up(TOR, 64512);
+  const host = r.up('2001:db8:ffff::2', 64515);
+  says(host, service6, '64515', mapped);
+  r.run();
+  expect(r.kernel.get(service6)).toEqual(['2001:db8:ffff::2%2']);
+  expect(told(tor, service6)).toMatch(/^64514 64515 via /);
+  // Over IPv4 there is no address that it could mean.
+  const four = r.up('192.0.2.3', 64516);
+  says(four, '2001:db8:30::20/128', '64516', mapped);
+  r.run();
+  expect(told(tor, '2001:db8:30::20/128')).toBeUndefined();
+  expect(r.kernel.size).toBe(1);
+});
+
 test('the address of the host is told, though it is within the subnet of the leg, and no route of ours', () => {
   const own = { bytes: ip('192.0.2.2'), length: 32 };
   const r = leg([neighbour('192.0.2.2')], { networks: [own] });

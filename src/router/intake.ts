@@ -6,12 +6,12 @@
 // to (RFC 4684), have this router as next hop: it can always be reached.
 
 import { sameBytes } from '../lib/bytes.ts';
-import { formatIp, isLinkLocal6 } from '../net/ip.ts';
+import { formatIp, isIp4Mapped, isLinkLocal6 } from '../net/ip.ts';
 import type { AttributePool } from '../rib/attribute-pool.ts';
 import { NEXT_HOP_DISCARD, NEXT_HOP_SELF, type NextHopTable } from '../rib/next-hop-table.ts';
 import type { Rib } from '../rib/rib.ts';
 import { NEXT_HOP } from '../wire/bgp/attribute/table.ts';
-import { families, familiesIn, RTC } from '../wire/bgp/family.ts';
+import { families, familiesIn, IPV6, RTC } from '../wire/bgp/family.ts';
 import { type Fault, INVALID_NEXT_HOP, updateFault } from '../wire/bgp/fault.ts';
 import { type UpdateContext, UpdateDecoder, type UpdateView } from '../wire/bgp/update.ts';
 import { familySettings } from './config.ts';
@@ -153,6 +153,7 @@ export class Intake {
     if (length === 32 || (length === 16 && isLinkLocal6(nextHop, at))) return true;
     const { remote } = peer;
     if (remote?.length === length && sameBytes(remote, 0, nextHop, at, length)) return true;
+    if (this.#meansItself(peer, view, section)) return true;
     const link = this.#host.linkTo(peer);
     const way = link === 0 ? undefined : this.#host.resolve(nextHop.slice(at, at + length));
     if (link === 0 || (way !== undefined && way.ifindex === link && way.gateway === undefined)) return true;
@@ -160,6 +161,16 @@ export class Intake {
     const reason = `next hop ${what} is not on the link of the peer (RFC 4271, 6.3)`;
     this.#record(peer, updateFault(INVALID_NEXT_HOP, 'withdraw', reason, NEXT_HOP));
     return false;
+  }
+
+  /**
+   * Whether a neighbour on our link, to whom we speak IPv6, names its IPv4 address (::ffff:0:0/96) for IPv6 routes: FRR
+   * does from the moment when its interface has lost the IPv6 address, also when that is back. Nobody can forward IPv6
+   * there; the neighbour is meant, and it is where its session is.
+   */
+  #meansItself(peer: Peer, view: UpdateView, section: number): boolean {
+    if (view.sectionFamily[section] !== IPV6 || peer.remote?.length !== 16) return false;
+    return isIp4Mapped(view.nextHop, view.nextHopStart[section]!) && this.#host.linkTo(peer) !== 0;
   }
 
   /** A link-local next hop is on the link of its session; beside a global one it is the nearer truth there. */
@@ -172,6 +183,8 @@ export class Intake {
       return NEXT_HOP_SELF;
     }
     if (length === 4) return this.#nextHops.intern(bytes, at, 4, 0);
+    if (this.#meansItself(peer, view, section))
+      return this.#nextHops.intern(peer.remote!, 0, 16, peer.ifindex);
     const linkLocalAt = length === 32 ? at + 16 : isLinkLocal6(bytes, at) ? at : -1;
     const link =
       linkLocalAt < 0 ? 0 : peer.ifindex !== 0 ? peer.ifindex : length === 16 ? this.#host.linkTo(peer) : 0;
