@@ -127,8 +127,8 @@ function leafdPlan(node: LabNode, directory: string, paths: LabPaths): DaemonPla
 }
 
 // zebra, then bgpd, and bfdd where BFD is spoken; with one shared file each daemon would complain of the other's lines,
-// so vtysh hands it out. bfdd asks for zebra once and then not for ten seconds, in which the paths of bgpd get lost:
-// it is started when zebra listens.
+// so vtysh hands it out. The others ask for zebra once and then not for ten seconds, in which bgpd has no sessions and
+// bfdd loses its paths: they are started when zebra listens.
 function frrPlan(node: LabNode, directory: string): DaemonPlan {
   const config = configFileOf(node, directory);
   const zebra = join(directory, 'zserv.api');
@@ -144,13 +144,18 @@ function frrPlan(node: LabNode, directory: string): DaemonPlan {
     env: {},
     readyPath: join(directory, `${program}.vty`),
   });
+  const wait = 'until [ -S "$0" ]; do sleep 0.02; done; exec "$@"';
+  const afterZebra = (plan: ProcessPlan): ProcessPlan => ({
+    ...plan,
+    argv: ['/bin/sh', '-c', wait, zebra, ...plan.argv],
+  });
   // A new zebra makes this socket last of all; that of a former one is removed with any other ready path.
-  const processes = [{ ...daemon('zebra'), readyPath: zebra }, daemon('bgpd', ...(node.arguments ?? []))];
-  if (/^\s*(neighbor \S+ )?bfd\b/m.test(node.config)) {
-    const bfdd = daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'));
-    const wait = 'until [ -S "$0" ]; do sleep 0.02; done; exec "$@"';
-    processes.push({ ...bfdd, argv: ['/bin/sh', '-c', wait, zebra, ...bfdd.argv] });
-  }
+  const processes = [
+    { ...daemon('zebra'), readyPath: zebra },
+    afterZebra(daemon('bgpd', ...(node.arguments ?? []))),
+  ];
+  if (/^\s*(neighbor \S+ )?bfd\b/m.test(node.config))
+    processes.push(afterZebra(daemon('bfdd', '--bfdctl', join(directory, 'bfdd.sock'))));
   return {
     files: [{ path: config, text: node.config }],
     processes,

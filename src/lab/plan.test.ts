@@ -30,6 +30,9 @@ describe('the plan', () => {
     expect(r2.daemon.processes.map((one) => one.program)).toEqual(['zebra', 'bgpd']);
     for (const { argv } of r2.daemon.processes)
       expect(argv.join(' ')).toContain('--vty_socket /run/leafd-lab/p/r2 ');
+    expect(r2.daemon.processes[1]!.argv.join(' ')).toMatch(
+      /^\/bin\/sh -c until \[ -S "\$0" \]; .* \/run\/leafd-lab\/p\/r2\/zserv\.api \/usr\/lib\/frr\/bgpd /,
+    );
     expect(r2.daemon.owner).toBe('frr');
     expect(h1.daemon).toEqual({ files: [], processes: [] });
   });
