@@ -156,7 +156,7 @@ export function secretReferences(underlays: Iterable<ApiObject>): Map<string, Se
   return found;
 }
 
-/** Passwords by `NAMESPACE/NAME` (of the key `password`), and by `NAMESPACE/NAME/KEY` of every key that is asked for. */
+/** Passwords by `NAMESPACE/NAME` (of the key `password`), and by `NAMESPACE/NAME/KEY` of each key that is named. */
 export function passwordsOf(
   references: ReadonlyMap<string, SecretReference>,
   secretAt: (id: string) => ApiObject | undefined,
