@@ -6,6 +6,7 @@
 // forwarding. Where another configuration wants the speaker in another namespace, or to be another one, the station is
 // ended and the next begins; all else is changed while it runs.
 
+import { isDeepStrictEqual } from 'node:util';
 import { EventRing } from '../api/events.ts';
 import { type ApiServer, clearSocket, startApi } from '../api/server.ts';
 import type { WallTime } from '../api/wall-time.ts';
@@ -106,14 +107,16 @@ export class Daemon {
   }
 
   #begin(): void {
-    const { configuration, log, tell, sources } = this.#parts;
+    const { configuration, log, tell, sources, passthrough } = this.#parts;
     const news = new ResourceNews(tell, (status) => sources.report(status));
     news.look(configuration.openperouter);
     configuration.onChange(async ({ intent, router, before, routerBefore, openperouter }) => {
       if (startsAnew(before, intent)) await this.#startAnew({ intent, router }, { before, routerBefore });
       else {
-        await this.#parts.passthrough.configure(intent.passthrough);
+        await passthrough.configure(intent.passthrough);
         this.#station.configure(intent, router);
+        // A NIC that was taken back may have had the wrong neighbour only.
+        if (!isDeepStrictEqual(router.peers, routerBefore.peers)) passthrough.plane?.retry();
       }
       await sources.follow(intent);
       news.look(openperouter);
