@@ -35,9 +35,10 @@ export function vethSteps(wish: VethWish, seen: BothSides, memory: LinkMemory): 
   const found: LinkWish = { objects: [{ key, kind: 'veth' }], steps: [] };
   const names = { home: veth.hostLink, router: veth.routerLink };
   const legs = { home: linkNamed(seen.home, names.home), router: linkNamed(seen.router, names.router) };
+  const isLeftBehind = isUnmarkedPair(legs.home, legs.router);
   for (const side of SIDES) {
     const leg = legs[side];
-    if (leg === undefined || isOurs(leg, 'veth', alias, memory)) continue;
+    if (leg === undefined || isOurs(leg, 'veth', alias, memory) || isLeftBehind) continue;
     const where = side === 'home' ? 'in the host' : `in ${netns}`;
     const text = `${where} there is a link ${leg.name} that leafd did not make; rename or delete it`;
     found.steps.push({ key, kind: 'refused', errno: 'EEXIST', text });
@@ -83,6 +84,16 @@ export function strayVethSteps(
       if (kind === 'veth' && alias === vethAlias(netns) && name !== names[side])
         steps.push({ key: `link ${name}`, kind: 'delete', side, ifindex });
   return steps;
+}
+
+/**
+ * A veth that has one end in the host, one in the router namespace, both names and nobody's mark is what OpenPERouter
+ * left there: it is taken over as it is, so that a node changes hands without the host losing its link.
+ */
+function isUnmarkedPair(home: Link | undefined, router: Link | undefined): boolean {
+  if (home === undefined || router === undefined) return false;
+  const isUnmarked = [home, router].every(({ kind, alias }) => kind === 'veth' && alias === '');
+  return isUnmarked && isPair(home, router);
 }
 
 /** Two legs know each other by their indexes; an older kernel does not tell one that equals the leg's own. */

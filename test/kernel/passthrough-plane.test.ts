@@ -107,6 +107,9 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     return begin();
   }
 
+  const indexOf = (where: string, name: string): number =>
+    (JSON.parse(ip(where, `-j link show ${name}`)) as { ifindex: number }[])[0]!.ifindex;
+
   const unfinished = () => plane!.status().filter(({ state }) => state !== 'done');
   const told = (kind: string): string[] =>
     events.filter((event) => event.kind === kind).map(({ text }) => text);
@@ -364,6 +367,50 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     expect(ip(netns, '-o link')).toContain('theirs');
     expect(ip(netns, '-o link')).not.toContain('pt-ns');
     expect(existsSync(join(stateDir, 'passthrough.json'))).toBe(false);
+  });
+
+  test('what OpenPERouter left is taken over as it is: namespace, veth and NIC', async () => {
+    createNetns(netns);
+    ip(netns, 'link set lo up');
+    ip(home, `link set eth1 netns ${netns}`);
+    ip(netns, 'link set eth1 group 4242 up');
+    ip(netns, 'addr add 192.168.11.3/24 dev eth1');
+    ip(home, `link add pt-host type veth peer name pt-ns netns ${netns}`);
+    for (const [where, name, host] of [
+      [home, 'pt-host', 2],
+      [netns, 'pt-ns', 1],
+    ] as const) {
+      ip(where, `addr add 192.169.10.${host}/24 dev ${name}`);
+      ip(where, `-6 addr add fd00:10::${host}/64 dev ${name} nodad`);
+      ip(where, `link set ${name} up`);
+    }
+    const index = indexOf(home, 'pt-host');
+    begin().setIntent({ ...intent, uplinks: [eth1] });
+    await until(unfinished, (left) => left.length === 0, { timeoutMs: 3000 });
+    expect(indexOf(home, 'pt-host'), 'not made anew').toBe(index);
+    expect(ip(home, '-o addr show dev pt-host').match(/192\.169\.10\.2\/24/g)).toHaveLength(1);
+    expect(await pings(home, '192.169.10.1')).toBe(true);
+    expect(await pings(netns, '192.168.11.2')).toBe(true);
+    plane!.setIntent(undefined);
+    expect(ip(home, '-o link')).not.toContain('pt-host');
+    expect(ip(home, '-o addr show dev eth1')).toContain('192.168.11.3/24');
+  });
+
+  test('one leg of that name, or two that are no pair, are somebody else’s', async () => {
+    ip(home, 'link add pt-host type veth peer name other');
+    begin().setIntent(intent);
+    expect(unfinished()).toMatchObject([{ kind: 'veth', state: 'error', errno: 'EEXIST' }]);
+    ip(netns, 'link add pt-ns type veth peer name another');
+    await until(unfinished, (left) => left.length > 0, { timeoutMs: 3000 });
+    plane!.setIntent(intent);
+    expect(unfinished()).toMatchObject([{ kind: 'veth', state: 'error', errno: 'EEXIST' }]);
+    expect(ip(home, '-o link')).toContain('pt-host@other');
+    for (const [where, name] of [
+      [home, 'pt-host'],
+      [netns, 'pt-ns'],
+    ] as const)
+      ip(where, `link del ${name}`);
+    await until(unfinished, (left) => left.length === 0, { timeoutMs: 3000 });
   });
 
   test('a restart finds all as it was; without an intent everything of ours goes, and comes again', async () => {
