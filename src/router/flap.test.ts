@@ -164,7 +164,20 @@ test('calls that fail are repeated in haste, less and less, and nobody is told o
   expect(early).toEqual([]);
 });
 
-test('who answers what it thinks of us is not called in haste', () => {
+test('so are those that end with an error, as of FRR when both call at once', () => {
+  const r = upWith(AWAITED);
+  linkGoes(r);
+  linkComes(r);
+  for (let i = 2; i < 6; i++) {
+    const { connection } = r.connects.at(-1)!;
+    r.router.connected(connection, ip('192.0.2.1'));
+    r.say(connection, encodeNotification(5, 0));
+    r.run(210);
+    expect(r.connects.length).toBeGreaterThan(i);
+  }
+});
+
+test('who refuses our OPEN is not called in haste', () => {
   const r = upWith({ passive: false });
   linkGoes(r);
   linkComes(r);
@@ -219,6 +232,33 @@ describe('routes over a flap', () => {
     expect(r.routes()).toEqual(['10.1']);
     r.say(second, endOfRib4);
     expect(r.routes()).toEqual([]);
+  });
+
+  test('and of one that flaps again before it has told anything, but not for ever', () => {
+    const r = upWith(AWAITED);
+    for (let i = 0; i < 4; i++) {
+      linkGoes(r, i === 0 ? 2 : 6 + i);
+      linkComes(r, 7 + i);
+      answer(r);
+      const connection = r.call(PEER)!;
+      r.say(connection, openOf(helper), keepaliveMessage);
+      r.run(4000);
+      expect(r.routes()).toEqual(['10.1']);
+    }
+    r.run(3900);
+    expect(r.routes()).toEqual(['10.1']);
+    r.run(200);
+    expect([r.routes(), r.peer(PEER).restart.stale]).toEqual([[], 0]);
+    // What it has told meanwhile and does not tell again goes as after any end.
+    const told = upWith(AWAITED);
+    linkGoes(told);
+    linkComes(told);
+    told.say(answer(told), announce(2));
+    linkGoes(told, 7);
+    linkComes(told, 8);
+    expect(told.routes()).toEqual(['10.2']);
+    told.say(answer(told), endOfRib4);
+    expect(told.routes()).toEqual([]);
   });
 
   test('go after some seconds when it is not back, or does not tell them again', () => {

@@ -49,6 +49,8 @@ export interface PeerRestart {
   staleTimeMs: readonly number[];
   /** Those of `stale` that are kept over a flap, whatever the peer has said of restarts (restart.ts). */
   flapped: number;
+  /** Until then at most. */
+  flapUntilMs: number;
   /** Until then the peer has to be back. */
   backByMs: number;
   /** Until then the stale paths have to be refreshed. */
@@ -92,6 +94,8 @@ export interface Peer {
   lastError: { atMs: number; reason: DownReason } | undefined;
   /** Since when it is called in haste, because it may be there again at any moment; 0 when it is not. */
   hurrySinceMs: number;
+  /** The last connection with its address that was not let in because it is somebody else's (`users`). */
+  lastRefused: { atMs: number; text: string } | undefined;
   /** Our calls in a row that nobody answered. */
   silentCalls: number;
   counters: PeerCounters;
@@ -145,6 +149,7 @@ export function newPeer(
     updatedAtMs: 0,
     downAtMs: nowMs,
     hurrySinceMs: 0,
+    lastRefused: undefined,
     silentCalls: 0,
     lastDown: undefined,
     lastError: undefined,
@@ -161,6 +166,7 @@ export function newPeer(
       longLived: 0,
       longLivedUntilMs: [],
       flapped: 0,
+      flapUntilMs: 0,
       staleTimeMs: [],
       backByMs: 0,
       refreshedByMs: 0,

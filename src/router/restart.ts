@@ -193,11 +193,15 @@ export class Restart {
     const mayKeep = this.#enabled && !lostLink && peer.config.gracefulRestart !== 'off';
     const flapped = isFlap(peer, reason) ? peer.families : 0;
     const keep = mayKeep ? (staleFamilies | flapped) & peer.families : 0;
-    for (const family of familiesIn(peer.families)) {
+    const { restart } = peer;
+    // It flaps again before it has told anything, as when both sides call at once: what was kept is kept still.
+    const isSilent = peer.updatedAtMs < peer.establishedAtMs;
+    const still = isSilent ? restart.flapped & flapped & keep : 0;
+    if (still === 0) restart.flapUntilMs = this.#host.nowMs() + 2 * FLAP_MS;
+    for (const family of familiesIn(peer.families & ~still)) {
       if ((keep & (1 << family)) !== 0) this.#host.rib(family).markStale(peer.index);
       else this.#host.rib(family).dropPeer(peer.index);
     }
-    const { restart } = peer;
     restart.stale = keep;
     restart.longLived = 0;
     restart.flapped = keep & flapped;
@@ -208,8 +212,9 @@ export class Restart {
     const { families = 0, timeMs = 0 } = negotiated.gracefulRestart ?? {};
     const waits = timeMs > 0 ? keep & families : 0;
     // One time for all families: that of those which wait for less.
-    const waitsMs = (restart.flapped & ~waits) !== 0 ? FLAP_MS : timeMs;
-    if ((waits | restart.flapped) !== 0) restart.backByMs = this.#host.nowMs() + waitsMs;
+    const byMs = this.#host.nowMs() + timeMs;
+    if ((waits | restart.flapped) !== 0)
+      restart.backByMs = (restart.flapped & ~waits) !== 0 ? this.#flapEndsMs(peer) : byMs;
     this.#outlast(peer, keep & ~waits & ~restart.flapped);
     this.#schedule(peer);
     this.#host.wake();
@@ -228,9 +233,14 @@ export class Restart {
     const waits = (forwarding & ~restart.longLived) | (longForwarding & restart.longLived) | restart.flapped;
     this.#sweepAll(peer, restart.stale & ~(waits & negotiated.families));
     const fresh = restart.stale & ~restart.longLived;
-    const waitsMs = restart.flapped === 0 ? this.#stalePathTimeMs : FLAP_MS;
-    restart.refreshedByMs = fresh === 0 ? 0 : this.#host.nowMs() + waitsMs;
+    const byMs = restart.flapped === 0 ? this.#host.nowMs() + this.#stalePathTimeMs : this.#flapEndsMs(peer);
+    restart.refreshedByMs = fresh === 0 ? 0 : byMs;
     this.#schedule(peer);
+  }
+
+  /** Each step of a flap has its time, and all of them together twice that. */
+  #flapEndsMs({ restart }: Peer): number {
+    return Math.min(this.#host.nowMs() + FLAP_MS, restart.flapUntilMs);
   }
 
   endOfRib(peer: Peer, family: number): void {

@@ -120,12 +120,12 @@ export class Sessions {
     this.#deadlines.advance(peer.index, this.#deadlineOf(peer));
   }
 
-  /** Brings the next call forward, where there is to be one. */
+  /** Brings the next call forward, where there is to be one: from Idle too, for attempts fail that come too early. */
   #callWithin(fsm: Fsm, pauseMs: number): void {
-    const { timers } = fsm.session;
-    if (timers.connectRetry === 0) return;
-    const connectRetry = Math.min(timers.connectRetry, Math.round(this.#host.nowMs() + pauseMs));
-    fsm.session = { ...fsm.session, timers: { ...timers, connectRetry } };
+    const { state, timers } = fsm.session;
+    const timer = state === 'idle' ? 'idleHold' : 'connectRetry';
+    const atMs = Math.round(this.#host.nowMs() + pauseMs);
+    if (timers[timer] > atMs) fsm.session = { ...fsm.session, timers: { ...timers, [timer]: atMs } };
   }
 
   /** The link to the peer is gone, and with it what was connected over it. */
