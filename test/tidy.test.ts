@@ -45,7 +45,7 @@ const pure = [
   /^src\/passthrough\/(nic-record|nic-plan|nic-routes|veth-desired|uplink-desired|trial|names|openperouter-status|kubernetes-resources)\.ts$/,
   /^src\/dataplane\/guest-(wish|rules[a-z-]*|links-desired)\.ts$/,
   /^src\/(cli\/hook-(body|proxmox|libvirt)|daemon\/event-limit|speaker\/neighbour-limit)\.ts$/,
-  /^src\/netlink\/(message|link|link-create|link-settings|bridge|address|route|nexthop|neighbour|whole-route|nft[a-z-]*|nflog-message)\.ts$/,
+  /^src\/netlink\/(message|link|link-create|link-settings|bridge|address|route|nexthop|neighbour|whole-route|nft[a-z-]*|nflog-message|sock-diag)\.ts$/,
 ];
 
 const impure =

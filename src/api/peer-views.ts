@@ -228,13 +228,20 @@ function reasonOf(router: Router, peer: Peer): string | undefined {
   if (peer.remote === undefined) return 'no neighbour heard';
   const { lastError } = peer.main.session;
   if (lastError === undefined) return silenceText(peer);
+  const refused = refusedText(peer);
   // A peer that refuses us refuses the connection for a while too; what it said before is the better reason.
   // Not what was said before it was Established, nor which of two connections was kept.
   const said = peer.lastError;
   const isNews = said?.reason.kind !== 'collision' && (said?.atMs ?? 0) >= peer.establishedAtMs;
   const told = lastError.code === undefined && isNews ? said : undefined;
   const before = told === undefined ? '' : `; before: ${describeDown(told.reason)}`;
-  return `${describeDown(lastError)}${before}`;
+  const also = refused === undefined || lastError.text === refused ? '' : `; refused meanwhile: ${refused}`;
+  return `${describeDown(lastError)}${before}${also}`;
+}
+
+/** Of a connection with the peer's address that was somebody else's, since it was up last. */
+function refusedText({ lastRefused, establishedAtMs }: Peer): string | undefined {
+  return lastRefused !== undefined && lastRefused.atMs >= establishedAtMs ? lastRefused.text : undefined;
 }
 
 /** A session that has heard neither yes nor no: what it waits for, and what may keep that away without a word. */
@@ -262,6 +269,8 @@ export function silentObstacles(peer: Peer): ReasonView[] {
   const hops = config.multihop === 1 ? '1 hop' : `${config.multihop} hops`;
   if (config.ttlSecurity)
     steps.push({ code: 'ttlSecurity', text: `TTL security: packets from farther than ${hops} are lost` });
+  const refused = refusedText(peer);
+  if (refused !== undefined) steps.push({ code: 'users', text: `a connection was refused: ${refused}` });
   return steps;
 }
 

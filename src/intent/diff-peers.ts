@@ -74,6 +74,7 @@ const peerFields: readonly Field[] = [
   ['timers.connectRetry', 'live', (p) => formatDuration(p.timers.connectRetryMs), waits],
   ['idleHold', 'live', (p) => optionalDuration(p.idleHoldMs)],
   ['shutdownText', 'live', (p) => p.shutdownText],
+  ['users', 'live', (p) => (typeof p.users === 'string' ? p.users : (p.users?.join(' ') ?? 'any')), waits],
   ['awaitSpeakers', 'live', (p) => optionalDuration(p.awaitMs), ', with the next restart'],
   ...familyFields((p) => p),
   ['maxPeers', 'live', (p) => String(p.maxPeers)],

@@ -258,7 +258,12 @@ export interface PeerIntent extends FamilyIntent {
   shutdownText?: string;
   /** After a restart of ours End-of-RIB is held back until this peer has told all it knows, at most so long. */
   awaitMs?: number;
+  /** Of a speaker of this host: whose process may be at the other end; absent: nobody asks. */
+  users?: SpeakerUsers;
 }
+
+/** `system`: root and those below uid 1000; else names and uids, and root. */
+export type SpeakerUsers = 'system' | readonly (string | number)[];
 
 export interface PeerTimers {
   /** 0 or 3 s to 65535 s, whole seconds. */

@@ -238,7 +238,7 @@ function peerOf(
   around: AroundSpeakers,
 ): PeerIntent {
   const address = addresses.get(leg.family) ?? leg.host;
-  const { hostAddress: _, dualStack: __, ...keys } = speaker;
+  const { hostAddress: _, dualStack: __, users = 'system', ...keys } = speaker;
   const config: PeerConfig = { ...keys, name, localAddress: formatIp(leg.router) };
   const merged = mergedWithGroup(config, path, around.groups, around.context);
   config.families = only(families, merged.get('families'));
@@ -246,6 +246,7 @@ function peerOf(
   if (takesNextHopSelf(merged, around.context)) config.nextHopSelf = true;
   const peer = resolvePeer(config, merged, { kind: 'address', address }, around.context);
   peer.awaitMs = around.awaitMs;
+  if (users !== 'any') peer.users = users;
   return peer;
 }
 

@@ -19,6 +19,7 @@ export const ONLY_ONE = 'there is exactly one passthrough, of the default VRF';
 const MAX_UPLINKS = 64;
 const MAX_ADDRESSES = 16;
 const MAX_SPEAKERS = 32;
+const MAX_USERS = 16;
 
 const link = linkName.refine((name) => !/[*?]/.test(name), {
   error: 'must be the name of one interface',
@@ -81,6 +82,10 @@ const address = (family: 'IPv4' | 'IPv6') =>
     error: `must be an ${family} address`,
   });
 
+const userName = z
+  .string()
+  .refine((name) => /^[a-z_][a-z0-9_.-]{0,31}$/i.test(name), 'must be the name of a user');
+
 const speaker = section({
   name: identifier.meta({ description: 'Its peers are called NAME-ipv4 and NAME-ipv6, or NAME' }),
   hostAddress: section({ ipv4: address('IPv4').optional(), ipv6: address('IPv6').optional() })
@@ -89,6 +94,24 @@ const speaker = section({
   dualStack: z
     .boolean()
     .meta({ default: false, description: 'Both families on one session, over IPv4 if there is one' })
+    .optional(),
+  users: z
+    .union(
+      [
+        z.enum(['system', 'any']),
+        z
+          .array(z.union([userName, whole(0, 4_294_967_294)]))
+          .min(1)
+          .max(MAX_USERS),
+      ],
+      {
+        error: 'must be system, any, or a list of names and uids of users',
+      },
+    )
+    .meta({
+      default: 'system',
+      description: 'Whose process may be the speaker: root and uids below 1000, anybody, or root and these',
+    })
     .optional(),
   ...speakerOptions,
 });

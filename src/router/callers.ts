@@ -24,7 +24,11 @@ export type Refusal =
   /** It came from farther away than it may (RFC 5082). */
   | 'tooFar'
   /** It does not carry the key that the peer has (RFC 2385). */
-  | 'unsigned';
+  | 'unsigned'
+  /** The other end is on this machine, and somebody's who may not speak for it. */
+  | 'otherUser'
+  /** The other end should be on this machine, and no process here holds it. */
+  | 'noProcess';
 
 const words: Readonly<Record<Refusal, string>> = {
   stranger: 'not a configured peer',
@@ -36,7 +40,14 @@ const words: Readonly<Record<Refusal, string>> = {
   unexpected: 'it has a connection, or is not the neighbour that was heard',
   tooFar: 'it is farther away than TTL security allows',
   unsigned: 'it does not carry the TCP MD5 key',
+  otherUser: 'it is of a user of this host who may not be the speaker (users)',
+  noProcess: 'no process of this host holds it: forwarded for another, or closed already',
 };
+
+/** The refusal in words; `detail`: what is known of the caller. */
+export function refusalText(why: Refusal, detail = ''): string {
+  return detail === '' ? words[why] : `${words[why]}: ${detail}`;
+}
 
 /** The operator is told of refusals at most so often. */
 const TELL_EVERY_MS = 60_000;
@@ -58,12 +69,14 @@ export class Refusals {
     unexpected: 0,
     tooFar: 0,
     unsigned: 0,
+    otherUser: 0,
+    noProcess: 0,
   };
   #untold = 0;
   #toldAtMs = Number.NEGATIVE_INFINITY;
 
-  /** One refusal; what to tell of it, if anything now. */
-  add(why: Refusal, nowMs: number): string | undefined {
+  /** One refusal; what to tell of it, if anything now. `detail`: of this one. */
+  add(why: Refusal, nowMs: number, detail = ''): string | undefined {
     this.counts[why]++;
     if (untold.has(why)) return undefined;
     if (nowMs - this.#toldAtMs < TELL_EVERY_MS) {
@@ -73,7 +86,7 @@ export class Refusals {
     const others = this.#untold === 0 ? '' : `; ${this.#untold} more since the last such line`;
     this.#untold = 0;
     this.#toldAtMs = nowMs;
-    return `connection refused: ${words[why]}${others}`;
+    return `connection refused: ${refusalText(why, detail)}${others}`;
   }
 }
 

@@ -2,6 +2,7 @@
 // milliseconds, policies are compiled. The daemon makes it from the operator's intent; the simulator makes it
 // directly. Names of keys follow leafd.yaml.
 
+import type { SpeakerUsers } from '../intent/intent.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { CompiledPolicy } from '../policy/program.ts';
 import type { Role } from '../session/role.ts';
@@ -108,6 +109,8 @@ export interface PeerSettings extends FamilySettings {
    * RFC 4724 says (restart.ts).
    */
   awaitMs?: number;
+  /** Whose process may be at the other end, which is on this machine; absent: nobody asks. */
+  users?: SpeakerUsers;
   bfd?: BfdSettings;
   /** RFC 8654. */
   extendedMessages: boolean;

@@ -140,6 +140,7 @@ function settingsOf(peer: PeerIntent, named: Named): PeerSettings {
     roleStrict: peer.roleStrict,
     gracefulRestart: peer.gracefulRestart,
     ...(peer.awaitMs !== undefined && { awaitMs: peer.awaitMs }),
+    ...(peer.users && { users: peer.users }),
     ...(peer.bfd && { bfd: peer.bfd }),
     extendedMessages: peer.extendedMessages,
     asSet: peer.asSet,

@@ -8,7 +8,7 @@
 import { Deadlines } from '../lib/deadlines.ts';
 import { formatIp, sameIp } from '../net/ip.ts';
 import type { StopCause } from '../session/reason.ts';
-import { FailedCallers, type Refusal, Refusals } from './callers.ts';
+import { FailedCallers, type Refusal, Refusals, refusalText } from './callers.ts';
 import type { PeerConfig, RangePeer } from './config.ts';
 import { sameSession } from './config.ts';
 import { addressPeerName, type Link, nameOfConfig } from './directory.ts';
@@ -236,10 +236,18 @@ export class Peers {
   }
 
   /** Counts a connection that is not let in, and tells of it now and then. */
-  refuse(remote: Uint8Array, why: Refusal): undefined {
-    const text = this.refusals.add(why, this.#router.nowMs);
+  refuse(remote: Uint8Array, why: Refusal, detail?: string): undefined {
+    const text = this.refusals.add(why, this.#router.nowMs, detail);
     if (text !== undefined) this.#ports.event({ kind: 'sessionRefused', peer: formatIp(remote), text });
     return undefined;
+  }
+
+  /** As `refuse`, of who is at a peer's address and is not the peer; the reason is told with the peer. */
+  refuseAs(peer: Peer, why: 'otherUser' | 'noProcess', detail?: string): string {
+    const text = refusalText(why, detail);
+    peer.lastRefused = { atMs: this.#router.nowMs, text };
+    if (peer.remote !== undefined) this.refuse(peer.remote, why, detail);
+    return text;
   }
 
   /** A peer for a caller from a range, or why there is none. */

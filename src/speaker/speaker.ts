@@ -17,7 +17,7 @@ import {
   RTPROT_STATIC,
 } from '../netlink/route.ts';
 import type { RouteFeed } from '../netlink/route-feed.ts';
-import { type Accepted, isSigned } from '../netlink/tcp.ts';
+import { type Accepted, isSigned, type TcpEnd } from '../netlink/tcp.ts';
 import type { RouterConfig } from '../router/config.ts';
 import type { Peer } from '../router/peer.ts';
 import type { FibPort, Heard, RouterEvent, RouterPorts } from '../router/ports.ts';
@@ -26,6 +26,7 @@ import { Router } from '../router/router.ts';
 import { type BfdLook, BfdPort, type BfdPortHost } from './bfd.ts';
 import { ConnectedSubnets } from './connected.ts';
 import { Discovery } from './discovery.ts';
+import { speakerFault } from './speaker-user.ts';
 import { Transport, type TransportEvents } from './transport.ts';
 
 const TURN_MS = 2;
@@ -51,6 +52,8 @@ export class Speaker {
   readonly #bfd: BfdPort;
   readonly #discovering = new Set<number>();
   readonly #granted = new Map<number, Peer>();
+  /** Connections of ours on their way to peers whose user matters. */
+  readonly #called = new Map<number, Peer>();
   readonly #connected = new ConnectedSubnets();
   readonly #subscriptions: { close(): void }[] = [];
   #scheduled = false;
@@ -74,8 +77,11 @@ export class Speaker {
       if (!this.#isOwn(address, ifindex)) this.router.neighbourHeard(ifindex, address);
     }, netns);
     const events: TransportEvents = {
-      connected: (connection, local) => this.router.connected(connection, local),
-      lost: (connection, message) => this.router.connectionLost(connection, message),
+      connected: (connection, local, remote) => this.#reached(connection, local, remote),
+      lost: (connection, message) => {
+        this.#called.delete(connection);
+        this.router.connectionLost(connection, message);
+      },
       received: (connection, bytes) => this.router.received(connection, bytes),
       writable: (connection) => this.router.writable(connection),
       incoming: (accepted) => this.#incoming(accepted),
@@ -92,8 +98,15 @@ export class Speaker {
     };
     this.#bfd = new BfdPort(paths, netns);
     const ports: RouterPorts = {
-      connect: (connection, target) => this.#transport.connect(connection, target),
-      close: (connection) => this.#transport.close(connection),
+      connect: (connection, target) => {
+        const peer = this.router.directory.byIndex[target.peer];
+        if (peer?.config.users !== undefined) this.#called.set(connection, peer);
+        this.#transport.connect(connection, target);
+      },
+      close: (connection) => {
+        this.#called.delete(connection);
+        this.#transport.close(connection);
+      },
       send: (connection, bytes, length) => this.#transport.send(connection, bytes, length),
       ...(world.fib === undefined ? {} : { fib: world.fib }),
       wake: () => this.#wake(),
@@ -196,10 +209,38 @@ export class Speaker {
       isSigned: (password) => isSigned(accepted.fd, remote.address, password),
     });
     if (peer === undefined) return undefined;
+    if (this.#refusesUser(peer, accepted, false) !== undefined) return undefined;
     const hops = this.router.hops(peer);
     const connection = this.router.sessions.newConnection();
     this.#granted.set(connection, peer);
     return { connection, ...hops };
+  }
+
+  /** A connection of ours is made; with a speaker of this host it is still to be seen whose the other end is. */
+  #reached(connection: number, local: TcpEnd, remote: TcpEnd): void {
+    const peer = this.#called.get(connection);
+    this.#called.delete(connection);
+    const refused = peer && this.#refusesUser(peer, { local, remote }, true);
+    if (refused === undefined) this.router.connected(connection, local.address);
+    else {
+      this.#transport.close(connection);
+      this.router.connectionLost(connection, refused);
+    }
+  }
+
+  /** Why the user at the other end may not be the peer, which is counted and told; undefined: he may. */
+  #refusesUser(
+    peer: Peer,
+    { local, remote }: { local: TcpEnd; remote: TcpEnd },
+    accepting: boolean,
+  ): string | undefined {
+    const { users } = peer.config;
+    if (users === undefined) return undefined;
+    // The index of the veth's other end is one of the host's namespace, as the socket's is.
+    const link = this.#world.monitor.links.get(this.router.linkTo(peer));
+    const ends = { near: remote, far: local };
+    const fault = speakerFault(users, ends, { ifindex: link?.lower ?? 0, accepting });
+    return fault && this.router.peers.refuseAs(peer, fault.why, fault.detail);
   }
 
   /** Whether an address is this machine's; a link-local one is meant on its interface. */

@@ -19,6 +19,7 @@ import {
   setMinTtl,
   setTtl,
   socketFromFd,
+  type TcpEnd,
 } from '../netlink/tcp.ts';
 import type { ConnectionTuning, ConnectTarget } from '../router/ports.ts';
 
@@ -34,7 +35,7 @@ const FULL_CHUNK = 65536;
 
 /** What the transport tells the router. */
 export interface TransportEvents {
-  connected(connection: number, local: Uint8Array): void;
+  connected(connection: number, local: TcpEnd, remote: TcpEnd): void;
   lost(connection: number, message?: string): void;
   received(connection: number, bytes: Uint8Array): void;
   writable(connection: number): void;
@@ -114,7 +115,7 @@ export class Transport {
         return;
       }
       this.#adopt(connection, wire, result.fd);
-      this.#events.connected(connection, result.local.address);
+      this.#events.connected(connection, result.local, result.remote);
     });
   }
 
