@@ -13,6 +13,8 @@ import type { ConnectTarget } from './ports.ts';
 const IDLE_HOLD_MS = 1000;
 /** A speaker of our own host is back as soon as it can be, and nobody else sees its session come and go. */
 const AWAITED_IDLE_HOLD_MS = 100;
+/** By so much shorter an awaited speaker is asked to keep our routes than we wait for it. */
+const AWAITED_MARGIN_MS = 5000;
 /**
  * How long to wait for the peer's OPEN: the RFC's 4 minutes would keep a connection whose other end died without a
  * word from being replaced by its next one.
@@ -156,7 +158,7 @@ function restartCapabilities(
       kind: 'gracefulRestart',
       restartState: state.restarting,
       notification: restart.notification,
-      timeS: Math.min(4095, Math.ceil(restart.restartTimeMs / 1000)),
+      timeS: Math.min(4095, Math.ceil(restartTimeOf(restart.restartTimeMs, settings) / 1000)),
       families: kept.map(({ afi, safi }) => ({ afi, safi, forwarding })),
     },
   ];
@@ -166,6 +168,16 @@ function restartCapabilities(
     capabilities.push({ kind: 'longLivedGracefulRestart', families: entries });
   }
   return capabilities;
+}
+
+/**
+ * How long the peer is asked to keep our routes. A helping FRR whose first attempt to connect has failed does not try
+ * again in that time, and one that does not listen (as MetalLB's) cannot be called. Where a restart waits for a speaker,
+ * it has to be back before the wait is over: else the fabric is told that its routes are gone.
+ */
+function restartTimeOf(restartTimeMs: number, { awaitMs }: PeerSettings): number {
+  if (awaitMs === undefined || awaitMs <= AWAITED_MARGIN_MS) return restartTimeMs;
+  return Math.min(restartTimeMs, awaitMs - AWAITED_MARGIN_MS);
 }
 
 /** RFC 7911 and draft-ietf-idr-add-paths-limit. */

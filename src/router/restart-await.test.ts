@@ -220,3 +220,15 @@ test('a machine that boots waits for nobody', () => {
   world.run(3000);
   expect(prefixes(world, 'tor')).toContain('10.0.0.9/32');
 });
+
+test.each([
+  ['less than it is awaited', AWAIT_MS, 25],
+  ['as long as anybody where it is hardly awaited', 5000, 120],
+])('a speaker is asked to keep routes for %s', (_, awaitMs, seconds) => {
+  const world = node([{}], awaitMs);
+  const offered = (name: string) =>
+    [...world.router(name).directory.byName.values()].map(({ offered }) =>
+      offered!.session.capabilities.flatMap((one) => (one.kind === 'gracefulRestart' ? [one.timeS] : [])),
+    );
+  expect(offered('r').flat().sort()).toEqual([120, seconds].sort());
+});
