@@ -172,8 +172,8 @@ function restartCapabilities(
 
 /**
  * How long the peer is asked to keep our routes. A helping FRR whose first attempt to connect has failed does not try
- * again in that time, and one that does not listen (as MetalLB's) cannot be called. Where a restart waits for a speaker,
- * it has to be back before the wait is over: else the fabric is told that its routes are gone.
+ * again in that time, and one that does not listen (as MetalLB's) cannot be called. Where a restart waits for a
+ * speaker, it has to be back before the wait is over: else the fabric is told that its routes are gone.
  */
 function restartTimeOf(restartTimeMs: number, { awaitMs }: PeerSettings): number {
   if (awaitMs === undefined || awaitMs <= AWAITED_MARGIN_MS) return restartTimeMs;

@@ -8,7 +8,7 @@ import type { PeerDetailView, StatusView } from '../../src/api/views.ts';
 import { fabricOf, runOrThrow, seenRoutes, sleep, until, watchRoutes } from '../support/fabric.ts';
 import { describeTraffic, type Flow, trafficDuring } from '../support/traffic.ts';
 
-const AWAIT_S = 8;
+const AWAIT_S = 10;
 
 const tor = `
 frr defaults datacenter
