@@ -14,6 +14,7 @@ import {
   type LabEnd,
   type LabLink,
   movedLinks,
+  netnsOf,
   nodeNamed,
   parseEnd,
   sameEnd,
@@ -66,13 +67,24 @@ export async function cutCable(state: LabState, text: string, options: CutOption
   await restore(state, [end, far]);
   state.cuts = [...state.cuts.filter((one) => !touches(one, [end, far])), cut];
   if (cut.kind === 'down') {
-    await runOrThrow(['ip', '-n', await portNetns(state.topology, end), 'link', 'set', end.port, 'down']);
+    const { netns, port } = await portToCut(state, end, far);
+    await runOrThrow(['ip', '-n', netns, 'link', 'set', port, 'down']);
   } else {
     needNft();
     await drop(state, far, cut);
     if (cut.kind !== 'one-way') await drop(state, end, cut);
   }
   return cut;
+}
+
+/** The named port; of a cable into a router the other one, for a leafd brings up what it has moved in. */
+async function portToCut(state: LabState, end: LabEnd, far: LabEnd) {
+  const { name } = state.topology;
+  for (const one of [end, far]) {
+    const netns = await portNetns(state.topology, one);
+    if (netns === netnsOf(name, one.node)) return { netns, port: one.port };
+  }
+  return { netns: await portNetns(state.topology, end), port: end.port };
 }
 
 function cutOf(end: LabEnd, options: CutOptions): CutState {

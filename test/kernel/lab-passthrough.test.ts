@@ -1,6 +1,6 @@
 // The lab around a router namespace that a node's daemon makes: it is seen from outside, ports that have moved into it
 // are cut, mended and moved there, daemons beside the node come and go by their own names, and `down` leaves nothing.
-// The daemon is a stand-in of a few lines, which takes eth1 whenever it sees it.
+// The daemon is a stand-in of a few lines, which takes eth1 whenever it sees it, and keeps it up.
 
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,6 +25,7 @@ while :; do
     ip -n "$netns" link set eth1 up
     ip -n "$netns" addr replace 10.9.0.2/24 dev eth1
   fi
+  [ -e "/run/netns/$netns" ] && ip -n "$netns" link set eth1 up 2>/dev/null
   touch "$4"
   sleep 0.02
 done
