@@ -129,7 +129,9 @@ function isKeptHere(router: Router, text: string): boolean {
 
 const outranked: ReasonView = {
   code: 'outranked',
-  text: 'this machine has a route of its own for it, which is not replaced: packets go where that leads',
+  text:
+    'this machine has a route of its own for it, or for a neighbour within it, which is not replaced: ' +
+    'packets go where that leads',
 };
 
 /** Whether leafd keeps its route out of the kernel for one that the operator or an address has put there. */

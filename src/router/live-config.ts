@@ -34,6 +34,7 @@ export class LiveConfig {
     this.#router.aggregates.configure(config.aggregates);
     this.#router.routeTargets.configure(config.rtcDefault);
     if (before !== undefined) machineRoutes.redistributeAll();
+    machineRoutes.reconsiderNear();
     peers.reconfigure((peer) => sessionRoutes.applyLive(peer));
   }
 

@@ -1,9 +1,10 @@
 // The routes of this machine itself, as far as they are not ours: what leads to next hops (resolver.ts), what
 // `redistribute` announces, and which prefixes no neighbour may take from the machine.
 
-import { readU32 } from '../lib/bytes.ts';
+import type { Prefix } from '../net/prefix.ts';
 import type { Rib } from '../rib/rib.ts';
 import { IPV4, IPV6 } from '../wire/bgp/family.ts';
+import { NearWays, wordsOf } from './near-ways.ts';
 import { plainAttributes } from './origination.ts';
 import type { KernelRoute } from './resolver.ts';
 import type { Router } from './router.ts';
@@ -12,6 +13,8 @@ const sources = ['connected', 'static', 'kernel'] as const;
 
 export class MachineRoutes {
   readonly #router: Router;
+  readonly #near = new NearWays();
+  #isNearStale = true;
 
   constructor(router: Router) {
     this.#router = router;
@@ -32,26 +35,54 @@ export class MachineRoutes {
     for (const route of this.#router.resolver.all()) this.#redistribute(route);
   }
 
-  /** Whether the machine has a route of its own for exactly this prefix. */
+  /** Neighbours, or what we announce, have been configured anew. */
+  reconsiderNear(): void {
+    this.#isNearStale = true;
+  }
+
+  /** Follows what is next to us, if that may have changed. */
+  follow(): void {
+    if (!this.#isNearStale) return;
+    this.#isNearStale = false;
+    const { config, resolver } = this.#router;
+    for (const prefix of this.#near.follow(config, resolver)) this.#reconsider(prefix);
+  }
+
+  /** Whether the machine has a route of its own for exactly this prefix, or it leads past what is next to us. */
   isOutranked(rib: Rib, id: number): boolean {
     const { words, address, length } = rib.table;
     const at = id * words;
     const four = words === 1;
-    const [b, c, d] = four ? [0, 0, 0] : [address[at + 1]!, address[at + 2]!, address[at + 3]!];
-    return this.#router.resolver.outranks(four, address[at]!, b, c, d, length[id]!);
+    const b = four ? 0 : address[at + 1]!;
+    const c = four ? 0 : address[at + 2]!;
+    const d = four ? 0 : address[at + 3]!;
+    const bits = length[id]!;
+    return (
+      this.#router.resolver.outranks(four, address[at]!, b, c, d, bits) ||
+      this.#near.has(four, address[at]!, b, c, d, bits)
+    );
+  }
+
+  /** Whether a prefix leads past what is next to us: it resolves no next hop. */
+  leadsPast(bytes: Uint8Array, length: number): boolean {
+    const [a, b, c, d] = wordsOf(bytes);
+    return this.#near.has(bytes.length === 4, a, b, c, d, length);
   }
 
   #changed(route: KernelRoute): void {
     this.#redistribute(route);
-    const { bytes, length } = route;
+    if (route.source === 'connected') this.#isNearStale = true;
+    this.#reconsider(route);
+    this.#router.wake();
+  }
+
+  #reconsider({ bytes, length }: Prefix): void {
     const four = bytes.length === 4;
     const family = four ? IPV4 : IPV6;
-    const a = readU32(bytes, 0);
-    const [b, c, d] = four ? [0, 0, 0] : [readU32(bytes, 4), readU32(bytes, 8), readU32(bytes, 12)];
+    const [a, b, c, d] = wordsOf(bytes);
     this.#router.nextHops.routeChanged(four, a, b, c, d, length);
     const id = this.#router.ribs[family]!.find(a, b, c, d, length);
     if (id >= 0) this.#router.gates[family]?.reconsider(id);
-    this.#router.wake();
   }
 
   #redistribute(route: KernelRoute): void {

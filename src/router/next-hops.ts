@@ -42,6 +42,8 @@ export interface NextHopHost {
   isLinkUp(ifindex: number): boolean;
   /** Whether the address is one of this machine: such a next hop would be a loop. */
   isLocalAddress(address: Uint8Array, ifindex: number): boolean;
+  /** Whether a prefix of ours leads past a neighbour on a connected subnet: it carries no next hop. */
+  leadsPast(bytes: Uint8Array, length: number): boolean;
   rib(family: number): Rib;
   /** A next hop resolves otherwise than before. */
   changed(nextHopId: number): void;
@@ -268,7 +270,7 @@ export class NextHops {
       const route = this.#resolver.routesOf(masked, length)[0];
       if (route !== undefined) return this.#overMachine(route, address);
       const prefix = ours ? findBytes(rib, masked, length) : -1;
-      if (prefix < 0) continue;
+      if (prefix < 0 || this.#host.leadsPast(masked, length)) continue;
       // What the kernel discards leads nowhere.
       if (rib.prefixes.nextHopSetId[prefix] === BLACKHOLE_SET) return undefined;
       if (this.#isGround(rib, prefix, id)) return this.#overPrefix(rib, prefix, [...met, id]);

@@ -193,6 +193,7 @@ export class Router {
         rib,
         isLinkUp: (ifindex) => this.directory.links.get(ifindex)?.up === true,
         isLocalAddress: (address, ifindex) => this.ownAddresses.has(address, ifindex),
+        leadsPast: (bytes, length) => this.machineRoutes.leadsPast(bytes, length),
         changed: (id) => this.#nextHopChanged(id),
       },
       this.nextHopTable,
@@ -422,6 +423,7 @@ export class Router {
     this.faultLog.expire();
     this.nextHops.expire();
     this.#endDeferral();
+    this.machineRoutes.follow();
     if (this.#resolveAgain) {
       this.#resolveAgain = false;
       this.nextHops.refresh();
