@@ -226,9 +226,9 @@ it('adds a ToR with its NIC, and no other session notices; then both carry the s
   const service = () => frrPaths(fabric, 'tor2', `${services.frr.ipv4}/32`);
   const paths = await until(service, ({ length }) => length > 0, { timeoutMs: 5000, what: 'the service' });
   expect(paths).toMatchObject([{ asPath: '64514 64515', nextHops: ['192.168.12.3'] }]);
-  expect(await kernelRoutes(fabric.netns('tor2'), services.frr.ipv6)).toMatchObject([
-    { gateway: 'fd00:12::3' },
-  ]);
+  const kernel = () => kernelRoutes(fabric.netns('tor2'), services.frr.ipv6);
+  const routes = await until(kernel, ({ length }) => length > 0, { timeoutMs: 5000, what: 'the service' });
+  expect(routes).toMatchObject([{ gateway: 'fd00:12::3' }]);
   expect(
     (await runOrThrow(['ip', '-n', `${fabric.netns('node1')}-pe`, '-br', 'link'])).match(/^eth[12]@/gm),
   ).toHaveLength(2);

@@ -331,6 +331,29 @@ function settingsOf(text: string): string[] {
     .sort();
 }
 
+it('is down while the cable of its NIC is cut, says so, and is whole when it is mended', async () => {
+  await fabric.lab('cut', 'node1:eth1');
+  const down = await until(
+    () => passthroughView(fabric),
+    ({ state }) => state === 'down',
+    { timeoutMs: 5000 },
+  );
+  expect(down.uplinks).toMatchObject([{ name: 'eth1', place: 'router', carrier: false }]);
+  expect(await fabric.leafctl('node1', 'passthrough')).toMatchObject({ exitCode: 1 });
+  await until(
+    () => frrPaths(fabric, 'tor', '172.30.0.10/32'),
+    ({ length }) => length === 0,
+    { timeoutMs: 5000 },
+  );
+  await fabric.lab('mend', 'node1:eth1');
+  await until(
+    () => passthroughView(fabric),
+    ({ state }) => state === 'up',
+    { timeoutMs: 10_000 },
+  );
+  await reachable(fabric);
+});
+
 describe('a NIC that leaves the configuration', () => {
   it('is back on the host as it was, with nothing else left, and goes in again', async () => {
     await applyEdited(fabric, 'node1', (tree) => {
