@@ -72,11 +72,11 @@ function bench(target: Partial<Target> = {}, settings: Partial<Timing> = {}, cap
       freed: (row) => freed.push(row),
       random: () => Math.round(world.jitter * 1024),
     }),
-    /** What the peer says; our discriminator unless told otherwise. */
+    /** What the peer says, with its and our discriminator unless told otherwise. */
     hear(state: number, options: Partial<HeardOptions> = {}): number {
       const bytes = new Uint8Array(24);
       const o = { ...heard, ...options };
-      writePacket(bytes, 0, state, o.flags, o.multiplier, THEIRS, o.your, o.txUs, o.rxUs);
+      writePacket(bytes, 0, state, o.flags, o.multiplier, o.mine, o.your, o.txUs, o.rxUs);
       if (o.flags & FLAG_AUTH) bytes[3] = 26;
       const padded = new Uint8Array(32);
       padded.set(bytes);
@@ -123,6 +123,7 @@ function bench(target: Partial<Target> = {}, settings: Partial<Timing> = {}, cap
 interface HeardOptions {
   flags: number;
   multiplier: number;
+  mine: number;
   your: number;
   txUs: number;
   rxUs: number;
@@ -134,6 +135,7 @@ interface HeardOptions {
 const heard: HeardOptions = {
   flags: 0,
   multiplier: 3,
+  mine: THEIRS,
   your: OURS,
   txUs: 50_000,
   rxUs: 50_000,
@@ -227,6 +229,29 @@ describe('what is discarded (section 6.8.6)', () => {
     expect(b.hear(state, { ...options, ...ttl })).toBe(verdict);
     expect(b.changes).toEqual(verdict === TAKEN ? ['init'] : []);
     expect(b.table.packetsIn[0]).toBe(verdict === TAKEN ? 1 : 0);
+  });
+
+  test('who does not know our discriminator cannot end a session; a peer that begins anew can, in time', () => {
+    const b = bench();
+    b.up();
+    const before = b.table.detectAtMs[0];
+    b.setClock(b.engine.clock[NOW]! + 1);
+    for (const state of [DOWN, ADMIN_DOWN])
+      expect(b.hear(state, { mine: 0xdead_beef, your: 0 })).toBe(NO_YOUR_DISCRIMINATOR);
+    expect(b.table.sessionState[0]).toBe(UP);
+    expect(b.table.remoteDiscr[0]).toBe(THEIRS);
+    expect(b.table.detectAtMs[0]).toBe(before);
+    b.run(before! - b.engine.clock[NOW]!);
+    expect(b.changes).toEqual(['down']);
+    expect(b.hear(DOWN, { mine: 0xdead_beef, your: 0 })).toBe(TAKEN);
+    expect(b.table.remoteDiscr[0]).toBe(0xdead_beef);
+  });
+
+  test('the peer says that it has heard nothing of us by its own discriminator alone', () => {
+    const b = bench();
+    b.up();
+    expect(b.hear(DOWN, { your: 0 })).toBe(TAKEN);
+    expect(b.changes).toEqual(['down']);
   });
 
   test('a local address that was asked for is held to', () => {

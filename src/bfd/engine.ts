@@ -231,6 +231,10 @@ export class BfdEngine {
       if (stateOf(bytes) > DOWN) return NO_YOUR_DISCRIMINATOR;
       row = this.#withSender(multihop ? 0 : ifindex, source, destination, multihop);
       if (row < 0) return UNKNOWN_SENDER;
+      // Whoever is on the link, any user of a host among them, can say Down from the peer's address without knowing
+      // our discriminator. A peer that begins anew is silent with its old one: the detection time finds that out.
+      const isOther = this.table.remoteDiscr[row] !== myDiscriminatorOf(bytes) >>> 0;
+      if (isOther && this.table.sessionState[row] === UP) return NO_YOUR_DISCRIMINATOR;
     }
     if (this.table.isMultihop(row) !== multihop) return WRONG_PORT;
     if (multihop && ttl < this.table.minTtl[row]!) return BAD_TTL;

@@ -1,6 +1,7 @@
 // A directory of OpenPERouter on disk: which files count, in which order, and which node it makes of this one.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -68,4 +69,25 @@ test('a directory that is not there says nothing, one that is a file is told', (
   });
   put('configs', '');
   expect(failure()).toMatchObject({ code: 'config-unreadable' });
+});
+
+test.each([
+  ['configs/openpe_a.yaml', 'fifo'],
+  ['node-config.yaml', 'fifo'],
+  ['configs/openpe_a.yaml', '/dev/zero'],
+])('%s that is %s is refused, and nobody waits for it', (name, what) => {
+  if (what === 'fifo') execFileSync('mkfifo', [join(directory, name)]);
+  else symlinkSync(what, join(directory, name));
+  expect(failure()).toMatchObject({
+    code: 'config-unreadable',
+    message: expect.stringContaining('no regular file'),
+  });
+});
+
+test('more files than a node can have are refused', () => {
+  for (let i = 0; i <= 256; i++) put(`configs/openpe_${i}.yaml`, '');
+  expect(failure()).toMatchObject({
+    code: 'config-unreadable',
+    message: expect.stringContaining('257 files'),
+  });
 });

@@ -10,6 +10,8 @@ import { indexFromAddresses } from './openperouter-node.ts';
 import type { InterfaceAddress } from './passthrough.ts';
 import { type ConfigProblem, formatPlace } from './tree.ts';
 
+const FILES_MAX = 256;
+
 /** What the host itself knows. */
 export interface HostFacts {
   /** Addresses of an interface, those with wider scope first; empty where there is no such interface. */
@@ -26,11 +28,17 @@ export function readOpenperouterDirectory(directory: string, host: HostFacts): O
   const file = join(directory, 'node-config.yaml');
   const node = names(directory).includes('node-config.yaml') ? readNode(file) : {};
   const configs = join(directory, 'configs');
-  const sources = names(configs)
-    .filter((name) => /^openpe_.*\.yaml$/.test(name))
+  const found = names(configs).filter((name) => /^openpe_.*\.yaml$/.test(name));
+  // All of them are read at once, and looked at every second.
+  if (found.length > FILES_MAX)
+    throw new LeafdError(
+      'config-unreadable',
+      `${configs}: has ${found.length} files, more than ${FILES_MAX}`,
+    );
+  const sources = found
     .sort()
     .map((name) => join(configs, name))
-    .map((path) => ({ file: path, text: readText(path) }));
+    .map((path) => ({ file: path, text: readText(path, 'regular') }));
   const index = indexOf(node, file, host);
   return { sources, node: { index, name: node.nodeName ?? host.hostname, labels: host.labels } };
 }
@@ -46,7 +54,7 @@ function names(directory: string): string[] {
 }
 
 function readNode(file: string): NodeFile {
-  const { node, problems } = readNodeFile({ file, text: readText(file) });
+  const { node, problems } = readNodeFile({ file, text: readText(file, 'regular') });
   if (node !== undefined) return node;
   throw nodeError(problems[0]!);
 }

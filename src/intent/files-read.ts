@@ -28,10 +28,16 @@ function dropInsOf(path: string): string[] {
     .map((name) => join(directory, name));
 }
 
-/** The text of a file, if it is not too large. */
-export function readText(file: string): string {
+/**
+ * The text of a file, if it is not too large. `regular`: it must be one that ends; a reader of a FIFO waits for a writer,
+ * and all else with it.
+ */
+export function readText(file: string, only: 'any' | 'regular' = 'any'): string {
   try {
-    const { size } = statSync(file);
+    const found = statSync(file);
+    const { size } = found;
+    if (only === 'regular' && !found.isFile() && !found.isDirectory())
+      throw new LeafdError('config-unreadable', `${file}: is no regular file`);
     if (size > MAX_FILE_BYTES)
       throw new LeafdError('config-unreadable', `${file}: is larger than ${MAX_FILE_BYTES >> 20} MiB`);
     return readFileSync(file, 'utf8');
