@@ -30,15 +30,19 @@ interface Told {
   secrets: ReadonlyMap<string, string>;
 }
 
-export interface OpenperouterSourcesParts {
+interface OpenperouterSourcesParts {
   stateDir: string;
   trouble(error: LeafdError): void;
   tell(text: string): void;
+  /** For tests: instead of 10 s. */
+  firstAnswerMs?: number;
 }
 
 export class OpenperouterSources implements ResourceSource {
   readonly #parts: OpenperouterSourcesParts;
-  #changed: () => void = () => {};
+  #changed: (() => void) | undefined;
+  /** There were news before anybody could be told. */
+  #isNews = false;
   #settings: OpenperouterIntent | undefined;
   #kubernetes: { key: string; source: KubernetesSource } | undefined;
   #told: Told | undefined;
@@ -52,24 +56,28 @@ export class OpenperouterSources implements ResourceSource {
     this.#parts = parts;
   }
 
+  /** Tells of news from now on, and at once of what came since the configuration was read last. */
   onChange(changed: () => void): void {
     this.#changed = changed;
+    if (this.#isNews) changed();
   }
 
   /** Takes up what a configuration names, before anything follows from it. Rejects with LeafdError. */
   async begin(configuration: Configuration): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
     const answered = new Promise<void>((resolve) => {
       this.#firstAnswer = resolve;
+      timer = setTimeout(resolve, this.#parts.firstAnswerMs ?? FIRST_ANSWER_MS);
     });
-    await this.follow(configuration.intent);
-    if (this.#kubernetes === undefined) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, FIRST_ANSWER_MS);
-    });
-    await Promise.race([answered, late]);
-    clearTimeout(timer);
-    await configuration.refresh();
+    try {
+      await this.follow(configuration.intent);
+      if (this.#kubernetes !== undefined) await answered;
+    } finally {
+      clearTimeout(timer);
+      // Who answers later has news, like any other.
+      this.#firstAnswer = undefined;
+    }
+    if (this.#kubernetes !== undefined) await configuration.refresh();
   }
 
   /** Follows a changed configuration. */
@@ -94,6 +102,7 @@ export class OpenperouterSources implements ResourceSource {
       addressesOf: (name: string) => addressesOf(name, this.#parts.stateDir),
     };
     this.#seen = signatureOf(directory);
+    this.#isNews = false;
     const files = readOpenperouterDirectory(directory, host);
     if (this.#told === undefined) return files;
     const { sources, secrets } = this.#told;
@@ -122,15 +131,18 @@ export class OpenperouterSources implements ResourceSource {
     if (this.#kubernetes?.key === key) return;
     await this.#kubernetes?.source.close();
     this.#kubernetes = undefined;
-    this.#told = undefined;
+    if (intent === undefined && this.#told !== undefined) {
+      // The configuration that leaves the cluster was still read with what it had told.
+      this.#told = undefined;
+      this.#news();
+    }
     if (intent === undefined || this.#closed) return;
     const { KubernetesSource } = await import('../passthrough/kubernetes.ts');
     const { stateDir, trouble, tell } = this.#parts;
     const changed: KubernetesEvents['changed'] = (sources, node, secrets) => {
       this.#told = { sources, node, secrets };
-      if (this.#firstAnswer === undefined) this.#changed();
+      if (this.#firstAnswer === undefined) this.#news();
       else this.#firstAnswer();
-      this.#firstAnswer = undefined;
     };
     const wanted = { ...intent, nodeName: intent.node ?? process.env.NODE_NAME ?? nodeName };
     const source = new KubernetesSource(wanted, { changed, trouble, tell }, { stateDir });
@@ -139,7 +151,12 @@ export class OpenperouterSources implements ResourceSource {
   }
 
   #lookAgain(): void {
-    if (this.#settings !== undefined && signatureOf(this.#settings.directory) !== this.#seen) this.#changed();
+    if (this.#settings !== undefined && signatureOf(this.#settings.directory) !== this.#seen) this.#news();
+  }
+
+  #news(): void {
+    this.#isNews = true;
+    this.#changed?.();
   }
 }
 
