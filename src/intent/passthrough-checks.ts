@@ -2,10 +2,15 @@
 // useless, and peers and uplinks that do not find each other.
 
 import { sameIp } from '../net/ip.ts';
-import { prefixContainsIp, prefixOf } from '../net/prefix.ts';
-import type { PeerWhere } from './intent.ts';
+import { type Prefix, prefixContainsIp, prefixOf, prefixText } from '../net/prefix.ts';
+import type { PeerIntent, PeerWhere, SpeakerUsers } from './intent.ts';
 import { complain, type Findings } from './merged.ts';
-import type { PassthroughIntent, UplinkIntent } from './passthrough.ts';
+import type {
+  InterfaceAddress,
+  PassthroughIntent,
+  PassthroughVethIntent,
+  UplinkIntent,
+} from './passthrough.ts';
 import type { AroundPassthrough } from './passthrough-resolve.ts';
 import { isPattern, matchesPattern } from './pattern.ts';
 import type { PassthroughConfig } from './schema-passthrough.ts';
@@ -101,8 +106,38 @@ function checkPeers(intent: PassthroughIntent, around: AroundPassthrough, findin
         });
       }
     }
+    const leg = where.kind === 'range' && veth?.routerAddresses.find((own) => isWithin(own, where.range));
+    if (leg)
+      complain(
+        findings,
+        path,
+        `contains localCIDR, ${prefixText(prefixOf(leg.bytes, leg.prefixLength))}`,
+        'every user of the host could be such a peer: give ranges of the fabric',
+      );
     if (where.kind === 'address' && veth?.routerAddresses.some(({ bytes }) => sameIp(bytes, where.address)))
       complain(findings, path, "is the router's own address towards the host");
+  }
+}
+
+/** Whether the link to the host is a part of the range. */
+function isWithin({ bytes, prefixLength }: InterfaceAddress, range: Prefix): boolean {
+  return range.length < prefixLength && prefixContainsIp(range, bytes);
+}
+
+/** A peer of `bgp.peers` may be on this host as well: who it is is asked as of any speaker. */
+export function askUsersOnLeg(
+  peers: readonly PeerIntent[],
+  veth: PassthroughVethIntent | undefined,
+  users: SpeakerUsers,
+): void {
+  if (veth === undefined) return;
+  const legs = veth.routerAddresses.map(({ bytes, prefixLength }) => prefixOf(bytes, prefixLength));
+  for (const peer of peers) {
+    const { where } = peer;
+    const found =
+      where.kind === 'range' ? where.range.bytes : where.kind === 'address' ? where.address : undefined;
+    const isOnLeg = found !== undefined && legs.some((leg) => prefixContainsIp(leg, found));
+    if (isOnLeg || interfaceOf(where) === veth.routerLink) peer.users = users;
   }
 }
 

@@ -15,7 +15,7 @@ import type {
   PassthroughVethIntent,
   UplinkIntent,
 } from './passthrough.ts';
-import { checkAround } from './passthrough-checks.ts';
+import { askUsersOnLeg, checkAround } from './passthrough-checks.ts';
 import { type Leg, legFamilies, resolveSpeakers, type SpeakersIntent } from './passthrough-speakers.ts';
 import type { BgpConfig } from './schema-bgp.ts';
 import {
@@ -68,7 +68,8 @@ export function resolvePassthrough(
     ['0s', '10m'],
     findings,
   );
-  const speakers = resolveSpeakers(config, legs, { ...around, awaitMs }, findings);
+  const { users = 'system' } = config;
+  const speakers = resolveSpeakers(config, legs, { ...around, awaitMs, users }, findings);
   const passthrough: PassthroughIntent = {
     netns: config.netns ?? DEFAULT_NETNS,
     nodeIndex,
@@ -82,6 +83,7 @@ export function resolvePassthrough(
   const openperouter = resolveOpenperouter(config);
   if (openperouter !== undefined) passthrough.openperouter = openperouter;
   checkAround(config, passthrough, around, findings);
+  if (users !== 'any') askUsersOnLeg(around.bgp.peers, veth, users);
   return { passthrough, peers: speakers.peers, networks: networksOf(veth, around.bgp.networks) };
 }
 
@@ -167,8 +169,8 @@ function resolveVeth(
   return veth;
 }
 
-/** Names that mean something else in one of the namespaces. */
-const taken = ['lo', ROUTER_LINK, HOST_LINK];
+/** Names that mean something else in one of the namespaces; the last are all links and those to come, of sysctls. */
+const taken = ['lo', ROUTER_LINK, HOST_LINK, 'all', 'default'];
 
 function resolveUplinks(config: PassthroughConfig, findings: Findings): UplinkIntent[] {
   const uplinks: UplinkIntent[] = [];

@@ -4,7 +4,7 @@
 
 import { formatIp, parseIp, sameIp } from '../net/ip.ts';
 import { type Prefix, prefixContainsIp, prefixText } from '../net/prefix.ts';
-import type { BgpIntent, PeerIntent } from './intent.ts';
+import type { BgpIntent, PeerIntent, SpeakerUsers } from './intent.ts';
 import { broadcastOf, isNetwork, type LocalAddresses } from './local-cidr.ts';
 import {
   canBeExternal,
@@ -43,6 +43,8 @@ export interface AroundSpeakers {
   bgp: Pick<BgpIntent, 'peers' | 'loopbacks'>;
   groups: BgpConfig['groups'];
   awaitMs: number;
+  /** Of speakers that say nothing else. */
+  users: SpeakerUsers | 'any';
   context: PeerContext;
 }
 
@@ -238,7 +240,7 @@ function peerOf(
   around: AroundSpeakers,
 ): PeerIntent {
   const address = addresses.get(leg.family) ?? leg.host;
-  const { hostAddress: _, dualStack: __, users = 'system', ...keys } = speaker;
+  const { hostAddress: _, dualStack: __, users = around.users, ...keys } = speaker;
   const config: PeerConfig = { ...keys, name, localAddress: formatIp(leg.router) };
   const merged = mergedWithGroup(config, path, around.groups, around.context);
   config.families = only(families, merged.get('families'));

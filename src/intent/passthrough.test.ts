@@ -411,3 +411,25 @@ test('where nothing asks for resources none are joined', () => {
   expect(openperouter).toBeUndefined();
   expect(intent!.passthrough!.uplinks).toHaveLength(1);
 });
+
+test('whose process a peer on the link to the host may be is asked, wherever it stands', () => {
+  const users = (peers: string, speakers = '') => {
+    const { bgp } = taken(`${fabric(peers)}passthrough: {uplinks: [eth1], ${cidr}, speakers: [${speakers}]}`);
+    return Object.fromEntries(bgp.peers.map((peer) => [peer.name, peer.users]));
+  };
+  const fabricPeers =
+    '{interface: eth1, remoteAs: 1}, {address: 192.168.11.2, remoteAs: 1}, {range: 10.0.0.0/8, remoteAs: 1}';
+  expect(users(fabricPeers)).toEqual({ eth1: undefined, '192.168.11.2': undefined, '10.0.0.0/8': undefined });
+  const onLeg =
+    '{interface: pt-ns, remoteAs: 1}, {address: 192.169.10.9, remoteAs: 1}, {range: "fd00:10::100/120", remoteAs: 1}';
+  expect(users(onLeg)).toEqual({ 'pt-ns': 'system', '192.169.10.9': 'system', 'fd00:10::100/120': 'system' });
+  const speakers =
+    '{name: a, remoteAs: 2, families: [ipv4]}, ' +
+    '{name: b, remoteAs: 3, users: any, families: [ipv4], hostAddress: {ipv4: 192.169.10.3}}, ' +
+    '{name: c, remoteAs: 4, users: [frr, 7], families: [ipv4], hostAddress: {ipv4: 192.169.10.4}}';
+  expect(users('', speakers)).toEqual({ 'a-ipv4': 'system', 'b-ipv4': undefined, 'c-ipv4': ['frr', 7] });
+  const { bgp } = taken(
+    `${fabric(onLeg)}passthrough: {uplinks: [eth1], ${cidr}, users: [7], speakers: [${speakers}]}`,
+  );
+  expect(bgp.peers.map((peer) => peer.users)).toEqual([[7], [7], [7], [7], undefined, ['frr', 7]]);
+});

@@ -86,6 +86,17 @@ const userName = z
   .string()
   .refine((name) => /^[a-z_][a-z0-9_.-]{0,31}$/i.test(name), 'must be the name of a user');
 
+const users = z.union(
+  [
+    z.enum(['system', 'any']),
+    z
+      .array(z.union([userName, whole(0, 4_294_967_294)]))
+      .min(1)
+      .max(MAX_USERS),
+  ],
+  { error: 'must be system, any, or a list of names and uids of users' },
+);
+
 const speaker = section({
   name: identifier.meta({ description: 'Its peers are called NAME-ipv4 and NAME-ipv6, or NAME' }),
   hostAddress: section({ ipv4: address('IPv4').optional(), ipv6: address('IPv6').optional() })
@@ -95,23 +106,8 @@ const speaker = section({
     .boolean()
     .meta({ default: false, description: 'Both families on one session, over IPv4 if there is one' })
     .optional(),
-  users: z
-    .union(
-      [
-        z.enum(['system', 'any']),
-        z
-          .array(z.union([userName, whole(0, 4_294_967_294)]))
-          .min(1)
-          .max(MAX_USERS),
-      ],
-      {
-        error: 'must be system, any, or a list of names and uids of users',
-      },
-    )
-    .meta({
-      default: 'system',
-      description: 'Whose process may be the speaker: root and uids below 1000, anybody, or root and these',
-    })
+  users: users
+    .meta({ description: 'Whose process may be the speaker. Default: passthrough.users' })
     .optional(),
   ...speakerOptions,
 });
@@ -163,6 +159,12 @@ export const passthroughSection = section({
     .meta({ description: 'Of the veth. Default: that of the smallest uplink' })
     .optional(),
   speakers: z.array(speaker).max(MAX_SPEAKERS).meta({ description: 'BGP speakers of the host' }).optional(),
+  users: users
+    .meta({
+      default: 'system',
+      description: 'Whose process may be a speaker: root and uids below 1000, anybody, or root and these',
+    })
+    .optional(),
   confirm: duration
     .meta({
       default: '60s',
