@@ -326,7 +326,7 @@ function kernelIntentOf(intent: Intent, monitor: LinkMonitor, feed: RouteFeed): 
     fabricPorts: names.filter((name) => patterns.some((pattern) => matchesPattern(pattern, name))),
     routedPorts: routedPortsOf(intent),
     raUplinks: [...raUplinks],
-    nexthopCompat: intent.kernel.nexthopCompat,
+    nexthopCompat: compatOf(intent),
     otherRoutingDaemon,
   };
 }
@@ -336,4 +336,9 @@ function routedPortsOf({ passthrough }: Intent): string[] {
   if (passthrough === undefined) return [];
   const links = passthrough.uplinks.map(({ name }) => name);
   return passthrough.veth === undefined ? links : [...links, passthrough.veth.routerLink];
+}
+
+/** Whoever looks into a router namespace with ip(8) is to see gateways, unless the operator wants speed. */
+function compatOf({ passthrough, kernel }: Intent): KernelIntent['nexthopCompat'] {
+  return passthrough !== undefined && kernel.nexthopCompat === 'auto' ? 1 : kernel.nexthopCompat;
 }
