@@ -117,8 +117,13 @@ describe.each(families)('routes of %s', (family) => {
     expect(toService).toMatchObject({ gateway: leg[family].frr, dev: 'pt-ns' });
     const toClient = await kernelWay(router, services.client[family]);
     expect(toClient).toMatchObject({ gateway: leg[family].tor, dev: 'eth1' });
-    for (const destination of [services.frr[family], services.client[family]])
-      expect(await kernelRoutes(router, destination)).toMatchObject([{ protocol: '179' }]);
+    // As people look at it: the table itself shows gateways.
+    expect(await kernelRoutes(router, services.frr[family])).toMatchObject([
+      { protocol: '179', gateway: leg[family].frr, dev: 'pt-ns' },
+    ]);
+    expect(await kernelRoutes(router, services.client[family])).toMatchObject([
+      { protocol: '179', gateway: leg[family].tor, dev: 'eth1' },
+    ]);
     const ofHost = await kernelRoutes(fabric.netns('node1'), services.client[family]);
     expect(ofHost).toMatchObject([{ gateway: leg[family].router, dev: 'pt-host' }]);
   });
