@@ -375,6 +375,18 @@ nothing is changed
     expect((await leafctl(['policy', 'test', bad, '--policy', 'p', '--route', '::/0'])).code).toBe(4);
   });
 
+  test('what stands in a file of others moves no cursor and fakes no line', async () => {
+    const evil = '"\\e[31mx\\nok: 1\\u009b2J"';
+    const own = file('evil.yaml', `${evil}: 1\n`);
+    const manifest = `apiVersion: network.openperouter.io/v1alpha1\nkind: Underlay\nmetadata: {name: ${evil}}\nspec: {}\n`;
+    for (const path of [own, file('evil-underlay.yaml', manifest)]) {
+      const { err } = await leafctl(['check', path]);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
+      expect(err).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+      for (const line of err.trimEnd().split('\n')) expect(line).toMatch(/^(\/|leafctl: |hint: )/);
+    }
+  });
+
   test('schema is that of the file shipped', async () => {
     expect((await leafctl(['schema'])).out).toBe(readFileSync('docs/leafd.schema.json', 'utf8'));
   });

@@ -12,6 +12,7 @@ import { checkOpenperouter, openperouterFiles } from './check-openperouter.ts';
 import type { Context } from './context.ts';
 import { INVALID, OK } from './exit.ts';
 import { warningLines } from './render-system.ts';
+import { printable } from './table.ts';
 
 interface CheckView {
   file: string;
@@ -40,9 +41,9 @@ export async function check(context: Context, files: readonly string[]): Promise
 }
 
 function tell(context: Context, view: CheckView): void {
-  context.remark(warningLines(view.warnings));
+  context.remark(warningLines(printable(view.warnings)));
   if (view.ok) context.terminal.out(`${view.file}: ok\n`);
-  for (const one of view.problems) {
+  for (const one of printable(view.problems)) {
     const place = one.where.line === 0 ? '' : `${one.where.file}:${one.where.line}:${one.where.column}: `;
     const path = one.path === '' ? '' : `${one.path}: `;
     const hint = one.hint === undefined ? '' : ` (${one.hint})`;

@@ -3,6 +3,7 @@
 
 import type { ErrorBody, ErrorView } from '../api/views.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
+import { printable } from './table.ts';
 
 export const OK = 0;
 /** What was asked for is absent, down, or differs. */
@@ -53,9 +54,9 @@ export function asCliError(error: unknown): CliError {
 
 /** What goes to stderr: for people a line (one a problem) and a hint, for programs the REST API's error shape. */
 export function errorText(error: CliError, json: boolean): string {
-  const { body } = error;
-  const view: ErrorView = { error: body };
+  const view: ErrorView = { error: error.body };
   if (json) return `${JSON.stringify(view)}\n`;
+  const body = printable(error.body);
   const lines = (body.problems ?? []).map((one) => {
     const path = one.path === '' ? '' : `${one.path}: `;
     const hint = one.hint === undefined ? '' : ` (${one.hint})`;

@@ -6,6 +6,7 @@ import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { EventPublisher, NewEvent } from '../api/events.ts';
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
+import { oneLine } from '../intent/tree.ts';
 import type { LeafdError } from '../lib/leafd-error.ts';
 import type { RouterEvent } from '../router/ports.ts';
 import { describeDown } from '../session/reason.ts';
@@ -30,7 +31,11 @@ export function createLog(events: EventPublisher): Log {
   const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, output);
   const write = (level: 'info' | 'warn' | 'error', text: string, fields: object = {}): void => {
     if (!terminal) logger[level](fields, text);
-    else output.write(`${new Date().toISOString()} ${level === 'info' ? '' : `${level}: `}${text}\n`);
+    else {
+      // A stack has several lines.
+      const shown = text.split('\n').map(oneLine).join('\n');
+      output.write(`${new Date().toISOString()} ${level === 'info' ? '' : `${level}: `}${shown}\n`);
+    }
   };
   return {
     event: (event) => {

@@ -88,10 +88,15 @@ export function formatPlace(place: Place): string {
   return `${place.file}:${place.line}:${place.column}`;
 }
 
-/** One line, without the hint: `file:line:column: key.path: reason`. */
+/** One line, without the hint: `file:line:column: key.path: reason`. Keys may be others' and have control characters. */
 export function formatProblem(problem: ConfigProblem): string {
   const path = problem.path === '' ? '' : `${problem.path}: `;
-  return `${formatPlace(problem.where)}: ${path}${problem.reason}`;
+  return oneLine(`${formatPlace(problem.where)}: ${path}${problem.reason}`);
+}
+
+/** Text that stays on its line and moves no cursor. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?');
 }
 
 /**
