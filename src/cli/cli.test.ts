@@ -378,7 +378,8 @@ nothing is changed
   test('what stands in a file of others moves no cursor and fakes no line', async () => {
     const evil = '"\\e[31mx\\nok: 1\\u009b2J"';
     const own = file('evil.yaml', `${evil}: 1\n`);
-    const manifest = `apiVersion: network.openperouter.io/v1alpha1\nkind: Underlay\nmetadata: {name: ${evil}}\nspec: {}\n`;
+    const head = `apiVersion: network.openperouter.io/v1alpha1\nkind: Underlay\n`;
+    const manifest = `${head}metadata: {name: ${evil}}\nspec: {}\n`;
     for (const path of [own, file('evil-underlay.yaml', manifest)]) {
       const { err } = await leafctl(['check', path]);
       // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there

@@ -29,8 +29,8 @@ function dropInsOf(path: string): string[] {
 }
 
 /**
- * The text of a file, if it is not too large. `regular`: it must be one that ends; a reader of a FIFO waits for a writer,
- * and all else with it.
+ * The text of a file, if it is not too large. `regular`: it must be one that ends; a reader of a FIFO waits for a
+ * writer, and all else with it.
  */
 export function readText(file: string, only: 'any' | 'regular' = 'any'): string {
   try {

@@ -88,7 +88,7 @@ export function formatPlace(place: Place): string {
   return `${place.file}:${place.line}:${place.column}`;
 }
 
-/** One line, without the hint: `file:line:column: key.path: reason`. Keys may be others' and have control characters. */
+/** One line, without the hint: `file:line:column: key.path: reason`. Keys may be others', with control characters. */
 export function formatProblem(problem: ConfigProblem): string {
   const path = problem.path === '' ? '' : `${problem.path}: `;
   return oneLine(`${formatPlace(problem.where)}: ${path}${problem.reason}`);
