@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { LeafdError } from '../lib/leafd-error.ts';
 import { version } from '../lib/version.ts';
+import type { PassthroughFlushReport } from '../passthrough/flush.ts';
 import { readArguments, usage } from './arguments.ts';
 import { errorLine } from './configuration.ts';
 import { Daemon } from './daemon.ts';
@@ -53,10 +54,22 @@ async function flush(stateDir: string): Promise<void> {
     const removed = `removed ${neighbours} neighbours, ${guests.addresses} addresses, ${bridges} bridges`;
     process.stdout.write(`guests: ${removed}; restored ${restored} settings of links\n`);
   }
-  const { nics, links, namespaces } = passthrough;
-  if (nics + links + namespaces === 0) return;
-  const removed = `removed ${links} links, ${namespaces} namespaces; ${nics} NICs are home`;
-  process.stdout.write(`passthrough: ${removed}; restored ${passthrough.sysctls} sysctls\n`);
+  tellPassthrough(passthrough);
+}
+
+/** Throws LeafdError `passthrough-left` where something could not be taken back. */
+function tellPassthrough(report: PassthroughFlushReport): void {
+  const { nics, links, namespaces, sysctls, failures, occupants } = report;
+  if (nics + links + namespaces > 0) {
+    const removed = `removed ${links} links, ${namespaces} namespaces; ${nics} NICs are home`;
+    process.stdout.write(`passthrough: ${removed}; restored ${sysctls} sysctls\n`);
+  }
+  if (occupants.length > 0)
+    process.stdout.write(`passthrough: the namespace is left for ${occupants.join(', ')}\n`);
+  if (failures.length === 0) return;
+  throw new LeafdError('passthrough-left', `passthrough: ${failures.join('; ')}`, {
+    hint: 'what is kept of it is on disk still: flush again',
+  });
 }
 
 /** Without CAP_NET_ADMIN (capabilities(7)) every removal would be refused, and told as nothing to remove. */

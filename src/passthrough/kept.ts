@@ -34,7 +34,7 @@ export interface Kept {
   making: Set<string>;
 }
 
-export function nothingKept(): Kept {
+function nothingKept(): Kept {
   return {
     namespace: undefined,
     trial: NO_TRIAL,
@@ -79,11 +79,13 @@ export function keptNetns(stateDir: string): string | undefined {
   return loadKept(stateDir).namespace?.name;
 }
 
-/** How many NICs are away from home, or on their way. A file that tells of none is removed. */
+/** How many NICs are away from home, or on their way. Throws LeafdError `state-unreadable`. */
 export function nicsAway(stateDir: string): number {
-  const path = join(stateDir, NIC_RECORDS_FILE);
   const none: NicRecords = new Map();
-  const { size } = readStateFile(path, NIC_RECORDS_SCHEMA, none, decodeRecords);
-  if (size === 0) rmSync(path, { force: true });
-  return size;
+  return readStateFile(join(stateDir, NIC_RECORDS_FILE), NIC_RECORDS_SCHEMA, none, decodeRecords).size;
+}
+
+/** Removes the file of NICs where it tells of none: that it is there means that something is to be brought home. */
+export function forgetNoNics(stateDir: string): void {
+  if (nicsAway(stateDir) === 0) rmSync(join(stateDir, NIC_RECORDS_FILE), { force: true });
 }

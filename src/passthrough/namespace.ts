@@ -65,8 +65,13 @@ export class RouterNamespace {
     if (created) makeNamed(name);
     this.fd = openNamespace(name);
     this.path = `/proc/self/fd/${this.fd}`;
-    this.inode = netnsInode(this.path);
-    this.#cookie = netnsCookie(this.path);
+    try {
+      this.inode = netnsInode(this.path);
+      this.#cookie = netnsCookie(this.path);
+    } catch (error) {
+      closeSync(this.fd);
+      throw error;
+    }
     this.wasKept = kept !== undefined && this.#isSame(kept);
     this.made = created || (this.wasKept && kept?.made === true);
   }

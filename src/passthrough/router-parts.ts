@@ -6,7 +6,8 @@
 import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { kernelRtnl, type Rtnl } from '../netlink/rtnl.ts';
-import { type Kept, loadKept, nicsAway, saveKept } from './kept.ts';
+import { faultOf } from './fault.ts';
+import { forgetNoNics, type Kept, loadKept, saveKept } from './kept.ts';
 import type { LinkKernel } from './link-write.ts';
 import { RouterNamespace } from './namespace.ts';
 import { NicMover } from './nic-mover.ts';
@@ -93,32 +94,39 @@ export class RouterParts {
 
   /** Takes everything back, as far as it goes. `forget`: the trial too. */
   giveBack(options: { forget: boolean }): GivenBack {
+    const given: GivenBack = { nics: 0, links: 0, namespaces: 0, sysctls: 0, failures: [], occupants: [] };
+    try {
+      this.#giveBack(given);
+      // A trial that ends because everything goes home has not failed.
+      if (options.forget || this.kept.trial.kind === 'running') this.kept.trial = NO_TRIAL;
+      this.save();
+    } catch (error) {
+      const key = `namespace ${this.namespace.name}`;
+      given.failures.push({ key, kind: 'namespace', state: 'error', ...faultOf(error) });
+    }
+    return given;
+  }
+
+  #giveBack(given: GivenBack): void {
     const { nics, links, sysctls, namespace, kept } = this;
     const inside = (list: readonly NicStatus[]): number =>
       list.filter((nic) => nic.place === 'router').length;
     const before = inside(nics.status());
     const left = nics.reconcile([]);
-    const given: GivenBack = {
-      nics: Math.max(0, before - inside(left)),
-      links: links.removeAll(),
-      namespaces: 0,
-      sysctls: sysctls.restore(),
-      failures: [...left.flatMap(nicFailure), ...links.status().filter(({ state }) => state === 'error')],
-      occupants: [],
-    };
-    // A trial that ends because everything goes home has not failed.
-    if (options.forget || kept.trial.kind === 'running') kept.trial = NO_TRIAL;
+    given.nics = Math.max(0, before - inside(left));
+    given.failures.push(...left.flatMap(nicFailure));
+    given.links = links.removeAll();
+    given.failures.push(...links.status().filter(({ state }) => state === 'error'));
+    given.sysctls = sysctls.restore();
     if (given.failures.length === 0) {
       if (namespace.made) given.occupants = namespace.occupants(links.see().router.links);
       if (namespace.made && given.occupants.length === 0 && namespace.remove()) given.namespaces = 1;
       // One that is left because of others stays leafd's: it may be removed by the next life.
       if (given.occupants.length === 0) kept.namespace = undefined;
-      nicsAway(this.#stateDir);
+      forgetNoNics(this.#stateDir);
       kept.making.clear();
       kept.addresses.clear();
     }
-    this.save();
-    return given;
   }
 
   /** Ends; the kernel stays as it is. */
@@ -147,7 +155,7 @@ export class RouterParts {
 }
 
 /** A NIC that is not where it is to be, or not as it was. */
-export function nicFailure(nic: NicStatus): ObjectStatus[] {
+function nicFailure(nic: NicStatus): ObjectStatus[] {
   if (nic.state !== 'error') return [];
   return [nicObject(nic)];
 }

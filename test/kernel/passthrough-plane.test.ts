@@ -441,7 +441,8 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     try {
       const isIn = (): boolean => exec('ip', 'netns', 'pids', netns).includes(String(sleeper.pid));
       await soon(isIn, Boolean, 'the process');
-      expect(flushPassthrough({ stateDir, home }).namespaces).toBe(0);
+      const occupants = [`process ${sleeper.pid} (sleep)`];
+      expect(flushPassthrough({ stateDir, home })).toMatchObject({ namespaces: 0, occupants, failures: [] });
     } finally {
       const ended = new Promise((resolve) => sleeper.on('close', resolve));
       sleeper.kill('SIGKILL');
@@ -456,11 +457,29 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
     isUplinkUp = true;
     begin().setIntent({ ...intent, uplinks: [eth1], confirmMs: 0 });
     plane!.close();
-    expect(flushPassthrough({ stateDir, home })).toEqual({ nics: 1, links: 2, namespaces: 1, sysctls: 0 });
+    const nothing = { nics: 0, links: 0, namespaces: 0, sysctls: 0, failures: [], occupants: [] };
+    const all = { ...nothing, nics: 1, links: 2, namespaces: 1 };
+    expect(flushPassthrough({ stateDir, home })).toEqual(all);
     expect(listNetns()).not.toContain(netns);
     expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
     expect(ip(home, '-o link')).not.toContain('pt-host');
-    expect(flushPassthrough({ stateDir, home })).toEqual({ nics: 0, links: 0, namespaces: 0, sysctls: 0 });
+    expect(flushPassthrough({ stateDir, home })).toEqual(nothing);
+  });
+
+  test('a flush says what it could not take back, and takes it back later', () => {
+    begin().setIntent({ ...intent, uplinks: [eth1], confirmMs: 0 });
+    plane!.close();
+    ip(home, 'link add eth1 type bridge');
+    const failures = ['nic eth1: the host has another link named eth1'];
+    expect(flushPassthrough({ stateDir, home })).toMatchObject({
+      nics: 0,
+      links: 2,
+      namespaces: 0,
+      failures,
+    });
+    ip(home, 'link delete eth1');
+    expect(flushPassthrough({ stateDir, home })).toMatchObject({ nics: 1, namespaces: 1, failures: [] });
+    expect(ip(home, 'addr show eth1')).toContain('192.168.11.3/24');
   });
 
   test('another name of the namespace: the former one is left first', () => {
