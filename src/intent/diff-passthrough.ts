@@ -2,7 +2,7 @@
 // all sessions begin anew, without a restart of the daemon. Uplinks come live, with what may become of them; what goes
 // takes the sessions over it along. Speakers of the host are peers, and change as peers do (diff-peers.ts).
 
-import { formatIp } from '../net/ip.ts';
+import { prefixText } from '../net/prefix.ts';
 import { type Change, type Effect, onOff, valueChange } from './change.ts';
 import { formatDuration } from './duration.ts';
 import type { InterfaceAddress, PassthroughIntent, UplinkIntent } from './passthrough.ts';
@@ -40,7 +40,7 @@ type Setting = readonly [
 ];
 
 const addressText = ({ bytes, prefixLength }: InterfaceAddress): string =>
-  `${formatIp(bytes)}/${prefixLength}`;
+  prefixText({ bytes, length: prefixLength });
 const addressesText = (addresses: readonly InterfaceAddress[]): string =>
   addresses.length === 0 ? 'none' : addresses.map(addressText).join(' ');
 

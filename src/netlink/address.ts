@@ -23,7 +23,6 @@ export const IFA_F_DADFAILED = 0x08;
 export const IFA_F_DEPRECATED = 0x20;
 /** Of IPv6, IFA_F_TEMPORARY; of IPv4, IFA_F_SECONDARY. */
 export const IFA_F_SECONDARY = 0x01;
-export const IFA_F_PERMANENT = 0x80;
 export const IFA_F_NOPREFIXROUTE = 0x200;
 /** A lifetime without end. */
 export const FOREVER = 0xffffffff;

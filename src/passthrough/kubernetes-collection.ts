@@ -4,7 +4,7 @@
 // was there and had objects counts as gone only when it stays away, since servers that start answer 404 as well.
 
 import { ApiFault, type KubernetesApi, OBJECTS_MAX, type WatchEvent } from './kubernetes-client.ts';
-import { type ApiObject, MAX_OBJECT_BYTES } from './kubernetes-resources.ts';
+import { type ApiObject, collectionKey, MAX_OBJECT_BYTES } from './kubernetes-resources.ts';
 
 export interface Timing {
   /** For the whole answer to a request. */
@@ -253,10 +253,6 @@ export function sleepUnless(ms: number, signal: AbortSignal): Promise<void> {
     timer.unref();
     signal.addEventListener('abort', over, { once: true });
   });
-}
-
-export function collectionKey(path: string, fieldSelector?: string): string {
-  return fieldSelector === undefined ? path : `${path}?${fieldSelector}`;
 }
 
 function idOf({ metadata: { namespace, name } }: ApiObject): string {

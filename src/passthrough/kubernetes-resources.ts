@@ -65,6 +65,11 @@ export function typePath({ group, plural }: ResourceType, namespace: string | un
   return `/apis/${group}/${VERSION}/${where}${plural}`;
 }
 
+/** Tells collections apart: of one path there may be several, of one object each. */
+export function collectionKey(path: string, fieldSelector?: string): string {
+  return fieldSelector === undefined ? path : `${path}?${fieldSelector}`;
+}
+
 /** What is kept of a resource; undefined for a mirror of a static file. */
 export function configurationOf(object: ApiObject): ApiObject | undefined {
   const { name, namespace, labels } = object.metadata;

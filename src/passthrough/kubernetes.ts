@@ -16,6 +16,7 @@ import { type KeptCluster, KeptClusterWriter, readKeptCluster } from './kubernet
 import type { StatusReport } from './kubernetes-report.ts';
 import {
   type ApiObject,
+  collectionKey,
   configurationOf,
   GROUPS,
   type NodeFacts,
@@ -212,7 +213,7 @@ export class KubernetesSource {
 
   #open(what: Pick<CollectionOptions, 'path' | 'fieldSelector' | 'part'>): Collection {
     const { api, Collection } = this.#loaded!;
-    const key = what.fieldSelector === undefined ? what.path : `${what.path}?${what.fieldSelector}`;
+    const key = collectionKey(what.path, what.fieldSelector);
     return new Collection({
       ...what,
       api,

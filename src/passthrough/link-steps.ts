@@ -3,8 +3,7 @@
 // object without a step is as it should be.
 
 import type { InterfaceAddress } from '../intent/passthrough.ts';
-import { formatIp } from '../net/ip.ts';
-import { prefixOf, samePrefix } from '../net/prefix.ts';
+import { prefixOf, prefixText, samePrefix } from '../net/prefix.ts';
 import { IFA_F_NODAD, IFA_F_SECONDARY, type LinkAddress } from '../netlink/address.ts';
 import type { Link, LinkChange } from '../netlink/link.ts';
 import type { LinkOnTop } from '../netlink/link-create.ts';
@@ -152,7 +151,7 @@ export function addressMemory(side: SideName, key: string): string {
 }
 
 export function addressText({ bytes, prefixLength }: InterfaceAddress): string {
-  return `${formatIp(bytes)}/${prefixLength}`;
+  return prefixText({ bytes, length: prefixLength });
 }
 
 /** Usable at once: nobody else is asked whether he has it. */

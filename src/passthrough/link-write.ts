@@ -26,13 +26,12 @@ import {
 } from '../netlink/message.ts';
 import { encodeNeighbour, NUD_STALE } from '../netlink/neighbour.ts';
 import type { Rtnl } from '../netlink/rtnl.ts';
-import { AF_INET, AF_INET6, EEXIST, errnoName } from '../netlink/sys.ts';
-import { type Fault, faultOf } from './fault.ts';
+import { AF_INET, AF_INET6, EEXIST } from '../netlink/sys.ts';
+import { type Fault, faultOf, NO_ANSWER, refusal } from './fault.ts';
 import { addressMemory, type LinkStep, type Seen, type SideName } from './link-steps.ts';
 
 const ENODEV = 19;
 const EADDRNOTAVAIL = 99;
-const EOPNOTSUPP = 95;
 
 export interface LinkKernel {
   rtnl: Readonly<Record<SideName, Rtnl>>;
@@ -127,10 +126,9 @@ function write(
   harmless = 0,
 ): Fault | undefined {
   const { outcome, failed } = rtnl.write(encode);
-  if (outcome === 'unknown') return { errno: 'ETIMEDOUT', text: 'no answer from the kernel' };
+  if (outcome === 'unknown') return NO_ANSWER;
   const failure = failed[0];
-  if (failure === undefined || failure.errno === harmless) return undefined;
-  return { errno: errnoName(failure.errno), text: failure.text || errnoName(failure.errno) };
+  return failure === undefined || failure.errno === harmless ? undefined : refusal(failure);
 }
 
 /**
@@ -196,7 +194,7 @@ function addUplink(kernel: LinkKernel, step: LinkStep & { kind: 'uplinkAdd' }): 
       if (vlan === undefined) encodeMacvlanAdd(w, seq, { ...made, mode: 'bridge' });
       else encodeVlanAdd(w, seq, { ...made, id: vlan });
     });
-    if (fault?.errno === errnoName(EOPNOTSUPP)) return { ...fault, text: noKind(vlan) };
+    if (fault?.errno === 'EOPNOTSUPP') return { ...fault, text: noKind(vlan) };
     return fault ?? write(router, (w, seq) => encodeLinkSet(w, seq, { ifindex: 0, name: link.name, alias }));
   });
 }

@@ -14,8 +14,9 @@ import {
 } from '../netlink/message.ts';
 import { encodeNeighbour } from '../netlink/neighbour.ts';
 import { encodeWholeRouteAdd } from '../netlink/whole-route.ts';
+import type { Fault } from './fault.ts';
 import { putAddresses, putLinkLocals } from './nic-inside.ts';
-import type { Fault, NicKernel } from './nic-kernel.ts';
+import type { NicKernel } from './nic-kernel.ts';
 import { type NicRecord, neighbourOn, type SavedAddress, saveLink } from './nic-record.ts';
 import {
   completed,

@@ -4,7 +4,8 @@
 import { encodeWholeAddressAdd } from '../netlink/address.ts';
 import type { Link, LinkChange } from '../netlink/link.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/message.ts';
-import type { Fault, NicKernel } from './nic-kernel.ts';
+import type { Fault } from './fault.ts';
+import type { NicKernel } from './nic-kernel.ts';
 import {
   addedAtOnce,
   addressKey,

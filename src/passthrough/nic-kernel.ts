@@ -16,20 +16,13 @@ import { netnsPath, withNetns } from '../netlink/netns.ts';
 import { decodeNexthop, encodeNexthopDump, type Nexthop } from '../netlink/nexthop.ts';
 import { encodeRouteDump } from '../netlink/route.ts';
 import { isAbsentTable } from '../netlink/route-feed.ts';
-import { errnoName } from '../netlink/sys.ts';
+import { AF_INET, AF_INET6 } from '../netlink/sys.ts';
 import { decodeWholeRoute, type WholeRoute } from '../netlink/whole-route.ts';
+import { type Fault, NO_ANSWER, refusal } from './fault.ts';
 import type { Side } from './nic-port.ts';
 import { type SavedAddress, type SavedNeighbour, saveAddress, saveNeighbour } from './nic-record.ts';
 import { type SavedRoute, saveRoute } from './nic-routes.ts';
 
-export interface Fault {
-  errno: string;
-  /** The kernel's own words, or the errno. */
-  text: string;
-}
-
-const AF_INET = 2;
-const AF_INET6 = 10;
 const BATCH = 500;
 /** Directories of settings that each link has. */
 const SETTINGS = [
@@ -146,11 +139,7 @@ export class NicKernel {
       });
       if (outcome === 'unknown') part.forEach((item) => void refused.push({ item, fault: NO_ANSWER }));
       else
-        for (const { index, errno, text } of failed)
-          refused.push({
-            item: part[index]!,
-            fault: { errno: errnoName(errno), text: text || errnoName(errno) },
-          });
+        for (const failure of failed) refused.push({ item: part[failure.index]!, fault: refusal(failure) });
     }
     return refused;
   }
@@ -200,8 +189,6 @@ export class NicKernel {
     return netns === undefined ? use() : withNetns(netns, use);
   }
 }
-
-const NO_ANSWER: Fault = { errno: 'ETIMEDOUT', text: 'no answer from the kernel' };
 
 /** While IPv6 is switched off on a link it has no other settings to speak of. */
 const isSwitch = (path: string): boolean => path.endsWith('/disable_ipv6');

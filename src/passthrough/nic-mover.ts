@@ -11,10 +11,11 @@ import { readStateFile } from '../dataplane/sysctl.ts';
 import { writeWhole } from '../lib/atomic-file-real.ts';
 import type { Link } from '../netlink/link.ts';
 import { encodeLinkMove } from '../netlink/link-create.ts';
+import type { Fault } from './fault.ts';
 import { bootId } from './namespace.ts';
 import { capture, type HomeRestoreStep, putRemainders, restoreHome } from './nic-home.ts';
 import { adopt, settleInside } from './nic-inside.ts';
-import { type Fault, NicKernel } from './nic-kernel.ts';
+import { NicKernel } from './nic-kernel.ts';
 import { locate, moveText, type Place, stepHome, stepIn } from './nic-plan.ts';
 import type { NicPort, NicStatus, Side } from './nic-port.ts';
 import {

@@ -30,7 +30,7 @@ export interface RouterLinksWish {
 
 const NOTHING: BothSides = { home: { links: [], addresses: [] }, router: { links: [], addresses: [] } };
 
-export const NO_LINKS: RouterLinksWish = { uplinks: [], nodeIndex: 0 };
+const NO_LINKS: RouterLinksWish = { uplinks: [], nodeIndex: 0 };
 
 export class RouterLinks {
   readonly #kernel: LinkKernel;
@@ -148,7 +148,7 @@ export class RouterLinks {
 }
 
 /** Of the uplinks that are there. */
-export function smallestMtu(uplinks: readonly UplinkIntent[], links: readonly Link[]): number | undefined {
+function smallestMtu(uplinks: readonly UplinkIntent[], links: readonly Link[]): number | undefined {
   const names = new Set(uplinks.map(({ name }) => name));
   const sizes = links.filter(({ name }) => names.has(name)).map(({ mtu }) => mtu);
   return sizes.length === 0 ? undefined : Math.min(...sizes);

@@ -4,6 +4,7 @@
 // host's, and nothing is ever done to it. NICs that move are nic-plan.ts.
 
 import type { UplinkIntent } from '../intent/passthrough.ts';
+import { formatMac } from '../net/mac.ts';
 import type { Link } from '../netlink/link.ts';
 import {
   addressSteps,
@@ -56,7 +57,7 @@ export function uplinkSteps(
     return found;
   }
   // A macvlan's own MAC has to differ from its parent's, and from those of other nodes: only the parent's is unique.
-  const mac = mode.kind === 'macvlan' ? stableMac(macText(parent), name) : undefined;
+  const mac = mode.kind === 'macvlan' ? stableMac(formatMac(parent.mac), name) : undefined;
   const steps = settingStep(key, 'router', link, { alias, mtu, ...(mac && { mac }) });
   if (!parent.up && steps.some((step) => step.kind === 'set' && step.change.up === true)) {
     found.steps.push({ key, kind: 'pending', text: `${parent.name} is down` });
@@ -97,8 +98,4 @@ function withoutUp(step: LinkStep): LinkStep[] {
   if (step.kind !== 'set') return [step];
   const { up: _up, ...change } = step.change;
   return Object.keys(change).length > 1 ? [{ ...step, change }] : [];
-}
-
-function macText({ mac }: Link): string {
-  return [...mac].map((byte) => byte.toString(16)).join(':');
 }
