@@ -103,5 +103,8 @@ test('the file: what is written is read; what is not whole is refused', () => {
   expect(decodeRecords(data)).toEqual(new Map([['eth1', record]]));
   expect(() => decodeRecords({ nics: { eth1: { ...record, name: 'eth2' } } })).toThrow('not whole');
   expect(() => decodeRecords({ nics: { eth1: { ...record, routes: undefined } } })).toThrow('not whole');
-  expect(() => decodeRecords({})).toThrow();
+  for (const nics of [undefined, null, 5, '', []])
+    expect(() => decodeRecords({ nics })).toThrow('no records');
+  for (const broken of [null, 5, { addresses: [5] }, { routes: [null] }, { sysctls: undefined }])
+    expect(() => decodeRecords({ nics: { eth1: broken && { ...record, ...Object(broken) } } })).toThrow();
 });

@@ -84,14 +84,20 @@ export type NicRecords = Map<string, NicRecord>;
 /** The records out of the file's data; throws what says where it is not what leafd writes. */
 export function decodeRecords(data: Record<string, unknown>): NicRecords {
   const records: NicRecords = new Map();
+  // A file that tells of no NIC is removed: what is not a map must not pass for an empty one.
+  if (!isMap(data.nics)) throw new Error('there are no records');
   for (const [name, value] of Object.entries(data.nics as Record<string, NicRecord>)) {
     const lists = [value.addresses, value.routes, value.neighbours];
-    if (value.name !== name || typeof value.mac !== 'string' || !lists.every(Array.isArray))
+    const isWhole = value.name === name && typeof value.mac === 'string' && isMap(value.sysctls);
+    if (!isWhole || !lists.every((list) => Array.isArray(list) && list.every(isMap)))
       throw new Error(`the record of ${name} is not whole`);
     records.set(name, value);
   }
   return records;
 }
+
+const isMap = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export function encodeRecords(records: NicRecords): string {
   const data = { schema: NIC_RECORDS_SCHEMA, nics: Object.fromEntries(records) };
