@@ -105,6 +105,9 @@ test('the file: what is written is read; what is not whole is refused', () => {
   expect(() => decodeRecords({ nics: { eth1: { ...record, routes: undefined } } })).toThrow('not whole');
   for (const nics of [undefined, null, 5, '', []])
     expect(() => decodeRecords({ nics })).toThrow('no records');
-  for (const broken of [null, 5, { addresses: [5] }, { routes: [null] }, { sysctls: undefined }])
-    expect(() => decodeRecords({ nics: { eth1: broken && { ...record, ...Object(broken) } } })).toThrow();
+  const broken = [{ addresses: [5] }, { routes: [null] }, { sysctls: undefined }].map((part) => ({
+    ...record,
+    ...part,
+  }));
+  for (const eth1 of [null, 5, ...broken]) expect(() => decodeRecords({ nics: { eth1 } })).toThrow();
 });
