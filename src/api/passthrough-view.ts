@@ -131,9 +131,14 @@ function stateOf({
   const fabric = wanted.filter(({ side }) => side === 'fabric');
   if (fabric.length === 0)
     return because('down', 'noFabric', 'no peer of the fabric is configured, or wanted');
-  if (!fabric.some(isUp))
-    return because('down', 'fabricDown', `no session of the fabric is up: ${whyNot(fabric)}`);
-  const broken = uplinks.find(({ state }) => state === 'error');
+  if (!fabric.some(isUp)) {
+    const cause = uplinkCause(uplinks) ?? whyNot(fabric);
+    return because('down', 'fabricDown', `no session of the fabric is up: ${cause}`);
+  }
+  // One that is waited for has its reason, too.
+  const broken = uplinks.find(
+    ({ state, error }) => state === 'error' || (state === 'pending' && error !== undefined),
+  );
   if (broken !== undefined)
     return because('degraded', 'uplinkFailed', `uplink ${broken.name}: ${errorText(broken) ?? 'failed'}`);
   const failure = failures[0];
@@ -152,6 +157,17 @@ function stateOf({
 }
 
 const isUp = ({ state }: PassthroughSessionView): boolean => state === 'established';
+
+/** What is wrong with the uplinks where none can carry a session: that, not what the sessions make of it. */
+function uplinkCause(uplinks: readonly UplinkView[]): string | undefined {
+  const causes = uplinks.map((uplink) => {
+    const { name, place, up, carrier } = uplink;
+    if (place !== 'router') return `uplink ${name}: ${errorText(uplink) ?? 'not in the router namespace'}`;
+    if (!up) return `uplink ${name} is down`;
+    return carrier ? undefined : `uplink ${name} has no carrier`;
+  });
+  return causes.includes(undefined) ? undefined : causes[0];
+}
 
 /** The first of them with its reason. */
 function whyNot(sessions: readonly PassthroughSessionView[]): string {

@@ -125,6 +125,38 @@ describe('the one word', () => {
     });
   });
 
+  test.each<[string, Partial<PassthroughPlaneView['uplinks'][number]>, string]>([
+    [
+      'not there',
+      { state: 'pending', place: 'absent', up: false, carrier: false, error: 'there is no such NIC yet' },
+      'uplink eth1: there is no such NIC yet',
+    ],
+    ['without carrier', { carrier: false }, 'uplink eth1 has no carrier'],
+    ['down', { up: false, carrier: false }, 'uplink eth1 is down'],
+  ])('an uplink %s is told before what sessions make of it', (_, wrong, text) => {
+    const rig = rigOf({ plane: { uplinks: [{ ...uplink, ...wrong }] } });
+    const reason = { code: 'fabricDown', text: `no session of the fabric is up: ${text}` };
+    expect(rig.view()).toMatchObject({ state: 'down', reason });
+    const other = { ...uplink, name: 'eth2', parent: 'eth2' };
+    const two = rigOf({ plane: { uplinks: [{ ...uplink, ...wrong }, other] } }).view();
+    expect(two.reason?.text).toContain('tor passive');
+  });
+
+  test('a NIC that is waited for degrades it', () => {
+    const late = {
+      ...uplink,
+      name: 'eth2',
+      state: 'pending',
+      place: 'absent',
+      error: 'there is no eth2',
+    } as const;
+    const rig = rigOf({ plane: { uplinks: [uplink, late] } });
+    rig.establish(tor);
+    rig.establish(frr);
+    const reason = { code: 'uplinkFailed', text: 'uplink eth2: there is no eth2' };
+    expect(rig.view()).toMatchObject({ state: 'degraded', reason });
+  });
+
   test('taken back is graver than all', () => {
     const reason = 'the operator said so';
     const trial: TrialView = { state: 'rolledBack', uplinks: ['eth1'], reason };

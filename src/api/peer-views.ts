@@ -217,7 +217,7 @@ function staleView(
   };
 }
 
-function reasonOf(router: Router, peer: Peer): string | undefined {
+export function reasonOf(router: Router, peer: Peer): string | undefined {
   if (peer.established !== undefined) return undefined;
   if (peer.config.shutdown || peer.adminDown) return 'shut down here';
   if (!isEnabled(peer, router.nowMs)) return heldText(peer, router.nowMs);

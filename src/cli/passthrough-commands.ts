@@ -5,7 +5,10 @@ import type { Bind } from './program.ts';
 
 const actions: readonly (readonly [name: string, description: string])[] = [
   ['confirm', 'end the trial: the uplinks stay, whether a session of the fabric is up or not'],
-  ['rollback', 'take the uplinks back to the host'],
+  [
+    'rollback',
+    'take the uplinks back to the host, until retry, another configuration or the next start of leafd',
+  ],
   ['retry', 'try again what was taken back'],
 ];
 

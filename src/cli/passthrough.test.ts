@@ -92,7 +92,8 @@ describe('looking', () => {
     const since = '2026-01-02T03:04:05.000Z';
     show({ trial: { state: 'rolledBack', uplinks: ['eth1'], reason: 'the operator said so', since } });
     expect((await leafctl('passthrough')).out).toContain(
-      'trial         eth1 taken back at 2026-01-02T03:04:05.000Z: the operator said so\n',
+      'trial         eth1 taken back at 2026-01-02T03:04:05.000Z\n' +
+        '              tried again by leafctl passthrough retry, by another configuration, and when leafd starts\n',
     );
   });
 

@@ -93,9 +93,10 @@ export function passthroughStateText(
 function passthroughSummary(status: PassthroughStatusView, ink: Ink): string {
   const { netns, state, fabric, host, remainingSeconds } = status;
   const trial = remainingSeconds === undefined ? '' : `, on trial for ${remainingSeconds} s more`;
+  const more = state === 'rolledBack' || state === 'down' ? ' (leafctl passthrough says why)' : '';
   return (
     `${passthroughStateText({ state }, ink)} in ${netns}, ${fabric.established} of ${fabric.known} sessions ` +
-    `with the fabric, ${host.established} of ${host.known} with the host${trial}`
+    `with the fabric, ${host.established} of ${host.known} with the host${trial}${more}`
   );
 }
 

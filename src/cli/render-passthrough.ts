@@ -23,6 +23,7 @@ export function renderPassthrough(view: PassthroughView, ink: Ink): string {
     ['namespace', `${netns}${made ? '' : ', made by others'}`],
     ['state', passthroughStateText(view, ink)],
     ['trial', trialText(view.trial, ink)],
+    ['', trialHint(view.trial)],
     ['node index', nodeIndex],
     ['veth', veth && `${endText(veth.host, ink)} - ${endText(veth.router, ink)}`],
     ['routes', `to the fabric ${both(routes.toFabric)}; to the host ${both(routes.toHost)}`],
@@ -42,7 +43,7 @@ export function renderPassthrough(view: PassthroughView, ink: Ink): string {
 }
 
 function trialText(
-  { state, remainingSeconds, reason, since, uplinks }: PassthroughTrialView,
+  { state, remainingSeconds, since, uplinks }: PassthroughTrialView,
   ink: Ink,
 ): string | undefined {
   const names = uplinks.join(', ');
@@ -53,8 +54,17 @@ function trialText(
     const text = `${names} on trial${left}: taken back unless a session of the fabric comes up`;
     return paint(ink, 'yellow', text);
   }
+  // The reason is in the line above.
   const when = since === undefined ? '' : ` at ${since}`;
-  return paint(ink, 'red', `${names} taken back${when}: ${reason ?? 'no session of the fabric came up'}`);
+  return paint(ink, 'red', `${names} taken back${when}`);
+}
+
+/** The way on. */
+function trialHint({ state }: PassthroughTrialView): string | undefined {
+  if (state === 'running')
+    return 'leafctl passthrough confirm ends the trial, rollback takes them back at once';
+  if (state !== 'rolledBack') return undefined;
+  return 'tried again by leafctl passthrough retry, by another configuration, and when leafd starts';
 }
 
 /** `pt-host 192.169.10.2/24 fd00:10::2/64 mtu 9000 up`. */

@@ -10,12 +10,13 @@ import { interfaceName, routesView } from '../api/route-views.ts';
 import { rpkiView, type ValidationSource } from '../api/rpki-view.ts';
 import type { FamilyCountView, KernelRouteView, KernelView, PeerAction, StatusView } from '../api/views.ts';
 import { isoOf, secondsSince, type WallTime } from '../api/wall-time.ts';
+import { whyPassthrough } from '../api/why-passthrough.ts';
 import { type WhyContext, whyView } from '../api/why-view.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Fib } from '../dataplane/fib.ts';
 import { type RouteView as FibRouteView, fibRoute } from '../dataplane/fib-view.ts';
 import { formatIp4 } from '../net/ip.ts';
-import { nodeStatus } from '../passthrough/openperouter-status.ts';
+import { kernelFaults, nodeStatus } from '../passthrough/openperouter-status.ts';
 import type { Rib } from '../rib/rib.ts';
 import type { Peer } from '../router/peer.ts';
 import type { Router } from '../router/router.ts';
@@ -100,7 +101,7 @@ function stationBackend(parts: BackendParts): Backend {
       return peer ? peerDetailView(router, peer, time, bfd) : waitingDetailView(router, peerName);
     },
     routes: (query: RoutesQuery) => routesView(context, query),
-    why: (thing) => whyView(context, thing),
+    why: (thing) => whyPassthrough(passthroughOf(parts)?.view(), thing, whyView(context, thing)),
     kernel: (query) => kernelView(parts, query, name),
     rpki: () => rpkiView(parts.validation, time),
     plan: (files) => configuration.plan(files),
@@ -133,10 +134,7 @@ function passthroughOf({
   const { intent } = configuration;
   if (plane === undefined || intent.passthrough === undefined) return undefined;
   const { openperouter: result } = configuration;
-  const failures = plane
-    .status()
-    .flatMap(({ key, state, text, errno }) => (state === 'error' ? [`${key}: ${text ?? errno}`] : []));
-  const report = result && { result, status: nodeStatus(result, { failures }) };
+  const report = result && { result, status: nodeStatus(result, kernelFaults(plane.status())) };
   return passthroughBackend({ plane, intent: intent.passthrough, router, time, bfd, report });
 }
 

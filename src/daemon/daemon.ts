@@ -7,13 +7,17 @@
 // ended and the next begins; all else is changed while it runs.
 
 import { isDeepStrictEqual } from 'node:util';
-import { EventRing } from '../api/events.ts';
+import { EventRing, type NewEvent } from '../api/events.ts';
+import { reasonOf } from '../api/peer-views.ts';
 import { type ApiServer, clearSocket, startApi } from '../api/server.ts';
 import type { WallTime } from '../api/wall-time.ts';
 import type { Intent } from '../intent/intent.ts';
 import { realClock } from '../lib/clock-real.ts';
 import { LeafdError } from '../lib/leafd-error.ts';
+import { kernelFaults } from '../passthrough/openperouter-status.ts';
 import type { RouterConfig } from '../router/config.ts';
+import type { Peer } from '../router/peer.ts';
+import { refuseListener } from './alone.ts';
 import type { Arguments } from './arguments.ts';
 import { createBackend } from './backend.ts';
 import { Configuration, errorLine, startsAnew } from './configuration.ts';
@@ -36,6 +40,7 @@ interface Parts {
 
 export class Daemon {
   readonly #parts: Parts;
+  readonly #news: ResourceNews;
   #station: Station;
   #api: ApiServer | undefined;
   #stopping = false;
@@ -63,11 +68,20 @@ export class Daemon {
       await sources.begin(configuration);
       const { intent, router } = configuration;
       const late: { daemon?: Daemon } = {};
+      const tellFailures = tellKernelFailures((event) => log.event(event));
       const passthrough = new PassthroughSwitch({
         stateDir: options.state,
-        event: tell,
-        kernelFailed: tellKernelFailures((event) => log.event(event)),
+        event: (event) => {
+          tell(event);
+          tellSystemd(event);
+          late.daemon?.reportResources();
+        },
+        kernelFailed: (failures) => {
+          tellFailures(failures);
+          late.daemon?.reportResources();
+        },
         isUplinkUp: () => late.daemon?.isUplinkUp() ?? false,
+        whyNoUplink: () => late.daemon?.whyNoUplink(),
       });
       undo.push(() => passthrough.close());
       await passthrough.configure(intent.passthrough);
@@ -93,31 +107,50 @@ export class Daemon {
   }
 
   private constructor(parts: Parts, station: Station) {
+    const { tell, sources, passthrough } = parts;
+    const faults = () => passthrough.plane && kernelFaults(passthrough.plane.status());
+    this.#news = new ResourceNews(tell, (status) => sources.report(status), faults);
     this.#parts = parts;
     this.#station = station;
   }
 
   /** Whether the fabric is heard: a session of it is up, not counting those with speakers of this host. */
   isUplinkUp(): boolean {
+    return this.#fabric().some(({ established }) => established !== undefined);
+  }
+
+  /** The first neighbour of the fabric, and what is wrong with it. */
+  whyNoUplink(): string | undefined {
+    const { router } = this.#station;
+    const [peer] = this.#fabric();
+    if (peer === undefined) return 'no neighbour in the fabric is configured';
+    return `${peer.name} ${reasonOf(router, peer) ?? 'has not answered'}`;
+  }
+
+  /** The cluster is told how it stands now. */
+  reportResources(): void {
+    this.#news.report();
+  }
+
+  #fabric(): Peer[] {
     const { passthrough } = this.#parts.configuration.intent;
     const speakers = new Set(passthrough?.speakers.flatMap(({ peers }) => peers));
-    for (const peer of this.#station.router.directory.byName.values())
-      if (peer.established !== undefined && !speakers.has(peer.name)) return true;
-    return false;
+    return [...this.#station.router.directory.byName.values()].filter(({ name }) => !speakers.has(name));
   }
 
   #begin(): void {
-    const { configuration, log, tell, sources, passthrough } = this.#parts;
-    const news = new ResourceNews(tell, (status) => sources.report(status));
+    const { configuration, log, sources, passthrough } = this.#parts;
+    const news = this.#news;
     news.look(configuration.openperouter);
     configuration.onChange(async ({ intent, router, before, routerBefore, openperouter }) => {
-      if (startsAnew(before, intent)) await this.#startAnew({ intent, router }, { before, routerBefore });
+      const isAnew = startsAnew(before, intent);
+      if (isAnew) await this.#startAnew({ intent, router }, { before, routerBefore });
       else {
         await passthrough.configure(intent.passthrough);
         this.#station.configure(intent, router);
-        // A NIC that was taken back may have had the wrong neighbour only.
-        if (!isDeepStrictEqual(router.peers, routerBefore.peers)) passthrough.plane?.retry();
       }
+      // A NIC that was taken back may have had the wrong neighbour only, or the wrong AS.
+      if (isAnew || !isDeepStrictEqual(router.peers, routerBefore.peers)) passthrough.plane?.retry();
       await sources.follow(intent);
       news.look(openperouter);
       log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
@@ -155,6 +188,9 @@ export class Daemon {
     former: { before: Intent; routerBefore: RouterConfig },
   ): Promise<void> {
     const { passthrough } = this.#parts;
+    const isHomecoming = passthrough.plane !== undefined && next.intent.passthrough === undefined;
+    // Found out before any session is ended: a speaker of the host may have the port.
+    if (isHomecoming && next.intent.bgp.speaker !== 'none') refuseListener(next.intent.bgp.port);
     await this.#station.stop(true);
     try {
       await this.#leave(former.before, next.intent);
@@ -191,6 +227,12 @@ export class Daemon {
     if (restores) passthrough.restore();
     passthrough.close();
   }
+}
+
+/** `systemctl status` names NICs that were taken back, until they are inside for good. */
+function tellSystemd({ kind, text }: NewEvent): void {
+  if (kind === 'passthrough-rolled-back') notifySystemd(`STATUS=${text}`);
+  else if (kind === 'passthrough-confirmed') notifySystemd('STATUS=');
 }
 
 function stationOptions(

@@ -18,6 +18,8 @@ export interface PassthroughSwitchParts {
   kernelFailed(failures: readonly ObjectStatus[]): void;
   /** Whether a session of the fabric is up. */
   isUplinkUp(): boolean;
+  /** What keeps them from coming up. */
+  whyNoUplink(): string | undefined;
 }
 
 export class PassthroughSwitch {
@@ -62,11 +64,12 @@ export class PassthroughSwitch {
 
   async #open(netns: string): Promise<PassthroughPlane> {
     const { PassthroughPlane } = await import('../passthrough/plane.ts');
-    const { stateDir, event, kernelFailed, isUplinkUp } = this.#parts;
+    const { stateDir, event, kernelFailed, isUplinkUp, whyNoUplink } = this.#parts;
     return new PassthroughPlane({
       netns,
       stateDir,
       isUplinkUp,
+      whyNoUplink,
       onChange: kernelFailed,
       event: (one) => event(passthroughEvent(one)),
     });

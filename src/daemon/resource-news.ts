@@ -4,16 +4,24 @@
 import type { NewEvent } from '../api/events.ts';
 import type { OpenperouterResult } from '../intent/openperouter.ts';
 import { formatProblem } from '../intent/tree.ts';
-import { nodeStatus } from '../passthrough/openperouter-status.ts';
+import { type KernelFaults, nodeStatus } from '../passthrough/openperouter-status.ts';
 
 export class ResourceNews {
   readonly #event: (event: NewEvent) => void;
   readonly #report: (status: object) => void;
+  readonly #faults: () => KernelFaults | undefined;
   #told = new Set<string>();
+  #result: OpenperouterResult | undefined;
 
-  constructor(event: (event: NewEvent) => void, report: (status: object) => void) {
+  /** `faults`: what of it is not in force in the kernel. */
+  constructor(
+    event: (event: NewEvent) => void,
+    report: (status: object) => void,
+    faults: () => KernelFaults | undefined = () => undefined,
+  ) {
     this.#event = event;
     this.#report = report;
+    this.#faults = faults;
   }
 
   /** After each configuration that was put in force. */
@@ -24,7 +32,13 @@ export class ResourceNews {
     if (wrong.length === 0 && this.#told.size > 0)
       this.#event({ level: 'info', kind: 'resources-fine', text: 'all resources are taken' });
     this.#told = new Set(wrong);
-    if (result !== undefined) this.#report(nodeStatus(result));
+    this.#result = result;
+    this.report();
+  }
+
+  /** The status of now: also when a NIC came, went or was taken back. */
+  report(): void {
+    if (this.#result !== undefined) this.#report(nodeStatus(this.#result, this.#faults()));
   }
 }
 

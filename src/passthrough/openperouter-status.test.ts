@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { ResourceReport } from '../intent/openperouter-model.ts';
-import { nodeStatus } from './openperouter-status.ts';
+import { kernelFaults, nodeStatus } from './openperouter-status.ts';
 
 const where = { file: 'f.yaml', line: 3, column: 1 };
 const report = (
@@ -36,6 +36,23 @@ describe('conditions', () => {
   test('the Underlay failed', () => {
     const { Ready } = conditionsOf([report('Underlay', 'failed'), report('L3VNI', 'failed')]);
     expect(Ready).toMatchObject({ status: 'False', reason: 'UnderlayFailed' });
+  });
+
+  test('a NIC that is absent or was taken back: nothing is ready; one on its way is no fault', () => {
+    const faults = kernelFaults([
+      { key: 'nic eth1', kind: 'nic', state: 'pending', text: 'rolled back to the host: no session' },
+      { key: 'nic eth2', kind: 'nic', state: 'pending' },
+      { key: 'veth pt-host', kind: 'veth', state: 'error', errno: 'EEXIST' },
+      { key: 'sysctl', kind: 'sysctl', state: 'done' },
+    ]);
+    expect(faults).toEqual({
+      underlay: ['nic eth1: rolled back to the host: no session'],
+      failures: ['veth pt-host: EEXIST'],
+    });
+    const { conditions } = nodeStatus({ resources: [report('Underlay', 'applied')], problems: [] }, faults);
+    expect(conditions[0]).toMatchObject({ type: 'Ready', status: 'False', reason: 'UnderlayFailed' });
+    expect(conditions[0]?.message).toContain('rolled back to the host');
+    expect(conditions[1]).toMatchObject({ type: 'Degraded', status: 'True' });
   });
 
   test('what is not supported degrades, and is named with a reason that the kind knows', () => {

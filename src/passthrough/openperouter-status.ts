@@ -1,6 +1,7 @@
 // How OpenPERouter's resources fare on this node, in the shape of its RouterNodeConfigurationStatus, so that what reads
 // that goes on to work. Ready tells whether all that leafd can do is done; Degraded also what it cannot do.
 
+import type { ObjectStatus } from '../dataplane/dataplane.ts';
 import type { OpenperouterResult } from '../intent/openperouter.ts';
 import type { ResourceKind, ResourceReport } from '../intent/openperouter-model.ts';
 import { formatProblem } from '../intent/tree.ts';
@@ -34,19 +35,39 @@ const unsupportedReasons: Partial<Record<ResourceKind, string>> = {
   RawFRRConfig: 'FrrConfigurationFailed',
 };
 
-/** The status of what was read; `failures` is what went wrong beside the resources (a directory, the kernel). */
+/** What is not in force though the resources are fine: in the kernel, and of it the NICs that are not inside. */
+export interface KernelFaults {
+  failures: string[];
+  underlay: string[];
+}
+
+/** The faults among what the plane has made. A NIC that is waited for, or was taken back, is one: nothing passes. */
+export function kernelFaults(
+  status: readonly Pick<ObjectStatus, 'key' | 'kind' | 'state' | 'errno' | 'text'>[],
+): KernelFaults {
+  const faults: KernelFaults = { failures: [], underlay: [] };
+  for (const { key, kind, state, errno, text } of status) {
+    const isNic = kind === 'nic';
+    if (state === 'done' || (state === 'pending' && !(isNic && text !== undefined))) continue;
+    (isNic ? faults.underlay : faults.failures).push(`${key}: ${text ?? errno ?? 'failed'}`);
+  }
+  return faults;
+}
+
+/** The status of what was read, and of what went wrong beside the resources. */
 export function nodeStatus(
   result: Pick<OpenperouterResult, 'resources' | 'problems'>,
-  { failures = [] }: { failures?: readonly string[] } = {},
+  { failures = [], underlay = [] }: { failures?: readonly string[]; underlay?: readonly string[] } = {},
 ): RouterNodeStatus {
   const failed = result.resources.filter(({ state }) => state === 'failed');
   const unsupported = result.resources.filter(({ state }) => state === 'unsupported');
   const failedResources = [...failed, ...unsupported].map(failedResource);
   const [problem] = result.problems;
-  const around = [...failures];
+  const around = [...underlay, ...failures];
   if (failed.length === 0 && problem !== undefined) around.push(formatProblem(problem));
   const why = wordsFor(failed, around);
-  const reason = failed.some(({ kind }) => kind === 'Underlay') ? 'UnderlayFailed' : 'ConfigurationFailed';
+  const isUnderlay = underlay.length > 0 || failed.some(({ kind }) => kind === 'Underlay');
+  const reason = isUnderlay ? 'UnderlayFailed' : 'ConfigurationFailed';
   const success = 'all that is configured is in force';
   const ready: RouterNodeCondition =
     why === undefined

@@ -56,6 +56,8 @@ export interface PassthroughPlaneOptions {
   event?: (event: PassthroughEvent) => void;
   /** Whether a session of the fabric is up. */
   isUplinkUp: () => boolean;
+  /** What keeps the sessions of the fabric from coming up, in words: told when NICs are taken back. */
+  whyNoUplink?: () => string | undefined;
   /** CLOCK_MONOTONIC; for tests. */
   nowMs?: () => number;
   /** The time of day; for tests. */
@@ -80,6 +82,8 @@ export class PassthroughPlane {
   #warnings: string[] = [];
   /** Of the NICs that moved: told as long as they are away. */
   #moveWarning: string | undefined;
+  /** NICs that were told to be missing. */
+  readonly #missing = new Set<string>();
   #subscriptions: { close(): void }[] = [];
   #looking: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -353,6 +357,7 @@ export class PassthroughPlane {
     for (const { parent, mode, mtu } of intent.uplinks)
       if (mode.kind === 'move' && mtu !== undefined) mtus.set(parent, mtu);
     this.#nics = parts.nics.reconcile(wanted, mtus);
+    this.#tellMissing(wanted);
     let moved = false;
     for (const { name, place } of this.#nics) {
       const former = before.get(name);
@@ -364,6 +369,17 @@ export class PassthroughPlane {
     if (moved) this.#options.onChange?.(this.status());
   }
 
+  /** A name that no NIC has is a mistake more often than a NIC that comes late: it is told once. */
+  #tellMissing(wanted: readonly string[]): void {
+    for (const { name, place } of this.#nics) {
+      if (place !== 'absent' || !wanted.includes(name)) this.#missing.delete(name);
+      else if (!this.#missing.has(name)) {
+        this.#missing.add(name);
+        this.#tell('trial', 'warn', `there is no NIC ${name} here: it moves to ${this.netns} when it comes`);
+      }
+    }
+  }
+
   /** The NICs that are to be inside now; those that would move for the first time only once their trial is on disk. */
   #wantedNics(parts: RouterParts, intent: PassthroughIntent): string[] {
     const names = intent.uplinks.filter(({ mode }) => mode.kind === 'move').map(({ parent }) => parent);
@@ -373,7 +389,9 @@ export class PassthroughPlane {
     const now = this.#now();
     const wished = wantTrial(parts.kept.trial, { set: setOf(names), confirmMs, wouldMove }, now);
     const isUp = wished.kind === 'running' && this.#areInside(names) && this.#options.isUplinkUp();
-    if (!this.#setTrial(parts, lookAtTrial(wished, isUp, now)))
+    const looked = lookAtTrial(wished, isUp, now);
+    const why = looked !== wished && looked.kind === 'rolledBack' && this.#options.whyNoUplink?.();
+    if (!this.#setTrial(parts, why ? { ...looked, reason: `${looked.reason}: ${why}` } : looked))
       return this.#nics.filter(({ place }) => place === 'router').map(({ name }) => name);
     return parts.kept.trial.kind === 'rolledBack' ? [] : names;
   }

@@ -1,7 +1,7 @@
 // Confirmed apply: a NIC that was given to the router comes home when no ToR answers in time, with everything it had, so
 // that a node is never lost by a mistake. An operator who has mended the fabric says so, and it goes in again.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { run, until } from '../support/fabric.ts';
 import {
@@ -45,7 +45,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   expect(await fabric.down()).toEqual([]);
-  await run(['rm', '-f', ...['sysctl', 'addr', 'route'].map((what) => `${before}.${what}`)]);
+  await run(['rm', '-f', ...['sysctl', 'addr', 'route', 'yaml'].map((what) => `${before}.${what}`)]);
 });
 
 async function homeAsBefore(): Promise<void> {
@@ -91,6 +91,24 @@ it('stays home through a reload of the same, and is tried again when the operato
     ({ state }) => state === 'rolledBack',
     { timeoutMs: 5000 },
   );
+  await homeAsBefore();
+});
+
+it('is tried again under another AS, and what the sessions said is told with the end', async () => {
+  const [own, other] = [fabric.configOf('node1'), `${before}.yaml`];
+  writeFileSync(other, readFileSync(own, 'utf8').replaceAll('64514', '64599'));
+  for (const file of [other, own]) {
+    expect((await fabric.leafctl('node1', 'apply', file)).exitCode).toBe(0);
+    await until(isHome, (home) => !home, { timeoutMs: 3000, what: 'eth1 in the router' });
+    await until(isHome, Boolean, { timeoutMs: 10_000, what: 'eth1' });
+    const { reason } = await until(
+      () => passthroughView(fabric),
+      ({ state }) => state === 'rolledBack',
+      { timeoutMs: 5000 },
+    );
+    expect(reason?.text).toMatch(/within 5 s: 192\.168\.11\.2 \S/);
+  }
+  expect((await fabric.leafctl('node1', 'status')).stdout).toContain('leafctl passthrough says why');
   await homeAsBefore();
 });
 
