@@ -1,57 +1,33 @@
 // The router namespace on the real kernel: made, repaired whatever is done to it by hand, and taken back exactly. The
 // host is a namespace of its own, the fabric another; NICs are legs of veths.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { InterfaceAddress, PassthroughIntent, UplinkIntent } from '../../src/intent/passthrough.ts';
-import { parseIp } from '../../src/net/ip.ts';
 import { createNetns, listNetns, netnsInode, removeNetns } from '../../src/netlink/netns.ts';
 import { flushPassthrough } from '../../src/passthrough/flush.ts';
 import { keptNetns } from '../../src/passthrough/kept.ts';
 import { PassthroughPlane } from '../../src/passthrough/plane.ts';
 import type { PassthroughEvent } from '../../src/passthrough/plane-view.ts';
 import { run, until } from '../support/fabric.ts';
+import {
+  address,
+  eth1,
+  exec,
+  fabric,
+  home,
+  intent,
+  ip,
+  makeHost,
+  netns,
+  pings,
+  put,
+  removeHost,
+  sysctl,
+} from '../support/plane-host.ts';
 
 const root = process.getuid?.() === 0;
-const home = `lfpp-${process.pid}-h`;
-const netns = `lfpp-${process.pid}-r`;
-const fabric = `lfpp-${process.pid}-f`;
-
-const exec = (...argv: string[]): string =>
-  execFileSync(argv[0]!, argv.slice(1), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-const ip = (where: string, text: string): string => exec('ip', '-n', where, ...text.split(' '));
-const sysctl = (where: string, ...keys: string[]): string[] =>
-  exec('ip', 'netns', 'exec', where, 'sysctl', '-n', ...keys)
-    .trim()
-    .split('\n');
-const put = (where: string, setting: string): string =>
-  exec('ip', 'netns', 'exec', where, 'sysctl', '-qw', setting);
-/** Not by `exec`: leafd works in this process, and must not be kept from it. */
-const pings = async (where: string, to: string): Promise<boolean> =>
-  (await run(['ip', 'netns', 'exec', where, 'ping', '-c1', '-W0.2', to])).exitCode === 0;
-const address = (text: string): InterfaceAddress => {
-  const [bytes, length] = text.split('/');
-  return { bytes: parseIp(bytes!)!, prefixLength: Number(length) };
-};
-
-const eth1: UplinkIntent = { name: 'eth1', parent: 'eth1', mode: { kind: 'move' }, addresses: [] };
-const intent: PassthroughIntent = {
-  netns,
-  nodeIndex: 0,
-  uplinks: [],
-  veth: {
-    hostLink: 'pt-host',
-    routerLink: 'pt-ns',
-    routerAddresses: [address('192.169.10.1/24'), address('fd00:10::1/64')],
-    hostAddresses: [address('192.169.10.2/24'), address('fd00:10::2/64')],
-  },
-  speakers: [],
-  confirmMs: 60_000,
-  restoreOnStop: false,
-};
 const SYSCTLS = [
   'net.ipv4.ip_forward',
   'net.ipv6.conf.all.forwarding',
@@ -68,26 +44,15 @@ describe.skipIf(!root)('passthrough on the kernel', () => {
   let isUplinkUp: boolean;
 
   beforeEach(() => {
-    stateDir = mkdtempSync(join(tmpdir(), 'leafd-passthrough-'));
+    stateDir = makeHost();
     events = [];
     isUplinkUp = false;
-    for (const name of [home, fabric]) createNetns(name);
-    ip(home, 'link set lo up');
-    // A NIC of the fabric: the other leg answers as the first router does.
-    ip(home, `link add eth1 type veth peer name tor netns ${fabric}`);
-    ip(fabric, 'addr add 192.168.11.2/24 dev tor');
-    ip(fabric, 'link set tor up');
-    ip(home, 'link set eth1 mtu 9000');
-    ip(fabric, 'link set tor mtu 9000');
-    ip(home, 'link set eth1 up');
-    ip(home, 'addr add 192.168.11.3/24 dev eth1');
   });
 
   afterEach(() => {
     plane?.close();
     plane = undefined;
-    for (const name of [netns, `${netns}2`, home, fabric]) removeNetns(name);
-    rmSync(stateDir, { recursive: true, force: true });
+    removeHost(stateDir);
   });
 
   function begin(name = netns): PassthroughPlane {
