@@ -99,6 +99,22 @@ test('of IPv6 likewise', () => {
   ]);
 });
 
+test('neighbours of one subnet share what holds them; each is held to the last bit', () => {
+  const others = ['198.51.100.3', '198.51.100.200', '192.0.2.3'].map((address) => neighbour(address));
+  const { r, host } = between({ peers: [neighbour(TOR), neighbour(HOST), ...others] });
+  const shared = [
+    '198.51.100.3/32',
+    '198.51.100.200/32',
+    '198.51.100.128/25',
+    '198.51.100.2/31',
+    '192.0.2.3/32',
+  ];
+  for (const prefix of [...shared, '198.51.100.4/30', '198.51.100.201/32']) say(host, prefix, HOST, '64515');
+  r.run();
+  expect(shared.filter((prefix) => r.kernel.has(prefix))).toEqual([]);
+  expect(r.kernel.has('198.51.100.4/30') && r.kernel.has('198.51.100.201/32')).toBe(true);
+});
+
 test('where there are guests their addresses are within a connected subnet, and move', () => {
   const { r, host } = between({ guests: { freshPreference: 200 } });
   say(host, '198.51.100.2/32', HOST, '64515');

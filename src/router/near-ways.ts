@@ -35,8 +35,7 @@ export class NearWays {
   /** Follows configuration and connected subnets; returns the prefixes of which another is true now. */
   follow(config: RouterConfig, resolver: Resolver): Prefix[] {
     const wanted = new Map<string, Prefix>();
-    for (const address of addressesOf(config))
-      for (const prefix of prefixesPast(address, resolver)) wanted.set(keyOf(prefix), prefix);
+    for (const address of addressesOf(config)) addPrefixesPast(address, resolver, wanted);
     const changed: Prefix[] = [];
     for (const [key, prefix] of this.#known)
       if (!wanted.has(key)) {
@@ -77,23 +76,33 @@ function addressesOf({ peers, networks, guests }: RouterConfig): Uint8Array[] {
   return [...neighbours, ...single.map(({ bytes }) => bytes)];
 }
 
-/** What holds the address within the connected subnet that leads to it. */
-function prefixesPast(address: Uint8Array, resolver: Resolver): Prefix[] {
-  const longest = address.length * 8;
-  const masked = (length: number): Uint8Array => {
-    const bytes = new Uint8Array(address.length);
-    maskInto(bytes, address, length);
-    return bytes;
-  };
-  let subnet = longest;
-  for (; subnet > 0; subnet--) {
-    if (!resolver.hasLength(address, subnet)) continue;
-    if (resolver.routesOf(masked(subnet), subnet).some(({ source }) => source === 'connected')) break;
+/** Adds what holds the address within the connected subnet that leads to it. */
+function addPrefixesPast(address: Uint8Array, resolver: Resolver, wanted: Map<string, Prefix>): void {
+  const subnet = connectedLength(address, resolver);
+  if (subnet === undefined) return;
+  for (let length = address.length * 8; length > subnet; length--) {
+    const prefix = { bytes: masked(address, length), length };
+    const key = keyOf(prefix);
+    // What is shorter is there then, too: neighbours of one subnet share most of it.
+    if (wanted.has(key)) return;
+    wanted.set(key, prefix);
   }
-  if (subnet === 0) return [];
-  const past: Prefix[] = [];
-  for (let length = subnet + 1; length <= longest; length++) past.push({ bytes: masked(length), length });
-  return past;
+}
+
+/** Of the longest connected subnet that an address is in. */
+function connectedLength(address: Uint8Array, resolver: Resolver): number | undefined {
+  for (let length = address.length * 8; length > 0; length--) {
+    if (!resolver.hasLength(address, length)) continue;
+    const routes = resolver.routesOf(masked(address, length), length);
+    if (routes.some(({ source }) => source === 'connected')) return length;
+  }
+  return undefined;
+}
+
+function masked(address: Uint8Array, length: number): Uint8Array {
+  const bytes = new Uint8Array(address.length);
+  maskInto(bytes, address, length);
+  return bytes;
 }
 
 function keyOf({ bytes, length }: Prefix): string {
