@@ -3,6 +3,7 @@
 // protocol 0. `LinkAddress` is what most of leafd asks of an address; `WholeAddress` is all there is, so that
 // one can be made again exactly as it was.
 
+import { sameBytes } from '../lib/bytes.ts';
 import {
   attributeAt,
   attributeBytes,
@@ -160,7 +161,9 @@ export function decodeWholeAddress(bytes: Uint8Array, start: number, end: number
       whole.validS = u32(bytes, at + 8);
     }
   }
-  if (far !== undefined && !sameBytes(far, whole.bytes)) whole.peer = far;
+  const own = whole.bytes;
+  const isOwn = far?.length === own.length && sameBytes(far, 0, own, 0, own.length);
+  if (far !== undefined && !isOwn) whole.peer = far;
   return whole;
 }
 
@@ -189,8 +192,4 @@ export function encodeWholeAddressAdd(
   writer.attributeBytes(IFA_CACHEINFO, times.bytes);
   if (address.protocol !== 0) writer.attributeU8(IFA_PROTO, address.protocol);
   writer.end();
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -2,6 +2,7 @@
 // word. One exchange, some tens of microseconds. A program that runs as somebody else than who opened the socket counts
 // as who opened it.
 
+import { sameBytes } from '../lib/bytes.ts';
 import { eachMessage, MessageWriter, NLMSG_ERROR, u32 } from './message.ts';
 import {
   decodeTcp,
@@ -43,11 +44,9 @@ export function connectionOwner(
 }
 
 function isEnd(a: SocketEnd, b: SocketEnd): boolean {
-  return (
-    a.port === b.port &&
-    a.address.length === b.address.length &&
-    a.address.every((v, i) => v === b.address[i])
-  );
+  const { length } = a.address;
+  if (a.port !== b.port || b.address.length !== length) return false;
+  return sameBytes(a.address, 0, b.address, 0, length);
 }
 
 function ask(socket: NetlinkSocket, ends: SocketEnds, ifindex: number): TcpSocket | undefined {

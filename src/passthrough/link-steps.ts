@@ -169,6 +169,6 @@ function ours(ifindex: number, bytes: Uint8Array, prefixLength: number): LinkAdd
   };
 }
 
-export function same(a: Uint8Array, b: Uint8Array): boolean {
+function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
