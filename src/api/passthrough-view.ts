@@ -129,6 +129,8 @@ function stateOf({
   // A range that nobody has come to waits, and lacks nothing.
   const wanted = sessions.filter((one) => !one.adminDown && (one.kind !== 'range' || one.dynamic));
   const fabric = wanted.filter(({ side }) => side === 'fabric');
+  if (fabric.length === 0 && openperouter?.resources.some(isAppliedUnderlay) === false)
+    return because('down', 'noUnderlay', 'there is no Underlay for this node that can be applied');
   if (fabric.length === 0)
     return because('down', 'noFabric', 'no peer of the fabric is configured, or wanted');
   if (!fabric.some(isUp)) {
@@ -155,6 +157,9 @@ function stateOf({
   }
   return { state: 'up' };
 }
+
+const isAppliedUnderlay = ({ kind, state }: OpenperouterView['resources'][number]): boolean =>
+  kind === 'Underlay' && state === 'applied';
 
 const isUp = ({ state }: PassthroughSessionView): boolean => state === 'established';
 

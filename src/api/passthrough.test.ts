@@ -165,6 +165,12 @@ describe('the one word', () => {
     expect(rig.view()).toMatchObject({ state: 'rolledBack', reason: { text: 'the operator said so' } });
   });
 
+  test('resources of OpenPERouter without an Underlay', () => {
+    const result = { resources: [], problems: [] };
+    const rig = rigOf({ peers: [], report: { result, status: { conditions: [], failedResources: [] } } });
+    expect(rig.view()).toMatchObject({ state: 'down', reason: { code: 'noUnderlay' } });
+  });
+
   test('no peer of the fabric, or all shut down', () => {
     expect(rigOf({ peers: [neighbour(frr, { name: 'frr-ipv4' })] }).view()).toMatchObject({
       state: 'down',

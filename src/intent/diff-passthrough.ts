@@ -101,9 +101,10 @@ function wayText({ parent, mode }: UplinkIntent): string {
 function comesText(uplink: UplinkIntent, { netns, confirmMs }: PassthroughIntent): string {
   const addresses = uplink.addresses.length === 0 ? '' : `, ${addressesText(uplink.addresses)}`;
   if (uplink.mode.kind !== 'move') return `${wayText(uplink)} is made in ${netns}${addresses}`;
+  const moves = `moves into ${netns} with its addresses (ssh to them ends)`;
   return confirmMs === 0
-    ? `moves into ${netns}, and stays there whether a session comes up or not`
-    : `moves into ${netns}; it comes back when no session of the fabric is up within ${formatDuration(confirmMs)}`;
+    ? `${moves}, and stays there whether a session comes up or not`
+    : `${moves}; it comes back when no session of the fabric is up within ${formatDuration(confirmMs)}`;
 }
 
 function goesText(uplink: UplinkIntent): string {

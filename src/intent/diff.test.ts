@@ -217,13 +217,15 @@ const linesBetween = (before: string, after: string) =>
 const passed = (from: string, to: string) =>
   linesBetween(fabric + section, (fabric + section).replace(from, to));
 
+const moves = 'moves into perouter with its addresses (ssh to them ends)';
+
 test('passthrough begins with another speaker, and says which NICs move', () => {
   expect(linesBetween(fabric + section, fabric + section)).toEqual([]);
   expect(linesBetween(fabric, fabric + section)).toEqual([
     'live: add network 192.169.10.2/32',
     'live: add network 192.169.10.3/32',
     'session reset: add passthrough: leafd speaks in the namespace perouter from now on, all sessions begin anew',
-    'live: add uplink eth1: moves into perouter; it comes back when no session of the fabric is up within 1m',
+    `live: add uplink eth1: ${moves}; it comes back when no session of the fabric is up within 1m`,
     'live: add uplink up0: a macvlan of eth0 is made in perouter, 192.0.2.5/24',
     'live: add peer frr-ipv4',
     'live: add peer bird-ipv4',
@@ -256,12 +258,12 @@ test('a changed speaker is a changed peer, and no other session is touched', () 
 
 test('uplinks come live; what goes, or loses an address, takes its sessions along', () => {
   expect(passed('[eth1, ', '[eth1, eth2, ')).toEqual([
-    'live: add uplink eth2: moves into perouter; it comes back when no session of the fabric is up within 1m',
+    `live: add uplink eth2: ${moves}; it comes back when no session of the fabric is up within 1m`,
   ]);
   expect(passed('uplinks: [eth1, ', 'confirm: 0s\n  uplinks: [eth3, ')).toEqual([
     'live: change passthrough.confirm: 1m -> 0s',
     'session reset: remove uplink eth1: goes back to the host, sessions over it end',
-    'live: add uplink eth3: moves into perouter, and stays there whether a session comes up or not',
+    `live: add uplink eth3: ${moves}, and stays there whether a session comes up or not`,
   ]);
   expect(passed('[192.0.2.5/24]}', '[192.0.2.5/24, "2001:db8::5/64"], mtu: 9000}')).toEqual([
     'live: change uplink up0: mtu 9000',
