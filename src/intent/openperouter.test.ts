@@ -258,3 +258,29 @@ describe('documents', () => {
     expect(read('---\n---\n# no\n').problems).toEqual([]);
   });
 });
+
+describe('a resource of the same name in another namespace', () => {
+  const of = (namespace: string, asn: number) => ({
+    file: `kubernetes:${namespace}/Underlay/fabric`,
+    text: underlay({ asn }, 'fabric', { namespace }),
+  });
+  const asnOf = (result: ReturnType<typeof readOpenperouter>) => treeOf(result).bgp!.asn;
+
+  test('does not take the place of the one in force, wherever it stands', () => {
+    const first = readOpenperouter({ sources: [of('system', 64514)], node });
+    const second = readOpenperouter({
+      sources: [of('a-tenant', 1), of('system', 64514)],
+      node,
+      good: first.good,
+    });
+    expect(asnOf(second)).toBe(64514);
+    expect(statesOf(second)).toEqual(['Underlay/fabric failed ValidationFailed', 'Underlay/fabric applied']);
+    expect(second.problems).toMatchObject([{ where: { file: 'kubernetes:a-tenant/Underlay/fabric' } }]);
+  });
+
+  test('takes it when that is gone', () => {
+    const first = readOpenperouter({ sources: [of('system', 64514)], node });
+    const second = readOpenperouter({ sources: [of('a-tenant', 1)], node, good: first.good });
+    expect(asnOf(second)).toBe(1);
+  });
+});

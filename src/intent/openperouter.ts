@@ -76,17 +76,16 @@ export function readOpenperouter(input: OpenperouterInput): OpenperouterResult {
 }
 
 function readCandidates(raws: readonly RawResource[], good: ReadonlyMap<string, Resource>): Candidate[] {
-  const seen = new Map<string, Place>();
+  const owners = ownersOf(raws, good);
   return raws.map((raw) => {
     const { kind, name, where } = raw;
     const key = keyOf(raw);
-    const twice = seen.get(key);
-    const before = twice === undefined ? good.get(key) : undefined;
+    const owner = owners.get(key)!;
+    const before = owner === raw ? good.get(key) : undefined;
     const problems = [...raw.problems];
     const resource = readResource(raw, problems);
-    if (twice !== undefined)
-      problems.push({ where, path: key, reason: `is given already at ${formatPlace(twice)}` });
-    else seen.set(key, where);
+    if (owner !== raw)
+      problems.push({ where, path: key, reason: `is given already at ${formatPlace(owner.where)}` });
     if (resource !== undefined && before !== undefined && problems.length === 0)
       problems.push(...judgeChange(resource, before));
     const written = problems.length === 0 ? resource : undefined;
@@ -102,6 +101,26 @@ function readCandidates(raws: readonly RawResource[], good: ReadonlyMap<string, 
       leftOut: [],
     };
   });
+}
+
+/**
+ * Who has a name of a kind: the first, but a later one that is in force and from the same namespace. Else whoever may
+ * write in another namespace of the cluster could take a resource's place by its name.
+ */
+function ownersOf(
+  raws: readonly RawResource[],
+  good: ReadonlyMap<string, Resource>,
+): Map<string, RawResource> {
+  const owners = new Map<string, RawResource>();
+  for (const raw of raws) {
+    const key = keyOf(raw);
+    const owner = owners.get(key);
+    const before = good.get(key);
+    const isBefore = (one: RawResource): boolean =>
+      before !== undefined && one.namespace === before.namespace;
+    if (owner === undefined || (isBefore(raw) && !isBefore(owner))) owners.set(key, raw);
+  }
+  return owners;
 }
 
 function readResource(raw: RawResource, problems: ConfigProblem[]): Resource | undefined {
