@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   type ApiObject,
+  configurationOf,
   MAX_SECRETS,
   nodeFacts,
   passwordsOf,
@@ -91,4 +92,21 @@ test('sources are sorted, whatever the order of the answers', () => {
     'kubernetes:x/Underlay/a',
     'kubernetes:x/Underlay/b',
   ]);
+});
+
+test('the oldest is first, whatever its name', () => {
+  const type = RESOURCE_TYPES[0]!;
+  const made = (namespace: string, day: number) =>
+    configurationOf({
+      metadata: { name: 'u', namespace, creationTimestamp: `2026-01-${10 + day}T00:00:00Z` },
+      spec: {},
+    })!;
+  const found = sourcesOf([{ type, objects: [made('tenant', 5), made('system', 1), made('a', 3)] }]);
+  expect(found.map(({ file }) => file.split('/')[0])).toEqual([
+    'kubernetes:system',
+    'kubernetes:a',
+    'kubernetes:tenant',
+  ]);
+  // It is no part of the text, whose lines are told.
+  expect(found[0]!.text).not.toContain('2026');
 });

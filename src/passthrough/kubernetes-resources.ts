@@ -13,6 +13,7 @@ export interface ApiObject {
     namespace?: string;
     uid?: string;
     resourceVersion?: string;
+    creationTimestamp?: string;
     labels?: Readonly<Record<string, string>>;
     annotations?: Readonly<Record<string, string>>;
   };
@@ -72,9 +73,11 @@ export function collectionKey(path: string, fieldSelector?: string): string {
 
 /** What is kept of a resource; undefined for a mirror of a static file. */
 export function configurationOf(object: ApiObject): ApiObject | undefined {
-  const { name, namespace, labels } = object.metadata;
+  const { name, namespace, labels, creationTimestamp } = object.metadata;
   if (labels?.[MIRROR_LABEL] === MIRROR_VALUE) return undefined;
-  return { metadata: { name, ...(namespace === undefined ? {} : { namespace }) }, spec: object.spec ?? {} };
+  const where = namespace === undefined ? {} : { namespace };
+  const since = creationTimestamp === undefined ? {} : { creationTimestamp };
+  return { metadata: { name, ...where, ...since }, spec: object.spec ?? {} };
 }
 
 /** What is kept of a node: labels, the index, and the uid, because the status is owned by the node. */
@@ -97,28 +100,37 @@ export function secretPartOf({ metadata: { name, namespace }, data = {} }: ApiOb
 
 /** A resource as a source of configuration: indented, so that a place in it has a line of its own. */
 export function sourceOf(type: ResourceType, object: ApiObject): SourceText {
-  const { name, namespace } = object.metadata;
+  const { creationTimestamp: _, ...metadata } = object.metadata;
+  const { name, namespace } = metadata;
   const body = {
     apiVersion: `${type.group}/${VERSION}`,
     kind: type.kind,
-    metadata: object.metadata,
+    metadata,
     spec: object.spec,
   };
   return { file: `kubernetes:${namespace ?? ''}/${type.kind}/${name}`, text: JSON.stringify(body, null, 2) };
 }
 
-/** All sources, sorted by kind and name, each name of a kind once. */
+/**
+ * All sources, each name of a kind once. The oldest first, as the cluster tells it: of two that exclude each other the
+ * first counts, and nobody shall oust another's resource by making one with a name that sorts before it.
+ */
 export function sourcesOf(
   found: readonly { type: ResourceType; objects: Iterable<ApiObject> }[],
 ): SourceText[] {
-  const sources = new Map<string, SourceText>();
+  const sources = new Map<string, { source: SourceText; since: string }>();
   const byAge = found.toSorted((a, b) => GROUPS.indexOf(a.type.group) - GROUPS.indexOf(b.type.group));
   for (const { type, objects } of byAge)
     for (const object of objects) {
       const source = sourceOf(type, object);
-      if (!sources.has(source.file)) sources.set(source.file, source);
+      const { creationTimestamp: since = '' } = object.metadata;
+      if (!sources.has(source.file)) sources.set(source.file, { source, since });
     }
-  return [...sources.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
+  return [...sources.values()]
+    .sort((a, b) =>
+      a.since === b.since ? (a.source.file < b.source.file ? -1 : 1) : a.since < b.since ? -1 : 1,
+    )
+    .map(({ source }) => source);
 }
 
 export interface NodeFacts {
