@@ -188,7 +188,7 @@ export class Daemon {
     former: { before: Intent; routerBefore: RouterConfig },
   ): Promise<void> {
     const { passthrough } = this.#parts;
-    const isHomecoming = passthrough.plane !== undefined && next.intent.passthrough === undefined;
+    const isHomecoming = former.before.passthrough !== undefined && next.intent.passthrough === undefined;
     // Found out before any session is ended: a speaker of the host may have the port.
     if (isHomecoming && next.intent.bgp.speaker !== 'none') refuseListener(next.intent.bgp.port);
     await this.#station.stop(true);
@@ -197,10 +197,19 @@ export class Daemon {
       await passthrough.configure(next.intent.passthrough);
       this.#station = await Station.start(stationOptions(this.#parts, next.intent, next.router));
     } catch (error) {
-      await passthrough.configure(former.before.passthrough);
-      this.#station = await Station.start(stationOptions(this.#parts, former.before, former.routerBefore));
+      await this.#startAgain(former).catch((failure: unknown) => {
+        // Without a speaker leafd is of no use: who started it starts it again.
+        setImmediate(() => {
+          throw failure;
+        });
+      });
       throw error;
     }
+  }
+
+  async #startAgain({ before, routerBefore }: { before: Intent; routerBefore: RouterConfig }): Promise<void> {
+    await this.#parts.passthrough.configure(before.passthrough);
+    this.#station = await Station.start(stationOptions(this.#parts, before, routerBefore));
   }
 
   /** Nothing of the speaker stays in a namespace that it leaves. */
@@ -241,5 +250,7 @@ function stationOptions(
   router: RouterConfig,
 ): StationOptions {
   const stateDir = stateDirOf(options.state, intent.passthrough?.netns);
-  return { intent, router, netns: passthrough.plane?.netnsPath, stateDir, log, tell };
+  // A plane may still be there for what could not go back.
+  const netns = intent.passthrough && passthrough.plane?.netnsPath;
+  return { intent, router, netns, stateDir, log, tell };
 }

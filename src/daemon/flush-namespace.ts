@@ -32,6 +32,6 @@ export function flushEverywhere(stateDir: string): {
 } {
   const netns = keptNetns(stateDir);
   if (netns !== undefined) flushNamespace(stateDirOf(stateDir, netns), netns);
-  const passthrough = flushPassthrough({ stateDir });
-  return { home: flushNamespace(stateDir, undefined)!, passthrough };
+  const home = flushNamespace(stateDir, undefined)!;
+  return { home, passthrough: flushPassthrough({ stateDir }) };
 }

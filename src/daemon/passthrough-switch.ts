@@ -30,17 +30,17 @@ export class PassthroughSwitch {
     this.#parts = parts;
   }
 
-  /**
-   * Brings namespace, NICs and veth to what is wanted; undefined: everything goes back. Rejects with LeafdError when
-   * another namespace is wanted and there is still something in the former one.
-   */
+  /** Brings namespace, NICs and veth to what is wanted; undefined: everything goes back. Rejects with LeafdError. */
   async configure(intent: PassthroughIntent | undefined): Promise<void> {
-    if (this.#plane !== undefined && intent?.netns !== this.#plane.netns) this.#leave(intent?.netns);
-    const netns = intent?.netns ?? (await this.#netnsLeft());
-    if (netns === undefined) return;
-    this.#plane ??= await this.#open(netns);
+    if (intent === undefined) return this.#giveBack();
+    if (this.#plane !== undefined && this.#plane.netns !== intent.netns) {
+      // What cannot go back now is for the next plane, which finds it in the state directory.
+      this.#plane.setIntent(undefined);
+      this.#plane.close();
+      this.#plane = undefined;
+    }
+    this.#plane ??= await this.#open(intent.netns);
     this.#plane.setIntent(intent);
-    if (intent === undefined) this.#leave(undefined);
   }
 
   /** Undefined while there is none. */
@@ -65,26 +65,32 @@ export class PassthroughSwitch {
   async #open(netns: string): Promise<PassthroughPlane> {
     const { PassthroughPlane } = await import('../passthrough/plane.ts');
     const { stateDir, event, kernelFailed, isUplinkUp, whyNoUplink } = this.#parts;
-    return new PassthroughPlane({
-      netns,
-      stateDir,
-      isUplinkUp,
-      whyNoUplink,
-      onChange: kernelFailed,
-      event: (one) => event(passthroughEvent(one)),
-    });
+    try {
+      return new PassthroughPlane({
+        netns,
+        stateDir,
+        isUplinkUp,
+        whyNoUplink,
+        onChange: kernelFailed,
+        event: (one) => event(passthroughEvent(one)),
+      });
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      if (error instanceof LeafdError || typeof code !== 'string') throw error;
+      // The kernel or a full disk: nothing that leafd could be wrong about.
+      const text = `the router namespace ${netns} cannot be made: ${(error as Error).message}`;
+      throw new LeafdError('passthrough-refused', text, { cause: error });
+    }
   }
 
   /** What cannot go back yet is tried again by the plane, which stays for it. */
-  #leave(next: string | undefined): void {
-    this.#plane?.setIntent(undefined);
-    if (this.#isSomethingLeft()) {
-      if (next === undefined) return;
-      throw new LeafdError('passthrough-left', `something is left in ${this.#plane?.netns}`, {
-        hint: `leafctl kernel says what; then ${next} can be the router namespace`,
-      });
-    }
-    this.#plane?.close();
+  async #giveBack(): Promise<void> {
+    const netns = await this.#netnsLeft();
+    if (netns === undefined) return;
+    this.#plane ??= await this.#open(netns);
+    this.#plane.setIntent(undefined);
+    if (this.#isSomethingLeft()) return;
+    this.#plane.close();
     this.#plane = undefined;
   }
 
