@@ -1,7 +1,7 @@
 // What a station leaves in a namespace that it will not come back to: everything of leafd's is taken from it. And all
 // of leafd's together, for `leafd --flush`. A file of its own, loaded when it is needed.
 
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { type FlushReport, flushAll } from '../dataplane/flush-all.ts';
 import { LinkMonitor } from '../netlink/monitor.ts';
 import { netnsPath } from '../netlink/netns.ts';
@@ -22,6 +22,8 @@ export function flushNamespace(stateDir: string, netns: string | undefined): Flu
   } finally {
     links.close();
     rtnl.close();
+    // What was remembered of a namespace of its own is of no use any more.
+    if (netns !== undefined) rmSync(stateDir, { recursive: true, force: true });
   }
 }
 
