@@ -226,6 +226,7 @@ export function reasonOf(router: Router, peer: Peer): string | undefined {
   if (peer.config.kind === 'address' && peer.config.interface !== undefined && peer.ifindex === 0)
     return `there is no interface ${peer.config.interface}`;
   if (peer.remote === undefined) return 'no neighbour heard';
+  if (!router.mayCall(peer)) return 'not called: its link is down, or the way leads over another neighbour';
   const { lastError } = peer.main.session;
   if (lastError === undefined) return silenceText(peer);
   const refused = refusedText(peer);

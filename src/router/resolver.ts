@@ -107,18 +107,23 @@ export class Resolver {
    * next hop reachable.
    */
   resolve(address: Uint8Array): Resolution | undefined {
+    const [route] = this.routesTo(address);
+    if (route === undefined) return undefined;
+    const via = route.gateway === undefined ? {} : { gateway: route.gateway };
+    return { ifindex: route.ifindex, metric: route.source === 'connected' ? 0 : route.metric, ...via };
+  }
+
+  /** The routes of the longest prefix that holds an address, best first; no default route is among them. */
+  routesTo(address: Uint8Array): readonly KernelRoute[] {
     const half = this.#half(address);
     const masked = new Uint8Array(address.length);
     for (let length = address.length * 8; length > 0; length--) {
       if (half.lengths[length] === 0) continue;
       maskInto(masked, address, length);
       const id = findKey(half.table, masked, length);
-      const route = id < 0 ? undefined : half.routes[id]![0];
-      if (route === undefined) continue;
-      const via = route.gateway === undefined ? {} : { gateway: route.gateway };
-      return { ifindex: route.ifindex, metric: route.source === 'connected' ? 0 : route.metric, ...via };
+      if (id >= 0 && half.routes[id]!.length > 0) return half.routes[id]!;
     }
-    return undefined;
+    return [];
   }
 
   #half(bytes: Uint8Array): HalfTable {

@@ -37,6 +37,7 @@ import { MachineRoutes } from './machine-routes.ts';
 import { MemoryLimit } from './memory-limit.ts';
 import { NextHops } from './next-hops.ts';
 import { connectTargetOf, hopsOf, type OfferState, sessionConfigOf } from './offer.ts';
+import { isWithinReach } from './one-hop.ts';
 import { Origination } from './origination.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { isEnabled, type Peer } from './peer.ts';
@@ -126,7 +127,7 @@ export class Router {
       {
         nowMs,
         sessionConfig: (peer) => sessionConfigOf(this.#config, peer, this.#offerState(peer)),
-        connectTarget: (peer) => connectTargetOf(this.#config, peer),
+        connectTarget: (peer) => (this.mayCall(peer) ? connectTargetOf(this.#config, peer) : undefined),
         established: (peer, negotiated) => {
           this.sessionRoutes.established(peer, negotiated);
           this.liveness.follow(peer);
@@ -362,6 +363,16 @@ export class Router {
     if (peer.ifindex !== 0 || peer.remote === undefined) return peer.ifindex;
     const way = this.resolver.resolve(peer.remote);
     return way === undefined || way.gateway !== undefined ? 0 : way.ifindex;
+  }
+
+  /** Whether there is a way by which the peer is called (one-hop.ts). */
+  mayCall(peer: Peer): boolean {
+    const { resolver, directory } = this;
+    const isLinkUp = (ifindex: number): boolean => directory.links.get(ifindex)?.up === true;
+    return isWithinReach(
+      { config: this.#config, resolver, rib: (family) => this.ribs[family]!, isLinkUp },
+      peer,
+    );
   }
 
   // ---- transport ----
