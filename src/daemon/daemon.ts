@@ -144,13 +144,14 @@ export class Daemon {
     news.look(configuration.openperouter);
     configuration.onChange(async ({ intent, router, before, routerBefore, openperouter }) => {
       const isAnew = startsAnew(before, intent);
+      const wasUp = this.isUplinkUp();
       if (isAnew) await this.#startAnew({ intent, router }, { before, routerBefore });
       else {
         await passthrough.configure(intent.passthrough);
         this.#station.configure(intent, router);
       }
-      // A NIC that was taken back may have had the wrong neighbour only, or the wrong AS.
-      if (isAnew || !isDeepStrictEqual(router.peers, routerBefore.peers)) passthrough.plane?.retry();
+      if (isAnew || !isDeepStrictEqual(fabricPeers(router), fabricPeers(routerBefore)))
+        this.#tryFabric(wasUp);
       await sources.follow(intent);
       news.look(openperouter);
       log.event({ level: 'info', kind: 'config-applied', text: 'a new configuration is in force' });
@@ -159,6 +160,15 @@ export class Daemon {
     const { speaker, asn } = configuration.intent.bgp;
     log.info(speaker === 'none' ? 'leafd is up: another daemon speaks BGP' : `leafd is up: AS ${asn}`);
     notifySystemd('READY=1');
+  }
+
+  /**
+   * The AS or neighbours of the fabric are others. A NIC that was taken back may have had the wrong ones; one that is
+   * inside may have them now, which the operator cannot mend if it was his way in.
+   */
+  #tryFabric(wasUp: boolean): void {
+    const { plane } = this.#parts.passthrough;
+    if (plane?.retry() !== true && wasUp) plane?.doubt();
   }
 
   /** Reads the configuration again; a bad one is told and changes nothing. */
@@ -242,6 +252,11 @@ export class Daemon {
 function tellSystemd({ kind, text }: NewEvent): void {
   if (kind === 'passthrough-rolled-back') notifySystemd(`STATUS=${text}`);
   else if (kind === 'passthrough-confirmed') notifySystemd('STATUS=');
+}
+
+/** Those that are no speakers of this host. */
+function fabricPeers({ peers }: RouterConfig): RouterConfig['peers'] {
+  return peers.filter(({ awaitMs }) => awaitMs === undefined);
 }
 
 function stationOptions(

@@ -21,6 +21,7 @@ import type { PassthroughEvent, PassthroughPlaneView } from './plane-view.ts';
 import { type GivenBack, nicObject, RouterParts, type RouterPartsOptions } from './router-parts.ts';
 import {
   commandTrial,
+  doubtTrial,
   lookAtTrial,
   NO_TRIAL,
   namesOf,
@@ -189,6 +190,14 @@ export class PassthroughPlane {
   /** NICs that were sent home are tried again. False where none were. */
   retry(): boolean {
     return this.#command('retry');
+  }
+
+  /** What the fabric knows of us was changed: NICs that were confirmed are on trial again. False where none were. */
+  doubt(): boolean {
+    const [parts, intent] = [this.#parts, this.#intent];
+    if (!parts || !intent) return false;
+    const trial = doubtTrial(parts.kept.trial, intent.confirmMs, this.#now());
+    return trial !== undefined && this.#setTrial(parts, trial);
   }
 
   /** Everything goes back; what the operator confirmed is remembered. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import {
   commandTrial,
+  doubtTrial,
   lookAtTrial,
   NO_TRIAL,
   resumeTrial,
@@ -94,4 +95,14 @@ test('the operator confirms and rolls back, where there is something to', () => 
   expect(commandTrial(running, 'rollBack', at(1))?.kind).toBe('rolledBack');
   expect(commandTrial(NO_TRIAL, 'rollBack', at(1))).toBeUndefined();
   expect(commandTrial(running, 'retry', at(1))).toBeUndefined();
+});
+
+test('what was confirmed is on trial again when it is doubted, unless nobody wants trials', () => {
+  const confirmed: Trial = { kind: 'confirmed', set: 'eth1' };
+  const doubted = doubtTrial(confirmed, MINUTE, at(7))!;
+  expect(doubted).toMatchObject({ kind: 'running', set: 'eth1', confirmMs: MINUTE });
+  expect(trialEndsInMs(doubted, at(7))).toBe(MINUTE);
+  expect(wantTrial(doubted, { ...first, wouldMove: false }, at(8))).toBe(doubted);
+  expect(doubtTrial(confirmed, 0, at(7))).toBeUndefined();
+  for (const trial of [NO_TRIAL, running]) expect(doubtTrial(trial, MINUTE, at(7))).toBeUndefined();
 });

@@ -3,7 +3,8 @@
 // the state, what happened, two clocks.
 //
 // A set of NICs that was confirmed once stays so, over restarts too: after a power cut the fabric may need longer than
-// the host. A set is tried again after it was rolled back when the configuration changes, when the operator says so,
+// the host. But who changes the neighbours or the AS while a session is up may cut himself off as well: that is tried
+// likewise. A set is tried again after it was rolled back when the configuration changes, when the operator says so,
 // or at the next start. A trial outlives a crash, because its end is on disk: within one boot by the monotonic clock,
 // which nobody sets; after another boot by the time of day, and at most as long as the whole trial.
 
@@ -83,6 +84,16 @@ export function wantTrial(
   if (confirmMs === 0) return NO_TRIAL;
   // NICs that are inside already, as after a lost state file, are not put on trial by a start.
   if (trial.kind === 'none' && !wouldMove) return trial;
+  return newTrial(set, confirmMs, now);
+}
+
+/** What was confirmed is on trial again; undefined where nothing is confirmed, or nobody wants trials. */
+export function doubtTrial(trial: Trial, confirmMs: number, now: TrialTime): Trial | undefined {
+  if (trial.kind !== 'confirmed' || confirmMs === 0) return undefined;
+  return newTrial(trial.set, confirmMs, now);
+}
+
+function newTrial(set: string, confirmMs: number, now: TrialTime): RunningTrial {
   return {
     kind: 'running',
     set,

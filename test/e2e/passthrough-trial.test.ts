@@ -125,7 +125,7 @@ it('a kill of leafd in the trial does not end it: the NIC comes home in the life
   await homeAsBefore();
 });
 
-it('goes in for good when the ToR answers, also through later starts without a ToR', async () => {
+it('goes in for good when the ToR answers', async () => {
   await configureFrr(
     fabric,
     'tor',
@@ -149,6 +149,30 @@ it('goes in for good when the ToR answers, also through later starts without a T
     { node: 'node1', address: services.frr.ipv4 },
   ] as const;
   expect(await tcpSourceSeen(fabric, ...ends)).toBe(services.client.ipv4);
+});
+
+it('who cuts himself off by another neighbour while all is well gets his NIC back, and in again with the right one', async () => {
+  const [own, other] = [fabric.configOf('node1'), `${before}.yaml`];
+  const wrong = readFileSync(own, 'utf8').replaceAll(/(remoteAs"?: )64512/g, '$164999');
+  expect(wrong).toContain('64999');
+  writeFileSync(other, wrong);
+  expect((await fabric.leafctl('node1', 'apply', other)).exitCode).toBe(0);
+  expect(await isHome()).toBe(false);
+  await until(
+    () => passthroughView(fabric),
+    ({ state }) => state === 'rolledBack',
+    { timeoutMs: 10_000 },
+  );
+  await homeAsBefore();
+  expect((await fabric.leafctl('node1', 'apply', own)).exitCode).toBe(0);
+  await until(
+    () => passthroughView(fabric),
+    ({ trial }) => trial.state === 'confirmed',
+    { timeoutMs: 10_000, what: 'the trial' },
+  );
+});
+
+it('what was confirmed needs no trial at later starts, also without a ToR', async () => {
   await configureFrr(fabric, 'tor', 'router bgp 64512', `no ${neighbour}`);
   await fabric.lab('restart', 'node1', '--kill');
   await new Promise((resolve) => setTimeout(resolve, 7000));
