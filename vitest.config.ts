@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// One project a layer, so that `npm test` can give each its own budget. Kernel, interop and e2e share the
-// machine's network namespaces and run one file at a time.
+// One project a layer, so that `npm test` can give each its own budget. Kernel and e2e measure times on a machine that
+// they share, and run one file at a time.
 const serial = { fileParallelism: false, maxConcurrency: 16, testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
@@ -32,15 +32,16 @@ export default defineConfig({
           server: { deps: { external: [/\.klab\/shared\//] } },
         },
       },
+      // Each file has a lab of its own and mostly waits: two at a time.
       {
         test: {
           name: 'interop',
           include: ['test/interop/**/*.test.ts'],
           exclude: ['test/interop/matrix/**'],
           ...serial,
+          fileParallelism: true,
         },
       },
-      // Each file has a lab of its own and mostly waits: two at a time.
       {
         test: {
           name: 'matrix',

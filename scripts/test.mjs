@@ -16,7 +16,7 @@ const layers = long
   ? [
       { name: 'fuzz', budgetS: 1200, env: { LEAFD_FUZZ_CASES: '10000000' } },
       { name: 'sim', budgetS: 1200, env: { LEAFD_SIM_SEEDS: '10000' } },
-      { name: 'interop', budgetS: 1500, env: { LEAFD_TEST_LONG: '1' } },
+      { name: 'interop', budgetS: 1500, words: ['--maxWorkers=1'], env: { LEAFD_TEST_LONG: '1' } },
       { name: 'e2e', budgetS: 1200, env: { LEAFD_TEST_LONG: '1' } },
       { name: 'soak', budgetS: 4000, env: { LEAFD_SOAK_MINUTES: '60' } },
     ]
@@ -28,7 +28,7 @@ const layers = long
       { name: 'kernel', budgetS: 360 },
       { name: 'klab', budgetS: 120, lab: true },
       { name: 'conformance', budgetS: 120 },
-      { name: 'interop', budgetS: 540, again: true },
+      { name: 'interop', budgetS: 330, words: ['--maxWorkers=2'], again: true },
       { name: 'matrix', budgetS: 240, words: ['--maxWorkers=2'], again: true },
       { name: 'e2e', budgetS: 600, again: true },
     ];
