@@ -48,12 +48,29 @@ function nothingKept(): Kept {
 export function loadKept(stateDir: string): Kept {
   const path = join(stateDir, PASSTHROUGH_STATE_FILE);
   return readStateFile(path, SCHEMA, nothingKept(), (data) => ({
-    namespace: data.namespace as KeptNamespace | undefined,
-    trial: (data.trial as Trial | undefined) ?? NO_TRIAL,
+    namespace: namespaceOf(data.namespace as KeptNamespace | undefined),
+    trial: trialOf((data.trial as Trial | undefined) ?? NO_TRIAL),
     sysctls: new Map(Object.entries(data.sysctls as Record<string, SavedSysctl>)),
     addresses: new Set(data.addresses as string[]),
     making: new Set(data.making as string[]),
   }));
+}
+
+/** A name that is a path would lead somewhere else. */
+function namespaceOf(namespace: KeptNamespace | undefined): KeptNamespace | undefined {
+  if (namespace === undefined) return undefined;
+  const { name, made, inode, cookie, bootId } = namespace;
+  const isName = typeof name === 'string' && /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name);
+  if (!isName || typeof made !== 'boolean' || typeof inode !== 'number')
+    throw new Error('it names no namespace');
+  return { name, made, inode, cookie: String(cookie), bootId: String(bootId) };
+}
+
+function trialOf(trial: Trial): Trial {
+  const kinds: readonly Trial['kind'][] = ['none', 'running', 'confirmed', 'rolledBack'];
+  if (!kinds.includes(trial.kind) || (trial.kind !== 'none' && typeof trial.set !== 'string'))
+    throw new Error('its trial is none');
+  return trial;
 }
 
 /** Writes the state file atomically; with nothing to remember it is removed. */
