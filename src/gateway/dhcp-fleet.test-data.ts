@@ -17,6 +17,7 @@ interface Node {
   offset: number;
   records: Map<number, ToldRecord>;
   promises: Map<number, number>;
+  unsure: KeptLeases['unsure'];
   frozenUntil: number;
   side: number;
 }
@@ -76,6 +77,7 @@ export class Fleet {
       offset: this.rng.below(1e9),
       records: new Map(),
       promises: new Map(),
+      unsure: undefined,
       frozenUntil: 0,
       side: 0,
     }));
@@ -111,8 +113,10 @@ export class Fleet {
       charter: this.plan.charter,
       records: [...node.records.values()],
       promises: [...node.promises],
+      unsure: node.unsure,
     };
     node.pool = new LeasePool(this.plan, node.name, lost ? 'lost' : kept, this.clock(node));
+    node.unsure = node.pool.unsure(this.clock(node));
   }
 
   run(forMs: number, each?: () => void): void {
@@ -139,6 +143,7 @@ export class Fleet {
       if (action.kind === 'keep') {
         for (const record of action.records) node.records.set(record.index, record);
         for (const [index, generation] of action.promises) node.promises.set(index, generation);
+        node.unsure = node.pool!.unsure(this.clock(node));
       } else if (action.kind === 'send') this.#post(node, action.to, action.message);
       else {
         const id = `${node.name} ${action.ticket}`;

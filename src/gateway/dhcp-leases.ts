@@ -12,9 +12,9 @@
 //
 // Ends carry a margin for clocks that drift, for the wait for a quorum and for messages on their way. A release makes
 // nothing earlier: a member out of reach might have lengthened the lease after it. Who lost its file ('lost') gives
-// nothing and promises nothing for the longest lease it may have given, and then asks for its whole share as in 3, in
-// a generation far beyond the ones that it has forgotten. A member that is new in its configuration ('joining', or
-// another list of members than the kept one) waits twice as long and asks everybody, the old homes above all.
+// nothing, agrees to nothing and promises nothing for the longest lease it may have given. Then it asks for its whole
+// share as in 3, in generations far beyond those it has forgotten. A member that is new in its configuration
+// ('joining', or another charter than the kept one) waits twice as long and asks everybody, old homes above all.
 
 import { BATCH, BUCKET, type DhcpMessage } from './dhcp-messages.ts';
 import { homeOf, type PoolPlan } from './dhcp-plan.ts';
@@ -35,6 +35,8 @@ const OFFER_MS = 60_000;
 const OFFERS_MAX = 4096;
 const PENDING_MAX = 4096;
 const RECLAIM_EVERY_MS = 2000;
+/** A round of asking is over after that: promises may be forgotten by who loses its file. */
+const ROUND_MS = 10_000;
 const DIGEST_EVERY_MS = 5000;
 export const DECLINE_MS = 600_000;
 const LOST_STEP = 1024;
@@ -44,11 +46,13 @@ export function marginMs(leaseTimeMs: number): number {
   return 10_000 + leaseTimeMs / 500;
 }
 
-/** The state on disk; `members` are those of the configuration it was written under. */
+/** The state on disk, and the charter it was written under. */
 export interface KeptLeases {
   charter: string;
   records: readonly unknown[];
   promises: readonly (readonly [number, number])[];
+  /** As `LeasePool.unsure` was: a restart must not cut the wait of who lost its file, or is new, short. */
+  unsure: 'joining' | 'lost' | undefined;
 }
 
 export type LeaseAction =
@@ -81,7 +85,7 @@ export class LeasePool {
   readonly #offered = new Map<number, string>();
   readonly #pending = new Map<number, Pending>();
   /** Generation asked for, and who confirmed. */
-  readonly #reclaims = new Map<number, { generation: number; confirmed: Set<string> }>();
+  readonly #reclaims = new Map<number, { generation: number; confirmed: Set<string>; startMs: number }>();
   /** Addresses of the own share that may not be given before they are taken back. */
   readonly #doubted = new Set<number>();
   readonly #own: number[] = [];
@@ -111,8 +115,10 @@ export class LeasePool {
     for (let index = 0; index < plan.size; index++)
       if (homeOf(plan, index) === self && !plan.excluded.has(index)) this.#own.push(index);
     const kept = typeof from === 'object' && from.charter === plan.charter ? from : undefined;
-    this.#lost = from === 'lost';
-    this.#everybody = from !== 'founding' && !this.#lost && kept === undefined;
+    const unsure =
+      kept === undefined ? (from === 'founding' || from === 'lost' ? from : 'joining') : kept.unsure;
+    this.#lost = unsure === 'lost';
+    this.#everybody = unsure === 'joining';
     const longestMs = plan.leaseTimeMs + marginMs(plan.leaseTimeMs);
     this.#quietUntilMs = this.#everybody ? nowMs + 2 * longestMs : this.#lost ? nowMs + longestMs : nowMs;
     if (this.#everybody || this.#lost) for (const index of this.#own) this.#doubted.add(index);
@@ -129,10 +135,21 @@ export class LeasePool {
     this.#out = [];
   }
 
+  #forgot(nowMs: number): boolean {
+    return this.#lost && nowMs < this.#quietUntilMs;
+  }
+
+  /** Whether a part of the own share is not known to be free yet, and why; on disk before a later start relies on it. */
+  unsure(nowMs: number): KeptLeases['unsure'] {
+    if (nowMs >= this.#quietUntilMs && this.#doubted.size === 0) return undefined;
+    return this.#everybody ? 'joining' : 'lost';
+  }
+
   /** Everything that must survive. */
   kept(nowMs: number): KeptLeases {
     const records = [...this.#records.values()].map((record) => tellRecord(record, nowMs));
-    return { charter: this.plan.charter, records, promises: [...this.#promises] };
+    const promises = [...this.#promises];
+    return { charter: this.plan.charter, records, promises, unsure: this.unsure(nowMs) };
   }
 
   /** The actions since the last call, in their order. */
@@ -219,18 +236,16 @@ export class LeasePool {
     const record = this.#records.get(index);
     const own = this.isOwn(index);
     const theirs = record?.client === client && record.state === 'bound';
-    if (!own && !theirs) return { kind: 'unknown' };
+    if (!own && (!theirs || this.#forgot(nowMs))) return { kind: 'unknown' };
     if (!theirs && !this.#isFree(index, client)) return { kind: 'refused' };
-    const reclaim = this.#reclaims.get(index);
-    if (!own && (this.#promises.get(index) ?? 0) > record!.generation) return { kind: 'unknown' };
+    const promised = this.#promises.get(index) ?? 0;
+    if (!own && promised > record!.generation) return { kind: 'unknown' };
     this.#endOffer(client, index);
     const endMs = nowMs + this.plan.leaseTimeMs + marginMs(this.plan.leaseTimeMs);
-    const begins = own && (!theirs || reclaim !== undefined);
+    const begins = own && (!theirs || promised > record.generation);
     const next: LeaseRecord = {
       index,
-      generation: begins
-        ? Math.max(record?.generation ?? 0, reclaim?.generation ?? 0) + 1
-        : record!.generation,
+      generation: begins ? Math.max(record?.generation ?? 0, promised) + 1 : record!.generation,
       count: begins ? 0 : record!.count + 1,
       by: this.self,
       state: 'bound',
@@ -305,10 +320,13 @@ export class LeasePool {
       if (!over && (!this.#doubted.has(index) || (record?.endMs ?? 0) > nowMs)) continue;
       let reclaim = this.#reclaims.get(index);
       const known = Math.max(record?.generation ?? 0, this.#promises.get(index) ?? 0);
-      if (reclaim === undefined || reclaim.generation <= known) {
-        const generation = known + (this.#doubted.has(index) ? LOST_STEP : 1);
-        reclaim = { generation, confirmed: new Set([this.self]) };
+      if (reclaim === undefined || reclaim.generation < known || nowMs - reclaim.startMs > ROUND_MS) {
+        const generation =
+          Math.max(known, reclaim?.generation ?? 0) + (this.#doubted.has(index) ? LOST_STEP : 1);
+        reclaim = { generation, confirmed: new Set([this.self]), startMs: nowMs };
         this.#reclaims.set(index, reclaim);
+        this.#promises.set(index, generation);
+        this.#keep([], [[index, generation]], nowMs);
       }
       wants.push([index, reclaim.generation]);
     }
@@ -365,7 +383,7 @@ export class LeasePool {
         this.#hearAll(message.records, nowMs);
         for (const [index, generation] of message.wants) {
           const reclaim = this.#reclaims.get(index);
-          if (reclaim?.generation !== generation) continue;
+          if (reclaim?.generation !== generation || nowMs - reclaim.startMs > ROUND_MS) continue;
           reclaim.confirmed.add(from);
           this.#finishReclaim(index, nowMs);
         }
@@ -386,6 +404,8 @@ export class LeasePool {
     const mine = this.#records.get(index);
     const promised = this.#promises.get(index) ?? 0;
     const agreed = mine?.generation === generation && mine.client === client && promised <= generation;
+    // What it promised before its file was lost may stand against this.
+    if (agreed && this.#forgot(nowMs)) return;
     if (agreed) this.#send(from, { kind: 'ack', id });
     else {
       const records = mine === undefined ? [] : [tellRecord(mine, nowMs)];
@@ -415,6 +435,13 @@ export class LeasePool {
         if (mine === undefined || mine.state === 'free') this.#doubted.add(one.index);
         else merged = { ...mine, generation: merged.generation + 1, count: 0, by: this.self };
       }
+      const promised = this.#promises.get(one.index) ?? 0;
+      // Somebody lengthens what was about to be taken back, and others have promised not to: past these promises.
+      if (this.isOwn(one.index) && merged.endMs > nowMs && merged.generation < promised) {
+        merged = { ...merged, generation: promised + 1, count: 0, by: this.self };
+        this.#reclaims.delete(one.index);
+        for (const to of this.#others) this.#put(to, 0, merged, nowMs);
+      }
       this.#set(merged);
       changed.push(merged);
     }
@@ -424,7 +451,7 @@ export class LeasePool {
   #hearReclaim(from: string, wants: readonly [number, number][], nowMs: number): void {
     const confirmed: [number, number][] = [];
     const records: ToldRecord[] = [];
-    const quiet = this.#lost && nowMs < this.#quietUntilMs;
+    const quiet = this.#forgot(nowMs);
     for (const [index, generation] of wants) {
       const mine = this.#records.get(index);
       if (homeOf(this.plan, index) !== from || quiet) continue;
