@@ -139,7 +139,7 @@ export class LeasePool {
     return this.#lost && nowMs < this.#quietUntilMs;
   }
 
-  /** Whether a part of the own share is not known to be free yet, and why; on disk before a later start relies on it. */
+  /** Whether a part of the own share is not known to be free yet, and why; to be on disk. */
   unsure(nowMs: number): KeptLeases['unsure'] {
     if (nowMs >= this.#quietUntilMs && this.#doubted.size === 0) return undefined;
     return this.#everybody ? 'joining' : 'lost';
