@@ -83,7 +83,7 @@ export class Daemon {
         isUplinkUp: () => late.daemon?.isUplinkUp() ?? false,
         whyNoUplink: () => late.daemon?.whyNoUplink(),
       });
-      undo.push(() => passthrough.close());
+      undo.push(() => passthrough.abandon());
       await passthrough.configure(intent.passthrough);
       const parts: Parts = { options, configuration, log, tell, passthrough, sources };
       const station = await Station.start(stationOptions(parts, intent, router));

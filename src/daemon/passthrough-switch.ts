@@ -57,6 +57,12 @@ export class PassthroughSwitch {
     this.#plane?.restore();
   }
 
+  /** A start that failed: NICs on trial go home, for nobody is left to look at it. All else stays as it is. */
+  abandon(): void {
+    if (this.#plane?.view().trial.state === 'running') this.#plane.restore();
+    this.close();
+  }
+
   /** Ends; the kernel stays as it is. */
   close(): void {
     this.#plane?.close();
