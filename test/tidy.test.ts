@@ -44,7 +44,7 @@ const pure = [
   /^src\/lab\/(topology|clos|fabric-config|layout|graph|guest-plan|read-guests|announcement)\.ts$/,
   /^src\/guests\/(binding|ports|table[a-z-]*|kept|dhcp[a-z0-9-]*|own-side|kernel-turn|lxd-instance|drops|reserved)\.ts$/,
   /^src\/passthrough\/(nic-record|nic-plan|nic-routes|veth-desired|uplink-desired|trial|names|openperouter-status|kubernetes-resources)\.ts$/,
-  /^src\/gateway\/(rendezvous|members|membership|majority|owner[a-z-]*|lease[a-z-]*|dhcp[a-z0-9-]*)\.ts$/,
+  /^src\/gateway\/(rendezvous|dhcp[a-z0-9-]*)\.ts$/,
   /^src\/dataplane\/guest-(wish|rules[a-z-]*|links-desired)\.ts$/,
   /^src\/(cli\/hook-(body|proxmox|libvirt)|daemon\/event-limit|speaker\/neighbour-limit)\.ts$/,
   /^src\/netlink\/(message|link|link-create|link-settings|bridge|address|route|nexthop|neighbour|whole-route|nft[a-z-]*|nflog-message|sock-diag)\.ts$/,
