@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Capability } from '../wire/bgp/capability.ts';
-import { keepaliveMessage } from '../wire/bgp/header.ts';
+import { KEEPALIVE, keepaliveMessage } from '../wire/bgp/header.ts';
 import { encodeNotification } from '../wire/bgp/notification.ts';
 import {
   announce,
@@ -292,4 +292,19 @@ describe('routes over a flap', () => {
     linkComes(off);
     for (const r of [told, died, off]) expect(r.routes()).toEqual([]);
   });
+});
+
+// BIRD 2.0 may have its first UPDATE ready and sleep on it until something comes in, or its next scan of interfaces.
+test.each([
+  ['an awaited speaker', AWAITED, 1],
+  ['another peer', { passive: false }, 0],
+])('%s is sent a KEEPALIVE soon after the session is up', (_, settings, expected) => {
+  const r = rig([peerAt(PEER, settings)]);
+  linkComes(r);
+  answer(r);
+  r.run(10);
+  const keepalives = () => r.peer(PEER).counters.sent[KEEPALIVE]!;
+  const before = keepalives();
+  r.run(100);
+  expect(keepalives() - before).toBe(expected);
 });

@@ -56,6 +56,9 @@ const HURRY_MS = 100;
 /** Calls in a row without an answer until that is told, once. */
 const TOLD_SILENT_AFTER = 3;
 
+/** After Established, until an awaited speaker is sent another KEEPALIVE. */
+const NUDGE_MS = 50;
+
 /** RFC 9687: SendHoldTime. */
 const SEND_HOLD_MS = 480_000;
 /** Failures in a row after which a peer has to wait for the end of our idle hold as well. */
@@ -462,6 +465,14 @@ export class Sessions {
     peer.negotiated = negotiated;
     peer.hurrySinceMs = 0;
     this.#host.established(peer, negotiated);
+    if (peer.config.awaitMs !== undefined) this.#nudge(fsm);
+  }
+
+  /** BIRD may sleep on its first UPDATE until something comes in: a KEEPALIVE soon after all else wakes it. */
+  #nudge(fsm: Fsm): void {
+    const { timers } = fsm.session;
+    const atMs = Math.round(this.#host.nowMs() + NUDGE_MS);
+    if (timers.keepalive > atMs) fsm.session = { ...fsm.session, timers: { ...timers, keepalive: atMs } };
   }
 
   #down(peer: Peer, fsm: Fsm, reason: DownReason, staleFamilies: number): void {
