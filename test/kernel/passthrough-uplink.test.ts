@@ -94,9 +94,17 @@ describe.skipIf(!hasBoth())('uplinks on top of a NIC (the kernel has to have mac
   }
 
   const unfinished = () => plane.status().filter(({ state }) => state !== 'done');
+  /** What is made, not what becomes of it: the kernel takes its time to call a link up. */
   const inside = (): Record<string, { ifindex: number; mtu: number; address: string }> =>
     Object.fromEntries(
-      JSON.parse(ip(netns, '-j link')).map((link: { ifname: string }) => [link.ifname, link]),
+      (
+        JSON.parse(ip(netns, '-j link')) as {
+          ifname: string;
+          ifindex: number;
+          mtu: number;
+          address: string;
+        }[]
+      ).map(({ ifname, ifindex, mtu, address }) => [ifname, { ifindex, mtu, address }]),
     );
   const soon = <T>(look: () => Promise<T> | T, holds: (seen: T) => boolean, what: string) =>
     until(look, holds, { timeoutMs: 20_000, everyMs: 20, what });
