@@ -134,10 +134,12 @@ function judgeNeighbors(judgement: Judgement): void {
   if (underlay === undefined || passthrough === undefined) return;
   const tunnels = underlay.tunnelCidrs.flatMap((pool) => elementOf(prefixOfCidr(pool), nodeIndex) ?? []);
   const neighbors = underlay.neighbors.filter(({ at }) => at.kind === 'address');
+  const ranges = underlay.neighbors.filter(({ at }) => at.kind === 'listenRange');
   for (const [family, pool] of cidrsOf(passthrough.hostSession)) {
     const prefix = prefixOfCidr(pool);
     const isIn = (address: Uint8Array) => prefixContainsIp(prefix, address);
-    const neighbor = neighbors.find(({ at }) => isIn(parseIp(at.text.value)!));
+    const range = ranges.find(({ at }) => overlap(prefixOfCidr(at.text), prefix));
+    const neighbor = neighbors.find(({ at }) => isIn(parseIp(at.text.value)!)) ?? range;
     const what =
       neighbor !== undefined ? 'a neighbour' : tunnels.some(isIn) ? 'the tunnel endpoint' : undefined;
     if (what === undefined) continue;
@@ -148,7 +150,11 @@ function judgeNeighbors(judgement: Judgement): void {
       : neighbor !== undefined
         ? 'neighbors'
         : 'tunnelEndpoint';
-    const reason = `the address of ${what} lies within localCIDR, the addresses towards the host`;
+    // Whoever may use the host's addresses could be a neighbour of the range.
+    const reason =
+      neighbor !== undefined && neighbor === range
+        ? 'the range of a neighbour overlaps localCIDR, the addresses towards the host'
+        : `the address of ${what} lies within localCIDR, the addresses towards the host`;
     complain(judgement, where, path, reason);
   }
 }
